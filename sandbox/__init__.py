@@ -1,0 +1,125 @@
+"""The sandbox of a failed Nix build, made again around what was kept.
+
+This is the front door: what the command line and the Jupyter kernel may use. In the order in which
+one run uses it:
+
+    case = read("/tmp/nix-build-hello.drv-0")          what was found, as data
+    sandbox = describe(case, Request(command=("make",)))    what the build saw, as data
+    status = enter(sandbox)                            the command runs in it, and its status
+"""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import Error, StepFailed
+from sandbox.host.case import Case, failing_phase, read
+from sandbox.linux import launch
+from sandbox.model import rules
+from sandbox.model.facts import Request
+from sandbox.model.plan import CopyTree, MountOverlay, Paths, Plan
+from sandbox.model.plan import plan as make_plan
+from sandbox.model.spec import BuildDirectory, Sandbox
+from sandbox.workspace.prepare import prepare
+from sandbox.workspace.workspace import Workspace, state_directory, sweep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Case",
+    "Error",
+    "Request",
+    "Sandbox",
+    "describe",
+    "enter",
+    "failing_phase",
+    "plan",
+    "read",
+]
+
+
+def describe(case: Case, request: Request) -> Sandbox:
+    """What the failed build saw, changed only by what `request` asks for by name.
+
+    Raises `EvidenceError` as `model.rules.sandbox` does.
+    """
+    return rules.sandbox(case.kept, case.nix, case.machine, request)
+
+
+def plan(sandbox: Sandbox, workspace: str = "WORKSPACE") -> Plan:
+    """The steps that `enter` would carry out, in a workspace of that name."""
+    paths = Paths(root=f"{workspace}/root", upper=f"{workspace}/upper", work=f"{workspace}/work")
+    return make_plan(sandbox, paths, os.uname().machine)
+
+
+def enter(
+    sandbox: Sandbox,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    stdio: tuple[int, int, int] = (0, 1, 2),
+    keep: str = "",
+) -> int:
+    """Run the sandbox's command in a fresh workspace; its exit status, or 128 + a signal's number.
+
+    Nothing of the run is left afterwards, but for the build directory, if `keep` is a path on the
+    same file system where there is nothing yet. `say` is told what a person has to know while it
+    runs. Raises `MachineError`, `CommandError`, `EvidenceError`.
+    """
+    state = state_directory(os.environ)
+    sweep(state)
+    try:
+        return _enter(sandbox, state, say, stdio, keep)
+    except StepFailed as failure:
+        copied = _with_copy(sandbox, failure)
+        if copied is None:
+            raise
+    return _enter(copied, state, say, stdio, keep)
+
+
+def _enter(
+    sandbox: Sandbox,
+    state: str,
+    say: Callable[[str], None],
+    stdio: tuple[int, int, int],
+    keep: str,
+) -> int:
+    with Workspace(state) as workspace:
+        steps = plan(sandbox, workspace.path)
+        prepare(steps.prepare, lambda step: _copy(step, say))
+        if sandbox.process.interactive:
+            # Costs the start-up of a run without a terminal nothing. Imported before the fork.
+            from sandbox.linux import terminal
+
+            return terminal.run(steps)
+        status = launch.supervise(launch.start(steps, stdio=stdio))
+        if keep:
+            os.rename(workspace.upper, keep)
+        return status
+
+
+def _with_copy(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:
+    """The same with a copied build directory, if it is the overlay that the kernel refused.
+
+    Overlays cannot lie on every file system, and older kernels keep them from users. A copy is no
+    lesser sandbox, only slower to make.
+    """
+    step = plan(sandbox).enter[failure.index] if failure.index >= 0 else None
+    if not (isinstance(step, MountOverlay)):
+        return None
+    entries = tuple(
+        e.replace(method="copy") if isinstance(e, BuildDirectory) else e for e in sandbox.entries
+    )
+    return sandbox.replace(entries=entries)
+
+
+def _copy(step: CopyTree, say: Callable[[str], None]) -> None:
+    from sandbox.workspace.copy import copy_tree
+
+    owner = (step.uid, step.gid) if os.getuid() == 0 and step.uid >= 0 else None
+    report = copy_tree(step.source, step.path, owner=owner, progress=None)
+    if report.unreadable:
+        count = len(report.unreadable)
+        first = ", ".join(report.unreadable[:3])
+        say(f"{count} of what was kept cannot be read by you and is left out: {first}")

@@ -1,0 +1,66 @@
+"""The options of entering a sandbox, read without argparse, which costs more than entering.
+
+    nix-build-shell [OPTIONS] BUILD_DIR [COMMAND [ARG…]]
+    nbs shell       [OPTIONS] [BUILD] [-- COMMAND [ARG…]]
+"""
+
+from __future__ import annotations
+
+from sandbox.errors import UsageError
+from sandbox.model.value import Value
+
+FLAGS = (
+    "--copy",
+    "--help",
+    "--sandboxed",
+    "--unsandboxed",
+    "--version",
+    "--whole-store",
+)
+WITH_VALUE = ("--derivation", "--inputs", "--profile", "--store")
+CHOICES = {"--inputs": ("ro", "rw")}
+
+
+class Arguments(Value):
+    """What the command line says: options by name (flags hold ""), then the rest in order."""
+
+    options: dict[str, str]
+    rest: tuple[str, ...]
+
+    def has(self, flag: str) -> bool:
+        return flag in self.options
+
+    def get(self, option: str) -> str:
+        return self.options.get(option, "")
+
+
+def parse(argv: list[str], command: str) -> Arguments:
+    """Options up to the first word that is none; everything behind it is left as it is.
+
+    Raises `UsageError` (`option-unknown`, `option-value`).
+    """
+    options: dict[str, str] = {}
+    words = list(argv)
+    while words and words[0].startswith("-") and words[0] not in ("-", "--"):
+        name, equals, value = words.pop(0).partition("=")
+        name = {"-h": "--help"}.get(name, name)
+        if name in FLAGS and not equals:
+            options[name] = ""
+        elif name in WITH_VALUE:
+            if not equals:
+                if not words:
+                    raise _usage(f"`{name}` wants a value", "option-value", command)
+                value = words.pop(0)
+            if value not in CHOICES.get(name, (value,)):
+                wanted = " or ".join(CHOICES[name])
+                raise _usage(f"`{name}` is {wanted}, not `{value}`", "option-value", command)
+            options[name] = value
+        else:
+            raise _usage(f"there is no option `{name}`", "option-unknown", command)
+    if options.keys() >= {"--sandboxed", "--unsandboxed"}:
+        raise _usage("`--sandboxed` and `--unsandboxed` exclude each other", "option-value", command)
+    return Arguments(options=options, rest=tuple(words))
+
+
+def _usage(message: str, reason: str, command: str) -> UsageError:
+    return UsageError(message, reason=reason, hint=f"`{command} --help` lists the options")

@@ -1,0 +1,96 @@
+"""`nix-build-shell BUILD_DIR [COMMAND [ARG…]]`: one command in the sandbox of a failed build."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sandbox.cli import arguments, speak
+from sandbox.errors import UsageError
+
+USAGE = """\
+usage: nix-build-shell [OPTIONS] BUILD_DIR [COMMAND [ARG…]]
+
+Run COMMAND in the sandbox of the failed Nix build that left BUILD_DIR, or a shell there.
+What was kept is not changed: COMMAND works on a private view of it, which goes when it ends.
+
+  nix-build-shell /tmp/nix-build-hello-1.0.drv-0              a shell where the build failed
+  nix-build-shell /tmp/nix-build-hello-1.0.drv-0 make check   one command; its exit status
+  nix-build-shell . bash -c 'env | sort'                      from inside the directory
+
+options:
+  --derivation DRV   the derivation that was built, where it cannot be found
+  --profile VERSION  the Nix whose sandbox is made, as 2.18.1 or lix-2.94
+  --store STORE      the store of the build, if it is not /nix/store, as for `nix --store`
+  --inputs rw        input paths are writable, as in Nix, where the host's modes allow it
+  --whole-store      show the whole store instead of the build's inputs
+  --sandboxed        make a sandbox although the build had none
+  --unsandboxed      show the host's files (read-only) and network to a build that had no sandbox
+  --copy             copy what was kept, even where an overlay would do
+  --help, --version
+
+exit status: COMMAND's; 128+N if signal N ended it; 125 the sandbox cannot be made;
+126 COMMAND cannot be run; 127 COMMAND is not there; 2 wrong usage.
+`nbs` does more: `nbs ls` finds kept builds, `nbs plan` shows the sandbox, `nbs doctor` this machine.
+"""
+
+
+def main() -> None:
+    """The entry point of the command."""
+    speak.run(command)
+
+
+def command(argv: list[str]) -> int:
+    """Parse, enter, and hand the status through."""
+    given = arguments.parse(argv, "nix-build-shell")
+    if given.has("--help"):
+        sys.stdout.write(USAGE)
+        return 0
+    if given.has("--version"):
+        from sandbox.cli.version import VERSION
+
+        sys.stdout.write(f"nix-build-shell {VERSION}\n")
+        return 0
+    if not given.rest:
+        raise UsageError(
+            "no build directory was named",
+            reason="build-missing",
+            hint="`nix-build-shell BUILD_DIR`; `nbs ls` lists those of this machine",
+        )
+    return enter(given, given.rest[0], given.rest[1:])
+
+
+def enter(given: arguments.Arguments, build: str, command_line: tuple[str, ...]) -> int:
+    """Enter the sandbox of `build` as the options say; the command's exit status."""
+    import sandbox
+
+    interactive = any(os.isatty(fd) for fd in (0, 1, 2))
+    case = sandbox.read(
+        build,
+        store=given.get("--store"),
+        derivation=given.get("--derivation"),
+        profile=given.get("--profile"),
+        whole=given.has("--whole-store"),
+    )
+    request = sandbox.Request(
+        command=command_line,
+        interactive=interactive,
+        term=os.environ.get("TERM", "") if interactive else "",
+        phase="" if command_line else sandbox.failing_phase(case),
+        inputs_writable=given.get("--inputs") == "rw",
+        whole_store=given.has("--whole-store"),
+        unsandboxed=unsandboxed(given),
+        copy=given.has("--copy"),
+    )
+    return sandbox.enter(sandbox.describe(case, request), say=speak.say)
+
+
+def unsandboxed(given: arguments.Arguments) -> bool | None:
+    """What the two flags ask for; None leaves it to the evidence."""
+    if given.has("--unsandboxed"):
+        return True
+    return False if given.has("--sandboxed") else None
+
+
+if __name__ == "__main__":
+    main()

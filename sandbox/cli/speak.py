@@ -1,0 +1,70 @@
+"""What both commands have in common: errors on stderr, exit codes, colour only where it is seen."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from sandbox.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+BOLD, RED, YELLOW, DIM, PLAIN = "1", "1;31", "1;33", "2", ""
+
+
+def has_colour(stream: TextIO) -> bool:
+    """On a terminal that does not refuse it; https://no-color.org."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, colour: str, stream: TextIO) -> str:
+    """`text` in an ANSI colour, if `stream` shows colours."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if colour and has_colour(stream) else text
+
+
+def printable(text: str) -> str:
+    """`text` without what would move a terminal's cursor or change its state; it may be hostile."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def say(text: str) -> None:
+    """A line of talk: on stderr, since stdout is for data."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def show_error(error: Error) -> None:
+    """The error as people read it: what, what was seen, the way on, and the word for machines."""
+    stream = sys.stderr
+    lines = [painted("error:", RED, stream) + " " + printable(error.message)]
+    lines += [f"  {printable(line)}" for line in error.evidence]
+    if error.hint:
+        lines += ["", painted("hint:", YELLOW, stream) + " " + printable(error.hint)]
+    word = f"({error.reason}, {error.exit_code})"
+    lines.append(painted(word.rjust(80), DIM, stream))
+    say("\n".join(lines))
+
+
+def run(command: Callable[[list[str]], int]) -> None:
+    """Run a command's main function and exit with its status. The only place that exits."""
+    try:
+        status = command(sys.argv[1:])
+        sys.stdout.flush()
+    except Error as error:
+        show_error(error)
+        status = error.exit_code
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        # The reader of our output has gone; the interpreter must not find out once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = 141
+    except Exception:
+        import traceback
+
+        traceback.print_exc()
+        say("\nThis is a bug in nix-build-shell. Please report it with the output of `nbs doctor`.")
+        status = 125
+    sys.exit(status)

@@ -1,0 +1,143 @@
+"""A path → `KeptDirectory`: which directory a failed build ran in, and what lies in it.
+
+The directory is the work of whatever was built. Nothing in it is followed, waited for or trusted:
+files are opened without links, without blocking, and read up to a bound.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from sandbox.errors import EvidenceError, UsageError
+from sandbox.model import envvars, storepath
+from sandbox.model.facts import EnvVars, KeptDirectory
+
+MOST_BYTES = 64 << 20
+"""Longer than any environment that execve(2) takes; an env-vars beyond it is none."""
+
+INNER_NAMES = ("build", "b")
+BASE32 = frozenset("0123456789abcdfghijklmnpqrsvwxyz")
+
+
+def read_kept_directory(path: str, store_dir: str) -> KeptDirectory:
+    """What is left at `path`, which may be the outer or the inner directory, or a link to one.
+
+    Raises `UsageError` (`not-a-directory`) and `EvidenceError` (`kept-directory-unreadable`).
+    """
+    given = os.path.realpath(path)
+    try:
+        entries = frozenset(os.listdir(given))
+    except (FileNotFoundError, NotADirectoryError):
+        raise UsageError(
+            f"`{path}` is not a directory",
+            reason="not-a-directory",
+            hint="`nbs ls` lists the kept directories of this machine",
+        ) from None
+    except PermissionError:
+        raise _unreadable(path, given) from None
+    outer, inner, layout = _layout(given, entries)
+    if inner != given:
+        try:
+            os.close(os.open(inner, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
+        except OSError:
+            raise _unreadable(path, inner) from None
+    return _describe(outer, inner, layout, store_dir)
+
+
+def _unreadable(path: str, real: str) -> EvidenceError:
+    status = os.lstat(real) if os.path.lexists(real) else None
+    seen = f"mode {status.st_mode & 0o7777:04o}, owner {status.st_uid}" if status else "not visible"
+    return EvidenceError(
+        f"`{path}` cannot be read by you",
+        reason="kept-directory-unreadable",
+        evidence=(f"{real}: {seen}",),
+        hint="run the same command with `sudo`",
+    )
+
+
+def _layout(given: str, entries: frozenset[str]) -> tuple[str, str, str]:
+    """Outer directory, build's directory, and the name of the layout (nix-sandbox generations)."""
+    parent, _, name = given.rpartition("/")
+    if name in INNER_NAMES and _outer_layout(parent.rpartition("/")[2], name):
+        return parent, given, _outer_layout(parent.rpartition("/")[2], name)
+    for inner in INNER_NAMES:
+        path = f"{given}/{inner}"
+        if entries == {inner} and stat.S_ISDIR(os.lstat(path).st_mode):
+            return given, path, _outer_layout(name, inner) or ("b" if inner == "b" else "build")
+    return given, given, "flat"
+
+
+def _outer_layout(name: str, inner: str) -> str:
+    """The layout that the name of an outer directory shows; empty where it shows none."""
+    if inner == "b":
+        random = len(name) == 26 and BASE32.issuperset(name)  # noqa: PLR2004
+        return "b" if random or name_in(name) else ""
+    numbers = name.removeprefix("nix-").split("-") if name.startswith("nix-") else []
+    if len(numbers) == 2 and all(n.isdigit() for n in numbers):  # noqa: PLR2004
+        return "pid-build"
+    if name_in(name):
+        return "named-pid-build" if "-" in name.rpartition(".drv-")[2] else "build"
+    return ""
+
+
+def name_in(name: str) -> str:
+    """The derivation's name in `nix-build-NAME.drv-0`; a hint, never proof. Empty if none."""
+    if not name.startswith("nix-build-"):
+        return ""
+    middle, found, number = name.removeprefix("nix-build-").rpartition(".drv-")
+    return middle if found and number.replace("-", "").isdigit() else ""
+
+
+def _describe(outer: str, inner: str, layout: str, store_dir: str) -> KeptDirectory:
+    status = os.stat(inner, follow_symlinks=False)
+    env_vars = read_env_vars(inner, store_dir)
+    name = env_vars.name or name_in(outer.rpartition("/")[2])
+    return KeptDirectory(
+        outer=outer,
+        path=inner,
+        layout=layout,
+        name_hint=name,
+        uid=status.st_uid,
+        gid=status.st_gid,
+        mode=status.st_mode & 0o7777,
+        mtime_ns=env_vars.mtime_ns or status.st_mtime_ns,
+        env_vars=env_vars,
+        structured=os.path.lexists(f"{inner}/.attrs.json"),
+    )
+
+
+def read_env_vars(directory: str, store_dir: str) -> EnvVars:
+    """The `env-vars` of a build directory, which may be missing, closed to us, or a trap."""
+    data, state, mtime_ns = read_bounded(f"{directory}/env-vars")
+    if state != "read":
+        return EnvVars(state=state, mtime_ns=mtime_ns)
+    look = {name: envvars.lookup(data, name) or "" for name in ("SHELL", "name", "PWD", "out")}
+    return EnvVars(
+        state="read",
+        shell=look["SHELL"],
+        out=look["out"],
+        name=look["name"],
+        working_directory=look["PWD"],
+        build_top=envvars.lookup(data, "NIX_BUILD_TOP") or "",
+        mtime_ns=mtime_ns,
+        references=tuple(sorted(storepath.references(data, store_dir))),
+    )
+
+
+def read_bounded(path: str, most: int = MOST_BYTES) -> tuple[bytes, str, int]:
+    """A regular file's bytes, its state as `facts.EnvVars` has it, and its mtime in nanoseconds."""
+    try:
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        return b"", "absent", 0
+    except PermissionError:
+        return b"", "unreadable", os.lstat(path).st_mtime_ns
+    except OSError:
+        return b"", "unsafe", 0
+    with open(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+            return b"", "unsafe", status.st_mtime_ns
+        return file.read(most), "read", status.st_mtime_ns

@@ -1,0 +1,196 @@
+"""Everything that was found about one failed build, gathered in the order in which it is needed."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import EvidenceError
+from sandbox.host.builddir import read_kept_directory
+from sandbox.host.database import open_database
+from sandbox.host.derivation import Finder, Found, read_derivation
+from sandbox.host.inputs import InputPaths, find_inputs, roots_of, whole_store
+from sandbox.host.machine import read_machine
+from sandbox.host.nixconf import find_locations, read_settings
+from sandbox.host.version import find_profile
+from sandbox.model import storepath
+from sandbox.model.facts import KeptDirectory, MachineFacts, NixFacts
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.host.database import Database
+    from sandbox.host.nixconf import NixLocations
+    from sandbox.model.environment import BuildEnvironment
+    from sandbox.model.nixconf import NixSettings
+    from sandbox.model.profile import Profile
+
+
+class Case(Value):
+    """A failed build: what was kept, what Nix knows of it, and the machine it lies on."""
+
+    kept: KeptDirectory
+    nix: NixFacts
+    machine: MachineFacts
+    log_dir: str
+
+
+def read(
+    build: str,
+    *,
+    store: str = "",
+    derivation: str = "",
+    profile: str = "",
+    whole: bool = False,
+) -> Case:
+    """Look at the kept directory `build` and at what Nix knows about it.
+
+    `store` as for Nix's `--store`, `derivation` a .drv, `profile` a version of Nix; `whole` shows
+    the whole store instead of the inputs. Raises `UsageError` and `EvidenceError`.
+    """
+    settings = read_settings(os.environ)
+    locations = find_locations(os.environ, settings, store or diverted_root(build))
+    kept = read_kept_directory(build, locations.store_dir)
+    chosen, chosen_from = find_profile(kept, os.environ, profile)
+    database = open_database(locations.state_dir)
+    try:
+        found = _derivation(kept, locations, database, derivation)
+        inputs = _inputs(kept, locations, database, found, whole=whole)
+        environment = _environment(kept, locations, database, found, settings, chosen)
+    finally:
+        if database is not None:
+            database.close()
+    nix = NixFacts(
+        profile=chosen,
+        profile_from=chosen_from,
+        settings=settings,
+        store_dir=locations.store_dir,
+        real_store_dir=locations.real_store_dir,
+        derivation_path=found.path if found else "",
+        derivation=found.derivation if found else None,
+        derivation_from=found.how if found else "",
+        environment=environment,
+        inputs=inputs.objects,
+        inputs_from=inputs.source,
+        missing_inputs=inputs.missing,
+        outputs=_outputs(found, locations.store_dir),
+        partial=_partial(found, locations),
+    )
+    machine = read_machine(settings)
+    return Case(kept=kept, nix=nix, machine=machine, log_dir=locations.log_dir)
+
+
+def diverted_root(build: str) -> str:
+    """The store whose state directory a kept directory lies in; empty if that is /nix or none.
+
+    Nix 2.30 and newer keep a diverted store's builds below that store's own root.
+    """
+    real = os.path.realpath(build)
+    for builds in ("/nix/var/nix/builds/", "/nix/var/nix/b/"):
+        root, found, _ = real.partition(builds)
+        if found and root and os.path.isdir(f"{root}/nix/store"):
+            return root
+    return ""
+
+
+def _derivation(
+    kept: KeptDirectory, locations: NixLocations, database: Database | None, asked: str
+) -> Found | None:
+    if not asked:
+        return Finder(kept, locations, database).find()
+    path = asked if asked.startswith("/") else os.path.abspath(asked)
+    return Found(path=path, derivation=read_derivation(path, locations), how="asked for")
+
+
+def _inputs(
+    kept: KeptDirectory,
+    locations: NixLocations,
+    database: Database | None,
+    found: Found | None,
+    *,
+    whole: bool,
+) -> InputPaths:
+    if whole:
+        return whole_store(locations)
+    if found is not None:
+        roots = roots_of(found.derivation, locations, database)
+    else:
+        # Without the derivation, what env-vars mentions is what the build had; its own outputs are
+        # mentioned too, but they are not in the store.
+        roots = kept.env_vars.references
+        roots = tuple(r for r in roots if _exists(r, locations) and r != kept.env_vars.out)
+    return find_inputs(roots, kept, locations, database)
+
+
+def _exists(path: str, locations: NixLocations) -> bool:
+    return os.path.lexists(locations.real_store_dir + path[len(locations.store_dir) :])
+
+
+def _environment(
+    kept: KeptDirectory,
+    locations: NixLocations,
+    database: Database | None,
+    found: Found | None,
+    settings: NixSettings,
+    profile: Profile,
+) -> BuildEnvironment | None:
+    """Nix's own variables. They are needed where env-vars has none of them, or not all."""
+    if found is None:
+        return None
+    complete = kept.env_vars.state == "read" and all(_is_plain(n) for n, _ in found.derivation.env)
+    if complete and kept.env_vars.shell:
+        return None
+    # A slow path: most builds have an env-vars that says all.
+    from sandbox.model.environment import NixBehaviour, build_environment
+
+    def closure(root: str):  # type: ignore[no-untyped-def]
+        return database.path_info(database.closure([root])).values() if database else ()
+
+    return build_environment(
+        found.derivation,
+        derivation_path=found.path,
+        store_dir=locations.store_dir,
+        build_dir=settings.sandbox_build_dir,
+        host_build_dir=kept.path,
+        nix=NixBehaviour(
+            version=profile.version,
+            lix=profile.lix,
+            cores=settings.cores or 0,
+            machine_cores=len(os.sched_getaffinity(0)),
+        ),
+    )
+
+
+def _is_plain(name: str) -> bool:
+    return name.isascii() and name.isidentifier()
+
+
+def _outputs(found: Found | None, store_dir: str) -> tuple[tuple[str, str], ...]:
+    if found is None:
+        return ()
+    return tuple(
+        (o.name, o.path or storepath.scratch_path(found.path, o.name, store_dir))
+        for o in found.derivation.outputs
+    )
+
+
+def _partial(found: Found | None, locations: NixLocations) -> tuple[str, ...]:
+    """Outputs that are in the store although the build failed: not valid, left by this build."""
+    return tuple(
+        path for _, path in _outputs(found, locations.store_dir) if _exists(path, locations)
+    )
+
+
+def failing_phase(case: Case) -> str:
+    """The phase that failed, by the build's log; empty where there is none."""
+    try:
+        from sandbox.host.logs import read_log
+        from sandbox.model.logs import parse_log
+    except ImportError:
+        return ""
+    if not case.nix.derivation_path:
+        return ""
+    try:
+        text = read_log(case.nix.derivation_path, case.log_dir)
+    except EvidenceError:
+        return ""
+    return parse_log(text).failing_phase if text else ""

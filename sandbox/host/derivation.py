@@ -1,0 +1,180 @@
+"""Which derivation was built in a kept directory: found by content, never trusted by name.
+
+The strongest proof is an output path: `out` in env-vars is in one derivation only, unless the
+output is fixed. A name on a directory only says where to look, and then the store must agree: the
+outputs of a build that failed are not valid, and its log is as old as its directory.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import DerivationSyntaxError, EvidenceError
+from sandbox.host.builddir import read_bounded
+from sandbox.model import aterm, storepath
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sandbox.host.database import Database
+    from sandbox.host.nixconf import NixLocations
+    from sandbox.model.aterm import Derivation
+    from sandbox.model.facts import KeptDirectory
+
+MOST_DERIVATION_BYTES = 64 << 20
+SAME_BUILD_NS = 120 * 1_000_000_000
+"""How far apart a build's directory and its log may be written; a log ends when the build does."""
+
+
+class Found(Value):
+    """A derivation and how it was found, in words."""
+
+    path: str
+    derivation: Derivation
+    how: str
+
+
+class Finder:
+    """Looks for the derivation of one kept directory in one store."""
+
+    def __init__(
+        self, kept: KeptDirectory, locations: NixLocations, database: Database | None
+    ) -> None:
+        self.kept = kept
+        self.locations = locations
+        self.database = database
+
+    def find(self) -> Found | None:
+        """The derivation that was built, or None where nothing leads to one.
+
+        Raises `EvidenceError` (`derivation-unclear`) with all candidates when several fit.
+        """
+        out = self.kept.env_vars.out
+        if storepath.is_store_path(out, self.locations.store_dir):
+            found = self._by_output(out)
+            if found is not None:
+                return found
+        if self.kept.env_vars.state == "read" and out:
+            return None
+        return self._by_name()
+
+    def _by_output(self, out: str) -> Found | None:
+        paths: tuple[str, ...] = ()
+        if self.database is not None:
+            paths = self.database.derivers_of_output(out)
+        how = "its output is `out` in env-vars"
+        found = [f for p in paths if (f := self._read(p, how)) is not None]
+        if not found:
+            found = self._scan(out, how)
+        return self._only(found)
+
+    def _scan(self, out: str, how: str) -> list[Found]:
+        """Without a row in the database, as for floating outputs: read the derivations of that name."""
+        name = storepath.split(out)[1]
+        stems = {name}
+        while "-" in name:
+            name = name.rpartition("-")[0]
+            stems.add(name)
+        paths = self._in_store(f"-{stem}.drv" for stem in stems)
+        found = [f for p in paths if (f := self._read(p, how)) is not None]
+        return [f for f in found if out in dict(self._outputs(f)).values()]
+
+    def _outputs(self, found: Found) -> list[tuple[str, str]]:
+        store_dir = self.locations.store_dir
+        return [
+            (o.name, o.path or storepath.scratch_path(found.path, o.name, store_dir))
+            for o in found.derivation.outputs
+        ]
+
+    def _by_name(self) -> Found | None:
+        """env-vars says nothing: the directory's name says where to look, the store what fits."""
+        hint = self.kept.name_hint
+        ends = (f"-{hint}.drv",) if hint else (".drv",)
+        how = "the only one of that name that failed" if hint else "the only one that failed then"
+        failed = [p for p in self._in_store(ends) if self._failed_then(p, by_time=not hint)]
+        if len(failed) > 1:
+            failed = [p for p in failed if self._failed_then(p, by_time=True)] or failed
+        found = [f for p in failed if (f := self._read(p, how)) is not None and self._failed(f)]
+        return self._only(found)
+
+    def _failed_then(self, path: str, *, by_time: bool) -> bool:
+        """Is there a log of this derivation, and (by time) was it last written with the directory?"""
+        written = log_time(path, self.locations.log_dir)
+        if not by_time:
+            return True
+        return written > 0 and abs(written - self.kept.mtime_ns) < SAME_BUILD_NS
+
+    def _failed(self, found: Found) -> bool:
+        """Not all outputs are valid: a derivation whose outputs are all there did not fail last."""
+        outputs = [path for _, path in self._outputs(found)]
+        if self.database is None:
+            return True
+        return self.database.valid(outputs) != set(outputs)
+
+    def _in_store(self, ends: Iterable[str]) -> list[str]:
+        wanted = tuple(ends)
+        try:
+            names = os.listdir(self.locations.real_store_dir)
+        except OSError:
+            return []
+        return sorted(f"{self.locations.store_dir}/{n}" for n in names if n.endswith(wanted))
+
+    def _read(self, path: str, how: str) -> Found | None:
+        try:
+            derivation = read_derivation(path, self.locations)
+        except EvidenceError:
+            return None
+        return Found(path=path, derivation=derivation, how=how)
+
+    def _only(self, found: list[Found]) -> Found | None:
+        if len(found) < 2:  # noqa: PLR2004
+            return found[0] if found else None
+        near = [f for f in found if self._failed_then(f.path, by_time=True)]
+        if len(near) == 1:
+            return near[0].replace(how=near[0].how + ", and its log is of that time")
+        raise unclear(self.kept, [f.path for f in found])
+
+
+def unclear(kept: KeptDirectory, paths: list[str]) -> EvidenceError:
+    """Several derivations fit, and choosing would be a guess."""
+    return EvidenceError(
+        f"`{kept.outer}` may belong to {len(paths)} derivations",
+        reason="derivation-unclear",
+        evidence=tuple(paths),
+        hint=f"say which: `nix-build-shell --derivation {paths[0]} {kept.outer}`",
+    )
+
+
+def read_derivation(path: str, locations: NixLocations) -> Derivation:
+    """The derivation at `path`, a path in the store or any file.
+
+    Raises `EvidenceError` (`derivation-missing`) and `DerivationSyntaxError`.
+    """
+    real = path
+    if storepath.is_store_path(path, locations.store_dir):
+        real = locations.real_store_dir + path[len(locations.store_dir) :]
+    data, state, _ = read_bounded(real, MOST_DERIVATION_BYTES)
+    if state != "read":
+        raise EvidenceError(
+            f"`{path}` is not a derivation: it is {state}",
+            reason="derivation-missing",
+            hint="`nix-store --query --deriver PATH` prints the derivation of a store path",
+        )
+    try:
+        return aterm.parse(data)
+    except DerivationSyntaxError as error:
+        raise DerivationSyntaxError(error.detail, offset=error.offset, path=path) from None
+
+
+def log_time(derivation_path: str, log_dir: str) -> int:
+    """When the newest log of a derivation was written, in nanoseconds since 1970; 0 without one."""
+    base = derivation_path.rpartition("/")[2]
+    for path in (f"{log_dir}/drvs/{base[:2]}/{base[2:]}", f"{log_dir}/drvs/{base}"):
+        for end in (".bz2", ""):
+            try:
+                return os.lstat(path + end).st_mtime_ns
+            except OSError:
+                continue
+    return 0

@@ -1,0 +1,118 @@
+"""The input closure of a build: which store paths it saw, and which of them are still there."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import EvidenceError
+from sandbox.host.closure import closure_by_nix, closure_by_references, kinds
+from sandbox.host.derivation import read_derivation
+from sandbox.model import storepath
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.host.database import Database
+    from sandbox.host.nixconf import NixLocations
+    from sandbox.model.aterm import Derivation
+    from sandbox.model.facts import KeptDirectory, StoreObject
+
+
+class InputPaths(Value):
+    """The paths that exist, those that do not any more, and where the answer comes from."""
+
+    objects: tuple[StoreObject, ...]
+    missing: tuple[str, ...]
+    source: str
+
+
+def whole_store(locations: NixLocations) -> InputPaths:
+    """Every path in the store: what the build did not see, too. Asked for by name only."""
+    names = sorted(os.listdir(locations.real_store_dir))
+    paths = [f"{locations.store_dir}/{n}" for n in names if not n.endswith((".drv", ".lock"))]
+    valid = [p for p in paths if storepath.is_store_path(p, locations.store_dir)]
+    objects, missing = kinds(valid, locations)
+    return InputPaths(objects=objects, missing=missing, source="whole-store")
+
+
+def roots_of(
+    derivation: Derivation, locations: NixLocations, database: Database | None
+) -> tuple[str, ...]:
+    """What the derivation names itself: its sources, and those outputs of others that it asks for.
+
+    Nix: `DerivationGoal::inputsRealised`. The derivation files are not among them.
+    """
+    roots = list(derivation.input_sources)
+    for path, wanted in derivation.input_derivations:
+        rows = database.output_paths(path, wanted) if database is not None else {}
+        if len(rows) < len(wanted):
+            rows = {**_written_outputs(path, wanted, locations), **rows}
+        roots += rows.values()
+    return tuple(dict.fromkeys(roots))
+
+
+def _written_outputs(
+    path: str, wanted: tuple[str, ...], locations: NixLocations
+) -> dict[str, str]:
+    try:
+        derivation = read_derivation(path, locations)
+    except EvidenceError:
+        return {}
+    return {o.name: o.path for o in derivation.outputs if o.name in wanted and o.path}
+
+
+def find_inputs(
+    roots: tuple[str, ...],
+    kept: KeptDirectory,
+    locations: NixLocations,
+    database: Database | None,
+) -> InputPaths:
+    """The closure of `roots`: from Nix's database, else `nix-store -qR`, else by references.
+
+    Raises `EvidenceError` (`inputs-missing`) when a root has been deleted, and `inputs-unknown`
+    when nothing tells what the build saw.
+    """
+    roots = tuple(r for r in roots if storepath.is_store_path(r, locations.store_dir))
+    if not roots:
+        raise EvidenceError(
+            f"nothing tells which inputs `{kept.name_hint or kept.outer}` had",
+            reason="inputs-unknown",
+            evidence=("its derivation was not found, and env-vars names no path of the store",),
+            hint=f"`nix-build-shell --whole-store {kept.outer}` shows the whole store instead",
+        )
+    _, gone = kinds(roots, locations)
+    if gone:
+        raise _missing(kept, gone)
+    paths, source = _closure(roots, locations, database)
+    # A database can be somebody else's, too: a name that is none of the store's never gets far.
+    valid = sorted(p for p in paths if storepath.is_store_path(p, locations.store_dir))
+    objects, missing = kinds(valid, locations)
+    if missing:
+        raise _missing(kept, missing)
+    return InputPaths(objects=objects, missing=missing, source=source)
+
+
+def _closure(
+    roots: tuple[str, ...], locations: NixLocations, database: Database | None
+) -> tuple[set[str], str]:
+    if database is not None:
+        paths = database.closure(roots)
+        if paths.issuperset(roots):
+            return paths, "database"
+    asked = closure_by_nix(roots, locations, os.environ)
+    if asked is not None:
+        return asked, "nix-store"
+    return closure_by_references(roots, locations), "references"
+
+
+def _missing(kept: KeptDirectory, gone: tuple[str, ...]) -> EvidenceError:
+    count = f"{len(gone)} of the inputs" if len(gone) > 1 else "one of the inputs"
+    verb = "are" if len(gone) > 1 else "is"
+    shown = gone[:10]
+    more = (f"… and {len(gone) - len(shown)} more",) if len(gone) > len(shown) else ()
+    return EvidenceError(
+        f"{count} of `{kept.name_hint or kept.outer}` {verb} no longer in the store",
+        reason="inputs-missing",
+        evidence=(*shown, *more),
+        hint=f"`nix-store --realise {' '.join(shown)}` brings them back",
+    )

@@ -1,0 +1,119 @@
+"""Which Nix is installed here: its version, without starting it where that can be avoided."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.model.profile import (
+    LAYOUT_DEFAULTS,
+    NEWEST,
+    Profile,
+    fits_layout,
+    parse_profile,
+    parse_version,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.model.facts import KeptDirectory
+
+
+def find_profile(
+    kept: KeptDirectory, environ: Mapping[str, str], wanted: str = ""
+) -> tuple[Profile, str]:
+    """The Nix whose sandbox is made, and where that is known from, in words.
+
+    What was asked for; else the installed Nix, if it can have made a kept directory of this layout;
+    else the Nix that the layout stands for.
+    """
+    if wanted:
+        return parse_profile(wanted), "asked for"
+    installed = installed_profile(environ)
+    if installed is not None and fits_layout(installed, kept.layout):
+        return installed, "the installed Nix"
+    return LAYOUT_DEFAULTS.get(kept.layout, NEWEST), "the kept directory's layout"
+
+
+def installed_profile(environ: Mapping[str, str]) -> Profile | None:
+    """The Nix that the caller's PATH leads to, or None."""
+    path = _program("nix-store", environ)
+    if not path:
+        return None
+    real = os.path.realpath(path)
+    for part in real.split("/"):
+        # A Nix in a store names its version: …-nix-2.18.1/bin/nix, …-lix-2.94.0/bin/nix.
+        name = part.partition("-")[2]
+        if name.startswith(("nix-", "lix-")):
+            version = parse_version(name)
+            if version is not None:
+                return Profile(flavour=name[:3], version=version)
+    return _remembered(real, environ)
+
+
+def _program(name: str, environ: Mapping[str, str]) -> str:
+    places = environ.get("PATH", "").split(":")
+    standard = ["/run/current-system/sw/bin", "/nix/var/nix/profiles/default/bin", "/usr/bin"]
+    for place in places + standard:
+        if place.startswith("/") and os.access(f"{place}/{name}", os.X_OK):
+            return f"{place}/{name}"
+    return ""
+
+
+def _remembered(program: str, environ: Mapping[str, str]) -> Profile | None:
+    """Starting Nix takes longer than making a sandbox, so its answer is kept with the file's identity."""
+    status = os.stat(program)
+    identity = f"{program} {status.st_size} {status.st_mtime_ns}"
+    cache = _cache_file(environ)
+    try:
+        with open(cache, encoding="utf-8") as file:
+            known, _, answer = file.read(4096).partition("\n")
+    except (OSError, ValueError):
+        known = answer = ""
+    if known != identity:
+        answer = _ask(program)
+        _remember(cache, f"{identity}\n{answer}")
+    version = parse_version(answer)
+    if version is None:
+        return None
+    return Profile(flavour="lix" if "lix" in answer.lower() else "nix", version=version)
+
+
+def _cache_file(environ: Mapping[str, str]) -> str:
+    home = environ.get("XDG_CACHE_HOME") or environ.get("HOME", "") + "/.cache"
+    return f"{home}/nix-build-shell/nix-version"
+
+
+def _remember(cache: str, text: str) -> None:
+    """Written whole or not at all; without a place for it, Nix is asked each time."""
+    temporary = f"{cache}.{os.getpid()}"
+    try:
+        os.makedirs(os.path.dirname(cache), mode=0o700, exist_ok=True)
+        with open(temporary, "x", encoding="utf-8") as file:
+            file.write(text)
+        os.rename(temporary, cache)
+    except OSError:
+        return
+
+
+def _ask(program: str) -> str:
+    reader, writer = os.pipe()
+    try:
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_DUP2, writer, 1),
+            (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
+        ]
+        pid = os.posix_spawn(
+            program, [program, "--version"], {"PATH": "/usr/bin:/bin"}, file_actions=actions
+        )
+    except OSError:
+        os.close(reader)
+        return ""
+    finally:
+        os.close(writer)
+    with open(reader, "rb") as output:
+        answer = output.read(4096)
+    os.waitpid(pid, 0)
+    return answer.decode(errors="replace")

@@ -1,0 +1,176 @@
+"""Carries out the inside of a plan, one step after another, and decides nothing.
+
+The calls are a parameter: the real ones are `sandbox.linux.syscalls`, a recorder stands in for them
+to show what would be called, and tests let the nth call fail.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.linux import syscalls
+from sandbox.model.plan import (
+    BindEach,
+    BringUp,
+    ChangeDirectory,
+    ConnectTerminal,
+    EnterStep,
+    InstallFilter,
+    Mount,
+    MountOverlay,
+    NoNewPrivileges,
+    PivotRoot,
+    ScopeAbstractSockets,
+    SetIds,
+    SetLimit,
+    SetMode,
+    SetNames,
+    SetParentDeathSignal,
+    SetPersonality,
+    SetReadOnly,
+    SetUmask,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Calls(Protocol):
+        """What a step may call: `sandbox.linux.syscalls` and a few of `os`."""
+
+        def bring_up(self, interface: str) -> None: ...
+        def sethostname(self, name: str) -> None: ...
+        def setdomainname(self, name: str) -> None: ...
+        def mount(
+            self, source: str, target: str, fstype: str = "", flags: int = 0, data: str = ""
+        ) -> None: ...
+        def mount_overlay(
+            self, *, lower: str, upper: str, work: str, target: str, uid: int, gid: int
+        ) -> None: ...
+        def mount_setattr(self, target: str, *, read_only: bool, recursive: bool) -> None: ...
+        def pivot_root(self, new_root: str) -> None: ...
+        def chmod(self, path: str, mode: int) -> None: ...
+        def setgid(self, gid: int) -> None: ...
+        def setuid(self, uid: int) -> None: ...
+        def connect_terminal(self) -> None: ...
+        def chdir(self, path: str) -> None: ...
+        def umask(self, mask: int) -> None: ...
+        def personality(self, persona: int) -> None: ...
+        def set_limit(self, resource: int, soft: int | None, ceiling: int = ...) -> None: ...
+        def prctl(self, option: int, argument: int) -> None: ...
+        def landlock_scope_abstract_sockets(self) -> None: ...
+        def seccomp_filter(self, program: bytes) -> None: ...
+
+
+LIMITS = {"core": syscalls.RLIMIT_CORE, "nofile": syscalls.RLIMIT_NOFILE}
+
+
+def apply(step: EnterStep, calls: Calls) -> None:  # noqa: C901, PLR0912  one case a kind of step
+    """Carry out one step. Raises OSError with the call, as strace prints it, for a file name."""
+    match step:
+        case BringUp():
+            calls.bring_up(step.interface)
+        case SetNames():
+            calls.sethostname(step.host_name)
+            calls.setdomainname(step.domain_name)
+        case Mount():
+            calls.mount(step.source, step.target, step.fstype, step.flags, step.data)
+        case BindEach():
+            for name in step.names:
+                calls.mount(
+                    f"{step.source}/{name}",
+                    f"{step.target}/{name}",
+                    "",
+                    syscalls.MS_BIND | syscalls.MS_REC,
+                )
+        case MountOverlay():
+            calls.mount_overlay(**step.fields())
+        case SetReadOnly():
+            calls.mount_setattr(step.target, read_only=step.read_only, recursive=step.recursive)
+        case SetMode():
+            calls.chmod(step.path, step.mode)
+        case PivotRoot():
+            calls.pivot_root(step.root)
+        case SetIds():
+            calls.setgid(step.gid)
+            calls.setuid(step.uid)
+        case ConnectTerminal():
+            calls.connect_terminal()
+        case ChangeDirectory():
+            _change_directory(step.candidates, calls)
+        case SetLimit():
+            calls.set_limit(LIMITS[step.resource], step.soft, step.ceiling)
+        case SetUmask():
+            calls.umask(step.umask)
+        case SetPersonality():
+            calls.personality(step.persona)
+        case SetParentDeathSignal():
+            calls.prctl(syscalls.PR_SET_PDEATHSIG, step.signal)
+        case NoNewPrivileges():
+            calls.prctl(syscalls.PR_SET_NO_NEW_PRIVS, 1)
+        case ScopeAbstractSockets():
+            calls.landlock_scope_abstract_sockets()
+        case InstallFilter():
+            calls.seccomp_filter(step.program)
+
+
+def _change_directory(candidates: tuple[str, ...], calls: Calls) -> None:
+    for path in candidates[:-1]:
+        try:
+            calls.chdir(path)
+        except OSError:
+            continue
+        return
+    calls.chdir(candidates[-1])
+
+
+class Linux:
+    """The real calls. `connect_terminal` belongs to the run: see `linux.terminal`."""
+
+    def __init__(self, connect_terminal: Callable[[], None]) -> None:
+        self.connect_terminal = connect_terminal
+
+    bring_up = staticmethod(syscalls.bring_up)
+    sethostname = staticmethod(syscalls.sethostname)
+    setdomainname = staticmethod(syscalls.setdomainname)
+    mount = staticmethod(syscalls.mount)
+    mount_overlay = staticmethod(syscalls.mount_overlay)
+    mount_setattr = staticmethod(syscalls.mount_setattr)
+    pivot_root = staticmethod(syscalls.pivot_root)
+    personality = staticmethod(syscalls.personality)
+    set_limit = staticmethod(syscalls.set_limit)
+    prctl = staticmethod(syscalls.prctl)
+    landlock_scope_abstract_sockets = staticmethod(syscalls.landlock_scope_abstract_sockets)
+    seccomp_filter = staticmethod(syscalls.seccomp_filter)
+
+    @staticmethod
+    def chmod(path: str, mode: int) -> None:
+        _named(f"chmod({syscalls.quoted(path)}, {mode:#o})", os.chmod, path, mode)
+
+    @staticmethod
+    def setgid(gid: int) -> None:
+        _named(f"setgid({gid})", os.setgid, gid)
+
+    @staticmethod
+    def setuid(uid: int) -> None:
+        _named(f"setuid({uid})", os.setuid, uid)
+
+    @staticmethod
+    def chdir(path: str) -> None:
+        _named(f"chdir({syscalls.quoted(path)})", os.chdir, path)
+
+    @staticmethod
+    def umask(mask: int) -> None:
+        os.umask(mask)
+
+
+def _named(call: str, function: Callable[..., None], *arguments: Any) -> None:
+    try:
+        function(*arguments)
+    except OSError as error:
+        raise OSError(error.errno, os.strerror(error.errno or 0), call) from None
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any

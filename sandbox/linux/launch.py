@@ -1,0 +1,268 @@
+"""Starts the command of a plan as PID 1 of its namespaces, and brings its status home.
+
+Three processes take part. The *supervisor* is the caller's own process and stays outside. It forks
+the *founder*, which makes the namespaces, waits until the supervisor has written the id maps, forks
+the *command* into the new pid namespace, and is gone. The supervisor, as child subreaper
+(prctl(2)), becomes the parent of the command: it alone waits for it, and when it is killed, the
+kernel kills the command and with it all that the pid namespace holds.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from sandbox.errors import CommandError, MachineError, StepFailed
+from sandbox.linux import syscalls
+from sandbox.linux.apply import Linux, apply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.model.plan import Execute, Plan
+
+STARTUP_DESCRIPTOR = 9
+FOUNDER_STEP = -1
+
+SIGNALS_PASSED_ON = (
+    syscalls.SIGHUP,
+    syscalls.SIGINT,
+    syscalls.SIGQUIT,
+    syscalls.SIGTERM,
+)
+WATCHED = (*SIGNALS_PASSED_ON, syscalls.SIGCHLD)
+
+
+class Channel:
+    """A pipe of which each side closes the end that it does not use."""
+
+    def __init__(self) -> None:
+        self.reader, self.writer = os.pipe()
+
+    def send(self, data: bytes) -> None:
+        os.write(self.writer, data)
+
+    def receive(self) -> bytes:
+        """The next message; empty when the other side is gone or has executed something else."""
+        return os.read(self.reader, 65536)
+
+
+def _no_terminal() -> None:
+    """Without a terminal the three descriptors go inside unchanged."""
+
+
+def start(
+    plan: Plan,
+    connect: Callable[[], None] = _no_terminal,
+    watched: tuple[int, ...] = WATCHED,
+    stdio: tuple[int, int, int] = (0, 1, 2),
+) -> int:
+    """Make the sandbox and start its command in it; the command's PID as the host sees it.
+
+    `stdio` are the descriptors that the command has as 0, 1, 2.
+    `connect` carries out the step `ConnectTerminal`, in the command's process. The signals `watched` are blocked in the caller
+    afterwards, to be read from a signalfd(2).
+
+    Raises `MachineError` (`user-namespaces-forbidden`, `step-failed`) and `CommandError`.
+    """
+    syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
+    syscalls.set_blocked_signals(watched)
+    to_founder, from_inside = Channel(), Channel()
+    founder = os.fork()
+    if founder == 0:
+        _found(plan, to_founder, from_inside, connect, stdio)
+    os.close(to_founder.reader)
+    os.close(from_inside.writer)
+    try:
+        if from_inside.receive() != b"founded":
+            raise _unshare_error(plan)
+        _write_maps(plan, founder)
+        to_founder.send(b"mapped")
+        command = int(from_inside.receive() or b"0")
+        os.waitpid(founder, 0)
+        to_founder.send(b"adopted")
+        _raise_report(from_inside.receive(), plan)
+    finally:
+        os.close(to_founder.writer)
+        os.close(from_inside.reader)
+    return command
+
+
+def _found(
+    plan: Plan,
+    orders: Channel,
+    report: Channel,
+    connect: Callable[[], None],
+    stdio: tuple[int, int, int],
+) -> None:
+    """The founder, and after its fork the command. Never returns to the caller's code."""
+    status = 125
+    try:
+        os.close(orders.writer)
+        os.close(report.reader)
+        for place, descriptor in enumerate(stdio):
+            os.dup2(descriptor, place)
+        if os.getuid() == 0:
+            os.setgroups([])
+        syscalls.unshare(*plan.namespaces)
+        report.send(b"founded")
+        if orders.receive() == b"mapped":
+            pid = os.fork()
+            if pid:
+                report.send(str(pid).encode())
+                status = 0
+            elif orders.receive() == b"adopted":
+                _become(plan, report, connect)
+    except OSError as error:
+        report.send(f"{FOUNDER_STEP}\0{error.errno}\0{error.filename}".encode())
+    finally:
+        os._exit(status)
+
+
+def _become(plan: Plan, report: Channel, connect: Callable[[], None]) -> None:
+    """Carry out the plan in this process and become the command; on failure, tell which step."""
+    index = 0
+    calls = Linux(connect)
+    try:
+        for index, step in enumerate(plan.enter):
+            apply(step, calls)
+        index = len(plan.enter)
+        if _is_orphan(report):
+            return
+        _execute(plan.execute)
+    except OSError as error:
+        report.send(f"{index}\0{error.errno}\0{error.filename}".encode(errors="surrogateescape"))
+
+
+def _is_orphan(report: Channel) -> bool:
+    """Was the supervisor gone before it could be asked for the signal of its death?"""
+    poll = select.poll()
+    poll.register(report.writer, 0)
+    return bool(poll.poll(0))
+
+
+def _execute(execute: Execute) -> None:
+    """A session of its own, default signals, no descriptor but the three; then the command."""
+    if os.getsid(0) != os.getpid():
+        os.setsid()
+    syscalls.default_signals()
+    syscalls.set_blocked_signals(())
+    syscalls.close_on_exec_from(3)
+    if execute.startup_file:
+        reader, writer = os.pipe()
+        os.write(writer, execute.startup_file.encode())
+        os.dup2(reader, STARTUP_DESCRIPTOR, inheritable=True)
+    syscalls.execve(execute.program, execute.argv, execute.environment)
+
+
+def _write_maps(plan: Plan, pid: int) -> None:
+    """user_namespaces(7): a gid map needs setgroups denied, unless it is written with privilege."""
+    for name, content in (
+        ("setgroups", "deny"),
+        ("uid_map", str(plan.uid_map)),
+        ("gid_map", str(plan.gid_map)),
+    ):
+        try:
+            with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
+                file.write(content)
+        except OSError as error:
+            raise MachineError(
+                "this machine does not let you map user ids",
+                reason="id-map-refused",
+                evidence=(f'write("/proc/{pid}/{name}", "{content}") = {error.strerror}',),
+                hint="`nbs doctor` looks for the cause",
+            ) from None
+
+
+def _unshare_error(plan: Plan) -> MachineError:
+    """Ask once more in a process of its own which call it is that the machine refuses."""
+    names = "|".join("NEW" + ("NS" if n == "mnt" else n.upper()) for n in plan.namespaces)
+    return MachineError(
+        "this machine does not let you create user namespaces",
+        reason="user-namespaces-forbidden",
+        evidence=(f"unshare({names}) was refused",),
+        hint="`nbs doctor` finds out why, and says how to allow it",
+    )
+
+
+def _raise_report(report: bytes, plan: Plan) -> None:
+    """What the inside had to say before it became the command: nothing, if all went well."""
+    if not report:
+        return
+    step, number, call = report.decode(errors="surrogateescape").split("\0", 2)
+    index, errno = int(step), int(number)
+    strerror = os.strerror(errno)
+    if index < len(plan.enter):
+        raise StepFailed(
+            index=index,
+            total=len(plan.enter),
+            call=call,
+            errno=errno,
+            strerror=strerror,
+            hint="`nbs doctor` tries each thing that the sandbox needs",
+        )
+    missing = errno in (2, 20)
+    raise CommandError(
+        f"`{plan.execute.program}` {'is not there' if missing else 'cannot be run'}",
+        reason="command-not-found" if missing else "command-not-runnable",
+        evidence=(f"{call} = {strerror}",),
+        exit_code=127 if missing else 126,
+    )
+
+
+def supervise(command: int) -> int:
+    """Wait for the command; pass on what ends processes. Its exit status, or 128 + the signal's number.
+
+    A signal that PID 1 neither catches nor ignores would be lost on it (pid_namespaces(7)); any
+    other process would have died of it, so the command does.
+    """
+    signals = syscalls.signalfd(WATCHED)
+    ended_by = 0
+    try:
+        while True:
+            number = syscalls.next_signal(signals)
+            if number != syscalls.SIGCHLD:
+                ended_by = deliver(command, number) or ended_by
+            status = reap(command)
+            if status is not None:
+                return 128 + ended_by if ended_by else status
+    finally:
+        os.close(signals)
+
+
+def reap(command: int) -> int | None:
+    """The command's status if it has ended, and None if not; other children are reaped in passing."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return 125
+        if pid == 0:
+            return None
+        if pid == command:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+
+
+def deliver(command: int, number: int) -> int:
+    """Give a signal to the command's process group; `number` if that has to end PID 1 by force."""
+    try:
+        os.killpg(command, number)
+    except ProcessLookupError:
+        os.kill(command, number)
+    if would_be_lost(command, number):
+        os.kill(command, syscalls.SIGKILL)
+        return number
+    return 0
+
+
+def would_be_lost(pid: int, number: int) -> bool:
+    """Is the signal at its default in `pid`? proc_pid_status(5): SigIgn, SigCgt; and it is PID 1."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            lines = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+    except OSError:
+        return False
+    handled = int(lines["SigIgn"], 16) | int(lines["SigCgt"], 16)
+    return not handled >> (number - 1) & 1

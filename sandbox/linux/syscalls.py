@@ -1,0 +1,303 @@
+"""The calls of Linux that Python lacks, and those that must be shown when they fail.
+
+One function for each call, named as in the manual. Each raises `OSError(errno, text, call)` where
+`call` is the call as strace would print it. Nothing here knows why a call is made.
+
+Numbers of calls newer than the C library are those that every architecture shares (above 424).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from sys import byteorder
+
+MS_RDONLY = 0x1
+MS_REMOUNT = 0x20
+MS_BIND = 0x1000
+MS_REC = 0x4000
+MS_PRIVATE = 0x40000
+MS_SHARED = 0x100000
+MNT_DETACH = 0x2
+MOUNT_ATTR_RDONLY = 0x1
+AT_FDCWD = -100
+AT_RECURSIVE = 0x8000
+
+CLONE_FLAGS = {
+    "user": 0x10000000,
+    "mnt": 0x00020000,
+    "pid": 0x20000000,
+    "ipc": 0x08000000,
+    "net": 0x40000000,
+    "uts": 0x04000000,
+    "cgroup": 0x02000000,
+}
+
+PR_SET_PDEATHSIG = 1
+PR_SET_SECCOMP = 22
+PR_SET_CHILD_SUBREAPER = 36
+PR_SET_NO_NEW_PRIVS = 38
+SECCOMP_MODE_FILTER = 2
+
+SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15
+SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGWINCH = 17, 18, 19, 20, 28
+SIG_SETMASK = 2
+
+SYS_MOUNT_SETATTR = 442
+SYS_LANDLOCK_CREATE_RULESET = 444
+SYS_LANDLOCK_RESTRICT_SELF = 446
+SYS_CLOSE_RANGE = 436
+CLOSE_RANGE_CLOEXEC = 4
+LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET = 1
+LANDLOCK_ABI_WITH_SCOPES = 6
+
+RLIMIT_CORE, RLIMIT_NOFILE = 4, 7
+RLIM_INFINITY = 2**64 - 1
+
+AF_INET, SOCK_DGRAM, SOCK_CLOEXEC = 2, 2, 0o2000000
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
+
+MOUNT_FLAG_NAMES = {
+    MS_RDONLY: "MS_RDONLY",
+    MS_REMOUNT: "MS_REMOUNT",
+    MS_BIND: "MS_BIND",
+    MS_REC: "MS_REC",
+    MS_PRIVATE: "MS_PRIVATE",
+    MS_SHARED: "MS_SHARED",
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.mount.argtypes = (
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_char_p,
+    ctypes.c_ulong,
+    ctypes.c_char_p,
+)
+_libc.prctl.argtypes = (ctypes.c_int, *([ctypes.c_ulong] * 4))
+_libc.personality.argtypes = (ctypes.c_ulong,)
+_libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p)
+_libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+_libc.signal.restype = ctypes.c_void_p
+
+
+def mount_flags(flags: int) -> str:
+    """The names of mount(2)'s flags, joined as strace joins them."""
+    names = [name for bit, name in MOUNT_FLAG_NAMES.items() if flags & bit]
+    return "|".join(names) or "0"
+
+
+def quoted(text: str) -> str:
+    """A string argument as strace prints it."""
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _check(result: int, call: str) -> int:
+    if result < 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno), call)
+    return result
+
+
+def unshare(*namespaces: str) -> None:
+    """unshare(2): new namespaces for this process; a new pid namespace waits for the next fork.
+
+    EPERM mostly means that this machine forbids user namespaces; ENOSPC that
+    /proc/sys/user/max_*_namespaces is reached.
+    """
+    flags = 0
+    for name in namespaces:
+        flags |= CLONE_FLAGS[name]
+    names = "|".join("CLONE_NEW" + ("NS" if n == "mnt" else n.upper()) for n in namespaces)
+    _check(_libc.unshare(flags), f"unshare({names})")
+
+
+def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
+    """mount(2): attach `source` to the tree at `target`, or change what is mounted there."""
+    if _libc.mount(
+        os.fsencode(source), os.fsencode(target), os.fsencode(fstype), flags, os.fsencode(data)
+    ):
+        what = ", ".join(map(quoted, (source, target, fstype)))
+        _check(-1, f"mount({what}, {mount_flags(flags)}, {quoted(data)})")
+
+
+def mount_overlay(*, lower: str, upper: str, work: str, target: str, uid: int, gid: int) -> None:
+    """mount(2) of an overlay whose own files belong to `uid` and `gid`, as this namespace counts.
+
+    The kernel makes a directory in `work` with the caller's file system ids and then has to change
+    its attributes; that is refused for ids that the namespace does not map, as those of root
+    outside. With the mapped ids in turn the paths could not be walked, so they are opened before.
+    The mount table then shows no path of the host either.
+    """
+    opened = {
+        name: os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        for name, path in (("l", lower), ("u", upper), ("w", work), ("t", target))
+    }
+    at = {name: f"/proc/self/fd/{fd}" for name, fd in opened.items()}
+    _libc.setfsuid(uid)
+    _libc.setfsgid(gid)
+    try:
+        options = f"lowerdir={at['l']},upperdir={at['u']},workdir={at['w']},userxattr"
+        mount("overlay", at["t"], "overlay", 0, options)
+    finally:
+        # setreuid(2) sets the file system id to the effective one, which may have no number here.
+        os.setreuid(-1, -1)
+        os.setregid(-1, -1)
+        for fd in opened.values():
+            os.close(fd)
+
+
+def mount_setattr(target: str, *, read_only: bool, recursive: bool) -> None:
+    """mount_setattr(2), Linux 5.12: make a mount, or all below it too, read-only or writable.
+
+    Unlike a remount with MS_BIND, it leaves the other attributes of each mount as they are, so
+    none of those that a user namespace may not clear has to be known.
+    """
+    bits = (MOUNT_ATTR_RDONLY, 0) if read_only else (0, MOUNT_ATTR_RDONLY)
+    attributes = (ctypes.c_uint64 * 4)(*bits, 0, 0)
+    flags = AT_RECURSIVE if recursive else 0
+    _check(
+        _libc.syscall(
+            SYS_MOUNT_SETATTR, AT_FDCWD, os.fsencode(target), flags, attributes, ctypes.c_size_t(32)
+        ),
+        f"mount_setattr(AT_FDCWD, {quoted(target)}, {'AT_RECURSIVE' if recursive else '0'}, "
+        f"{{attr_{'set' if read_only else 'clr'}=MOUNT_ATTR_RDONLY}})",
+    )
+
+
+def pivot_root(new_root: str) -> None:
+    """pivot_root(2) onto `new_root`, and let go of the old root.
+
+    The old root is stacked over the new one and detached, so no directory is needed for it. A
+    chroot(2) would not do: a process that is in one may not make user namespaces, which builds do.
+    """
+    os.chdir(new_root)
+    _check(_libc.syscall(_SYS_PIVOT_ROOT, b".", b"."), 'pivot_root(".", ".")')
+    _check(_libc.umount2(b".", MNT_DETACH), 'umount2(".", MNT_DETACH)')
+    os.chdir("/")
+
+
+_SYS_PIVOT_ROOT = {"x86_64": 155, "i686": 217, "i386": 217, "ppc64le": 203, "s390x": 217}.get(
+    os.uname().machine, 41
+)
+
+
+def sethostname(name: str) -> None:
+    """sethostname(2)."""
+    raw = os.fsencode(name)
+    _check(_libc.sethostname(raw, len(raw)), f"sethostname({quoted(name)})")
+
+
+def setdomainname(name: str) -> None:
+    """setdomainname(2): the NIS domain, which uname(2) shows."""
+    raw = os.fsencode(name)
+    _check(_libc.setdomainname(raw, len(raw)), f"setdomainname({quoted(name)})")
+
+
+def bring_up(interface: str) -> None:
+    """netdevice(7), SIOCSIFFLAGS: set IFF_UP. The kernel gives `lo` 127.0.0.1/8 and ::1/128."""
+    fd = _check(_libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket(AF_INET, SOCK_DGRAM)")
+    try:
+        request = ctypes.create_string_buffer(interface.encode(), 40)
+        _check(_libc.ioctl(fd, SIOCGIFFLAGS, request), f"ioctl({fd}, SIOCGIFFLAGS)")
+        flags = int.from_bytes(request.raw[16:18], byteorder) | IFF_UP
+        request[16:18] = flags.to_bytes(2, byteorder)
+        _check(_libc.ioctl(fd, SIOCSIFFLAGS, request), f"ioctl({fd}, SIOCSIFFLAGS, IFF_UP)")
+    finally:
+        os.close(fd)
+
+
+def prctl(option: int, argument: int) -> None:
+    """prctl(2) with one argument."""
+    _check(_libc.prctl(option, argument, 0, 0, 0), f"prctl({option}, {argument})")
+
+
+def personality(persona: int) -> None:
+    """personality(2)."""
+    _check(_libc.personality(persona), f"personality({persona:#x})")
+
+
+def seccomp_filter(program: bytes) -> None:
+    """seccomp(2), SECCOMP_MODE_FILTER: `program` is an array of 8-byte sock_filter structures."""
+    code = ctypes.create_string_buffer(program, len(program))
+    header = len(program) // 8
+    address = ctypes.addressof(code)
+    fprog = ctypes.create_string_buffer(header.to_bytes(8, byteorder) + address.to_bytes(8, byteorder))
+    _check(
+        _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(fprog), 0, 0),
+        f"prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, {{len={header}}})",
+    )
+
+
+def landlock_abi() -> int:
+    """landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION; 0 where there is none."""
+    return max(0, int(_libc.syscall(SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
+
+
+def landlock_scope_abstract_sockets() -> None:
+    """landlock(7): from here on, abstract sockets made outside this process cannot be reached."""
+    ruleset = (ctypes.c_uint64 * 3)(0, 0, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET)
+    fd = _check(
+        _libc.syscall(SYS_LANDLOCK_CREATE_RULESET, ruleset, ctypes.c_size_t(24), 0),
+        "landlock_create_ruleset({scoped=LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET}, 24, 0)",
+    )
+    try:
+        _check(_libc.syscall(SYS_LANDLOCK_RESTRICT_SELF, fd, 0), f"landlock_restrict_self({fd}, 0)")
+    finally:
+        os.close(fd)
+
+
+def set_limit(resource: int, soft: int | None, ceiling: int = RLIM_INFINITY) -> None:
+    """setrlimit(2): the soft limit; None is the hard limit, `ceiling` at most. Hard is kept."""
+    limits = (ctypes.c_uint64 * 2)()
+    _check(_libc.getrlimit(resource, limits), f"getrlimit({resource})")
+    limits[0] = min(limits[1], ceiling) if soft is None else soft
+    _check(_libc.setrlimit(resource, limits), f"setrlimit({resource}, {limits[0]})")
+
+
+def close_on_exec_from(first: int) -> None:
+    """close_range(2), Linux 5.11: every descriptor from `first` on is closed by the next exec."""
+    _check(
+        _libc.syscall(SYS_CLOSE_RANGE, first, ctypes.c_uint(2**32 - 1), CLOSE_RANGE_CLOEXEC),
+        f"close_range({first}, ~0U, CLOSE_RANGE_CLOEXEC)",
+    )
+
+
+def _signal_set(signals: tuple[int, ...]) -> ctypes.Array[ctypes.c_char]:
+    sigset = ctypes.create_string_buffer(128)
+    for number in signals:
+        _libc.sigaddset(sigset, number)
+    return sigset
+
+
+def set_blocked_signals(signals: tuple[int, ...]) -> None:
+    """sigprocmask(2), SIG_SETMASK: exactly these are held back from now on."""
+    _check(_libc.sigprocmask(SIG_SETMASK, _signal_set(signals), None), "sigprocmask(SIG_SETMASK)")
+
+
+def default_signals() -> None:
+    """signal(7): every signal as a fresh process has it. Python ignores SIGPIPE and SIGXFSZ."""
+    for number in range(1, 65):
+        _libc.signal(number, None)
+
+
+def signalfd(signals: tuple[int, ...]) -> int:
+    """signalfd(2): a descriptor that tells of `signals`, which must be blocked."""
+    return _check(_libc.signalfd(-1, _signal_set(signals), 0o2000000), "signalfd(-1)")
+
+
+SIGNALFD_SIGINFO_SIZE = 128
+
+
+def next_signal(fd: int) -> int:
+    """The number of the next signal that a signalfd(2) holds; waits for one."""
+    return int.from_bytes(os.read(fd, SIGNALFD_SIGINFO_SIZE)[:4], byteorder)
+
+
+def execve(path: str, argv: tuple[str, ...], environment: tuple[tuple[str, str], ...]) -> None:
+    """execve(2), with the environment in the order given."""
+    try:
+        os.execve(path, argv, dict(environment))  # noqa: S606  no shell is wanted
+    except OSError as error:
+        call = f"execve({quoted(path)}, [{', '.join(map(quoted, argv))}])"
+        raise OSError(error.errno, os.strerror(error.errno or 0), call) from None

@@ -1,0 +1,271 @@
+"""A terminal of the sandbox's own, relayed to the caller's.
+
+The command never holds a descriptor of the caller's terminal: with one it could type into the
+caller's shell (TIOCSTI) or change its modes for good. It gets a pseudo-terminal of the sandbox's
+private devpts instead, as its controlling terminal; the supervisor copies bytes between the two.
+"""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import select
+import socket
+import termios
+import time
+
+from sandbox.linux import launch, syscalls
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.model.plan import Plan
+
+WATCHED = (*launch.WATCHED, syscalls.SIGWINCH)
+TIOCGPTN, TIOCSPTLCK = 0x80045430, 0x40045431
+CHUNK = 65536
+IFLAG, OFLAG, CFLAG, LFLAG, CC = 0, 1, 2, 3, 6
+LATER_S = 0.1
+"""How long a program may take to show that it did not mean to survive an interrupt."""
+
+
+class Terminal:
+    """The two ends. `descriptors` are those of 0, 1, 2 that are terminals of the caller.
+
+    Made by the supervisor before the sandbox, so that the command's process inherits the socket
+    over which it hands out the master end.
+    """
+
+    def __init__(self) -> None:
+        self.descriptors = tuple(fd for fd in (0, 1, 2) if os.isatty(fd))
+        self.control = 0 in self.descriptors
+        self._saved = termios.tcgetattr(self.descriptors[0])
+        self._size = _window_size(self.descriptors[0])
+        self._outside, self._inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.master = -1
+
+    def connect(self) -> None:
+        """In the command's process: open the inner terminal, put it in the place of the caller's."""
+        master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        fcntl.ioctl(master, TIOCSPTLCK, b"\0\0\0\0")
+        number = int.from_bytes(fcntl.ioctl(master, TIOCGPTN, b"\0\0\0\0"), "little")
+        slave = os.open(f"/dev/pts/{number}", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        termios.tcsetattr(slave, termios.TCSANOW, self._modes())
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, self._size)
+        rights = array.array("i", [master])
+        self._inside.sendmsg([b"m"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        os.setsid()
+        if self.control:
+            fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        for descriptor in self.descriptors:
+            os.dup2(slave, descriptor)
+
+    def _modes(self) -> list[Any]:
+        """The caller's; without the caller's keyboard, nothing that would change the output."""
+        modes = list(self._saved)
+        if not self.control:
+            modes[OFLAG] &= ~termios.OPOST
+        return modes
+
+    def adopt(self) -> None:
+        """In the supervisor, once the command runs: take the master end."""
+        _, ancillary, _, _ = self._outside.recvmsg(1, socket.CMSG_SPACE(4))
+        self.master = array.array("i", ancillary[0][2])[0]
+        self._outside.close()
+        self._inside.close()
+        os.set_blocking(self.master, False)
+
+    def raw(self) -> None:
+        """Every key goes inside; the inner terminal gives keys their meaning. See cfmakeraw(3)."""
+        if not self.control:
+            return
+        modes = list(self._saved)
+        modes[IFLAG] &= ~(
+            termios.IGNBRK
+            | termios.BRKINT
+            | termios.PARMRK
+            | termios.ISTRIP
+            | termios.INLCR
+            | termios.IGNCR
+            | termios.ICRNL
+            | termios.IXON
+        )
+        modes[OFLAG] &= ~termios.OPOST
+        modes[LFLAG] &= ~(
+            termios.ECHO | termios.ECHONL | termios.ICANON | termios.ISIG | termios.IEXTEN
+        )
+        modes[CFLAG] = (modes[CFLAG] & ~(termios.CSIZE | termios.PARENB)) | termios.CS8
+        modes[CC] = list(modes[CC])
+        modes[CC][termios.VMIN], modes[CC][termios.VTIME] = 1, 0
+        termios.tcsetattr(0, termios.TCSADRAIN, modes)
+
+    def restore(self) -> None:
+        """The caller's terminal as it was."""
+        if self.control:
+            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
+
+    def resize(self) -> None:
+        """The caller's window has another size: tell the inner terminal, which tells its programs."""
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, _window_size(self.descriptors[0]))
+
+
+def _window_size(descriptor: int) -> bytes:
+    return fcntl.ioctl(descriptor, termios.TIOCGWINSZ, b"\0" * 8)
+
+
+class Relay:
+    """Copies bytes both ways until the command has ended; hands on what the kernel could not."""
+
+    def __init__(self, terminal: Terminal, command: int) -> None:
+        self.terminal = terminal
+        self.command = command
+        self.to_inside = b""
+        self.output = next(fd for fd in (1, 2, 0) if fd in terminal.descriptors)
+        self.reading_input = terminal.control
+        self.ended_by = 0
+        self.look_again_at = 0.0
+        self.interrupted_with = 0
+
+    def run(self) -> int:
+        """The command's exit status, or 128 + the signal's number."""
+        signals = syscalls.signalfd(WATCHED)
+        self.terminal.raw()
+        try:
+            while True:
+                status = self._turn(signals)
+                if status is not None:
+                    self._drain()
+                    return 128 + self.ended_by if self.ended_by else status
+        finally:
+            self.terminal.restore()
+            os.close(signals)
+
+    def _turn(self, signals: int) -> int | None:
+        poll = select.poll()
+        poll.register(signals, select.POLLIN)
+        master = self.terminal.master
+        poll.register(master, select.POLLIN | (select.POLLOUT if self.to_inside else 0))
+        if self.reading_input and len(self.to_inside) < CHUNK:
+            poll.register(0, select.POLLIN)
+        ready = dict(poll.poll(self._patience_ms()))
+        if self.look_again_at and time.monotonic() >= self.look_again_at:
+            self._look_again()
+        if ready.get(master, 0) & (select.POLLIN | select.POLLHUP):
+            self._copy_out()
+        if ready.get(0):
+            self._copy_in()
+        if self.to_inside:
+            self._push()
+        return self._signal(syscalls.next_signal(signals)) if ready.get(signals) else None
+
+    def _patience_ms(self) -> int | None:
+        if not self.look_again_at:
+            return None
+        return max(0, int((self.look_again_at - time.monotonic()) * 1000) + 1)
+
+    def _copy_out(self) -> bool:
+        try:
+            data = os.read(self.terminal.master, CHUNK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # EIO: no process holds the other end now. One may open it again, so this is no end,
+            # but nothing can be read at once either.
+            time.sleep(0.005)
+            return False
+        while data:
+            try:
+                data = data[os.write(self.output, data) :]
+            except BlockingIOError:
+                select.select([], [self.output], [])
+        return True
+
+    def _drain(self) -> None:
+        while self._copy_out():
+            pass
+
+    def _copy_in(self) -> None:
+        data = os.read(0, CHUNK)
+        if not data:
+            self.reading_input = False
+            return
+        self.to_inside += data
+        self._push()
+        self._keys(data)
+
+    def _push(self) -> None:
+        try:
+            self.to_inside = self.to_inside[os.write(self.terminal.master, self.to_inside) :]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.to_inside = b""
+
+    def _keys(self, data: bytes) -> None:
+        """Ctrl-C, Ctrl-\\ and Ctrl-Z have no effect on a PID 1 that does not handle them."""
+        modes = termios.tcgetattr(self.terminal.master)
+        if not modes[LFLAG] & termios.ISIG or not self._in_foreground():
+            return
+        for character, number in (
+            (termios.VINTR, syscalls.SIGINT),
+            (termios.VQUIT, syscalls.SIGQUIT),
+            (termios.VSUSP, syscalls.SIGTSTP),
+        ):
+            if modes[CC][character] in data and modes[CC][character] != b"\0":
+                self._insist(number)
+
+    def _in_foreground(self) -> bool:
+        """Is the command's own process group the one that the keyboard's signals go to?"""
+        try:
+            group = fcntl.ioctl(self.terminal.master, termios.TIOCGPGRP, b"\0" * 4)
+        except OSError:
+            return False
+        return int.from_bytes(group, "little") == self.command
+
+    def _insist(self, number: int) -> None:
+        if launch.would_be_lost(self.command, number):
+            self._end_or_stop(number)
+        elif number == syscalls.SIGINT:
+            # A shell that waits for a child catches the interrupt, then sends it to itself with the
+            # default action, which PID 1 does not have: it shows as no longer caught a moment later.
+            self.interrupted_with, self.look_again_at = number, time.monotonic() + LATER_S
+
+    def _look_again(self) -> None:
+        self.look_again_at = 0.0
+        if launch.would_be_lost(self.command, self.interrupted_with):
+            self._end_or_stop(self.interrupted_with)
+
+    def _end_or_stop(self, number: int) -> None:
+        if number == syscalls.SIGTSTP:
+            self._stop()
+        else:
+            os.kill(self.command, syscalls.SIGKILL)
+            self.ended_by = number
+
+    def _stop(self) -> None:
+        """Stop the command, then this process, as a shell's job; go on when the shell says so."""
+        os.killpg(self.command, syscalls.SIGSTOP)
+        self.terminal.restore()
+        os.kill(os.getpid(), syscalls.SIGSTOP)
+        self.terminal.raw()
+        self.terminal.resize()
+        os.killpg(self.command, syscalls.SIGCONT)
+
+    def _signal(self, number: int) -> int | None:
+        if number == syscalls.SIGWINCH:
+            self.terminal.resize()
+        elif number != syscalls.SIGCHLD:
+            self.ended_by = launch.deliver(self.command, number) or self.ended_by
+        return launch.reap(self.command)
+
+
+def run(plan: Plan) -> int:
+    """Start the plan's command on a terminal of its own and relay until it ends; its exit status."""
+    terminal = Terminal()
+    command = launch.start(plan, terminal.connect, WATCHED)
+    terminal.adopt()
+    return Relay(terminal, command).run()
+
+
+if TYPE_CHECKING:
+    from typing import Any

@@ -1,0 +1,153 @@
+"""The command line that runs inside, and the environment it starts from.
+
+No variable of the caller is in it. TERM of an interactive terminal is the one exception.
+"""
+
+from __future__ import annotations
+
+from sandbox.errors import EvidenceError
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.model.facts import KeptDirectory, NixFacts, Request
+
+STARTUP_DESCRIPTOR = 9
+"""bash reads its startup file from here, so that no file is added to what the build left."""
+
+BASH_NAMES = ("bash", "sh")
+PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._/?=@:")
+
+
+class CommandLine(Value):
+    """What to execute, with what, and the directories to try, first one first."""
+
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    directories: tuple[str, ...]
+    startup_file: str = ""
+
+
+def shell_word(text: str) -> str:
+    """`text` as one word of a POSIX shell."""
+    if text and PLAIN.issuperset(text):
+        return text
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def command_line(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> CommandLine:
+    """From the first source of the environment that there is: env-vars, the derivation.
+
+    Raises `EvidenceError`: `environment-unknown` where there is neither, `no-shell` for an
+    interactive shell in a build that had none.
+    """
+    if kept.env_vars.state == "read" and kept.env_vars.shell:
+        return _from_env_vars(kept, nix, request, top)
+    if nix.environment is not None:
+        return _from_derivation(kept, nix, request, top)
+    raise EvidenceError(
+        f"nothing tells the environment of `{kept.name_hint or kept.path}`",
+        reason="environment-unknown",
+        evidence=(f"env-vars is {kept.env_vars.state}", "its derivation was not found"),
+        hint="`--derivation /nix/store/….drv` names the derivation that was built",
+    )
+
+
+def _from_env_vars(
+    kept: KeptDirectory, nix: NixFacts, request: Request, top: str
+) -> CommandLine:
+    """Bash sources the file itself: it alone knows its quoting for certain."""
+    shell = kept.env_vars.shell
+    read = f"source {shell_word(top + '/env-vars')}"
+    # env-vars leaves out names that a shell cannot have; the process had them all the same.
+    lost = nix.environment.variables if nix.environment is not None else ()
+    return CommandLine(
+        argv=_run(shell, read, request),
+        environment=tuple((n, v) for n, v in lost if not is_identifier(n)),
+        directories=_directories(kept, top),
+        startup_file=_startup_file(kept, nix, request),
+    )
+
+
+def _from_derivation(
+    kept: KeptDirectory, nix: NixFacts, request: Request, top: str
+) -> CommandLine:
+    """Nix's own variables, and what `$stdenv/setup` makes of them."""
+    assert nix.environment is not None
+    derivation = nix.derivation
+    builder = derivation.builder if derivation is not None else ""
+    variables = nix.environment.variables
+    shell = builder if builder.rpartition("/")[2] in BASH_NAMES else ""
+    structured = derivation is not None and derivation.structured_attributes
+    if shell and (structured or any(n == "stdenv" for n, _ in variables)):
+        argv = _run(shell, _source_setup(structured=structured), request)
+    elif request.command:
+        argv = request.command
+    elif shell:
+        argv = _interactive(shell)
+    else:
+        raise EvidenceError(
+            f"the build of `{kept.name_hint}` had no shell",
+            reason="no-shell",
+            evidence=(f"its builder is {builder}",),
+            hint="name a command that is inside, with its whole path",
+        )
+    return CommandLine(
+        argv=argv,
+        environment=variables,
+        directories=(top, "/"),
+        startup_file=_startup_file(kept, nix, request),
+    )
+
+
+def _source_setup(*, structured: bool) -> str:
+    """As nixpkgs' default builder begins; without leaving an env-vars or an EXIT trap behind."""
+    attributes = '[ ! -e "${NIX_ATTRS_SH_FILE-}" ] || source "$NIX_ATTRS_SH_FILE"; '
+    return (
+        (attributes if structured else "")
+        + 'noDumpEnvVars=1; if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi; '
+        + "unset noDumpEnvVars; trap - EXIT; set +eu"
+    )
+
+
+def _run(shell: str, prepare: str, request: Request) -> tuple[str, ...]:
+    command = request.command or _interactive(shell)
+    if request.interactive and request.term:
+        return (shell, "-c", prepare + '; export TERM="$0"; exec "$@"', request.term, *command)
+    return (shell, "-c", prepare + '; exec "$@"', "--", *command)
+
+
+def _interactive(shell: str) -> tuple[str, ...]:
+    if shell.rpartition("/")[2] == "bash":
+        return (shell, "--noprofile", "--rcfile", f"/dev/fd/{STARTUP_DESCRIPTOR}", "-i")
+    return (shell, "-i")
+
+
+def _directories(kept: KeptDirectory, top: str) -> tuple[str, ...]:
+    """The directory in which the failing phase began, if it is still there, else the build's."""
+    started = kept.env_vars.working_directory
+    return (*((started,) if started.startswith("/") else ()), top, "/")
+
+
+def _startup_file(kept: KeptDirectory, nix: NixFacts, request: Request) -> str:
+    """The prompt and the history of an interactive shell; the terminal's own title is left alone."""
+    if request.command:
+        return ""
+    name = kept.name_hint or kept.env_vars.name or nix.derivation_path.rpartition("/")[2]
+    label = shell_word(" ".join(filter(None, (_printable(name), _printable(request.phase)))))
+    return (
+        f"exec {STARTUP_DESCRIPTOR}<&-\n"
+        f"PS1='\\[\\e[1;34m\\]['{label}']\\[\\e[0m\\] \\w\\$ '\n"
+        "HISTFILE=/tmp/.bash_history HISTCONTROL=ignoreboth\n"
+        "unset MAILCHECK PROMPT_COMMAND\n"
+    )
+
+
+def _printable(text: str) -> str:
+    """Only what cannot mean anything to a prompt or a terminal: the text is not ours."""
+    return "".join(c for c in text if c in PLAIN)[:80]
+
+
+def is_identifier(name: str) -> bool:
+    """Can a POSIX shell have a variable of this name?"""
+    return name.isascii() and name.isidentifier()

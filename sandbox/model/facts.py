@@ -1,0 +1,124 @@
+"""What was found, as data: the kept directory, what Nix knows, what this machine is.
+
+Only `sandbox/host/` makes these. They hold no decision: those are `model.rules`.
+"""
+
+from __future__ import annotations
+
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.model.aterm import Derivation
+    from sandbox.model.environment import BuildEnvironment
+    from sandbox.model.nixconf import NixSettings
+    from sandbox.model.profile import Profile
+
+
+class EnvVars(Value):
+    """The file `env-vars` that stdenv leaves in a build directory.
+
+    `state`: "read", "unreadable" (mode or owner), "absent", or "unsafe" (a link, a fifo, a device,
+    or too large to be one). The other fields are variables of it that decide something.
+    """
+
+    state: str
+    shell: str = ""
+    out: str = ""
+    name: str = ""
+    working_directory: str = ""
+    build_top: str = ""
+    mtime_ns: int = 0
+    references: tuple[str, ...] = ()
+
+
+class KeptDirectory(Value):
+    """What is left of a failed build. `path` is the build's own directory, `outer` what holds it.
+
+    `layout`: "flat", "build", "named-pid-build", "pid-build", "b" (see `model.profile`).
+    """
+
+    outer: str
+    path: str
+    layout: str
+    name_hint: str
+    uid: int
+    gid: int
+    mode: int
+    mtime_ns: int
+    env_vars: EnvVars
+    structured: bool = False
+
+
+class StoreObject(Value):
+    """A store path that exists. `kind`: "directory", "file" or "symlink" (then `target` is what it says)."""
+
+    path: str
+    kind: str
+    target: str = ""
+
+
+class NixFacts(Value):
+    """What Nix's files say about the build.
+
+    `inputs_from`: "database", "nix-store", "references" or "whole-store". `inputs_exact` is False
+    where rows of the database may have been missed. `outputs`: pairs of an output's name and path;
+    `partial`: those of the paths that the failed build left in the store.
+    """
+
+    profile: Profile
+    profile_from: str
+    settings: NixSettings
+    store_dir: str
+    real_store_dir: str
+    derivation_path: str = ""
+    derivation: Derivation | None = None
+    derivation_from: str = ""
+    environment: BuildEnvironment | None = None
+    inputs: tuple[StoreObject, ...] = ()
+    inputs_from: str = ""
+    missing_inputs: tuple[str, ...] = ()
+    outputs: tuple[tuple[str, str], ...] = ()
+    partial: tuple[str, ...] = ()
+    sandbox_sources: tuple[StoreObject, ...] = ()
+
+
+class HostFile(Value):
+    """A file of the host that may be shown inside. `real` has no links; `kind` as in `spec.Bind`."""
+
+    path: str
+    real: str
+    kind: str
+
+
+class MachineFacts(Value):
+    """What this machine is and who runs this. `devices` are the names in /dev that exist.
+
+    `files` are those that some rule may want, if they exist.
+    """
+
+    uid: int
+    gid: int
+    groups: int
+    machine: str
+    kernel: tuple[int, int]
+    devices: tuple[str, ...]
+    landlock_abi: int
+    files: tuple[HostFile, ...] = ()
+
+
+class Request(Value):
+    """What was asked for: the command (empty for an interactive shell) and what is to differ.
+
+    `unsandboxed`: None leaves it to the evidence; True shows the host as an unsandboxed build saw
+    it; False makes a sandbox all the same.
+    """
+
+    command: tuple[str, ...] = ()
+    interactive: bool = False
+    term: str = ""
+    phase: str = ""
+    inputs_writable: bool = False
+    whole_store: bool = False
+    unsandboxed: bool | None = None
+    copy: bool = False

@@ -1,0 +1,406 @@
+"""`Sandbox` → `Plan`: every step, in order, with every choice already made.
+
+Three sides carry a plan out. `prepare` happens outside, with the caller's own rights, and only in
+the workspace. `namespaces` and the id maps make the sandbox's first process. `enter` happens in
+that process, which has all capabilities over its own namespaces and none over the host's, and ends
+with `Execute`. No step looks at anything to decide what to do.
+"""
+
+from __future__ import annotations
+
+from sandbox.model.seccomp import compile_filter
+from sandbox.model.spec import (
+    CALLER,
+    Bind,
+    BuildDirectory,
+    Directory,
+    File,
+    Filesystem,
+    IdMap,
+    Inputs,
+    Output,
+    Sandbox,
+    Symlink,
+)
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox.model.spec import Process
+
+MS_RDONLY, MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 0x1, 0x1000, 0x4000, 0x40000, 0x100000
+
+
+class Paths(Value):
+    """The workspace's directories on the host, empty: the new root, the build's changes or whole
+    copy, and the overlay's own."""
+
+    root: str
+    upper: str
+    work: str
+
+
+class MakeDirectory(Value):
+    """mkdir(2), writable for the time of preparing; `SetOwner` gives it its mode."""
+
+    path: str
+
+
+class MakeFile(Value):
+    """A new regular file; an empty one is a place to mount on."""
+
+    path: str
+    content: str = ""
+    mode: int = 0o644
+
+
+class MakeLink(Value):
+    path: str
+    target: str
+
+
+class MakePlaces(Value):
+    """Many empty directories and files in one directory: a place to mount on for each input."""
+
+    path: str
+    directories: tuple[str, ...]
+    files: tuple[str, ...]
+
+
+class CopyTree(Value):
+    """A private copy of a tree; whose files shall belong to `uid` and `gid`."""
+
+    source: str
+    path: str
+    uid: int
+    gid: int
+
+
+class SetOwner(Value):
+    """chown(2), unless both are -1, then chmod(2)."""
+
+    path: str
+    mode: int
+    uid: int = CALLER
+    gid: int = CALLER
+
+
+PrepareStep = MakeDirectory | MakeFile | MakeLink | MakePlaces | CopyTree | SetOwner
+
+
+class BringUp(Value):
+    interface: str
+
+
+class SetNames(Value):
+    host_name: str
+    domain_name: str
+
+
+class Mount(Value):
+    """mount(2). `flags` in the kernel's bits."""
+
+    source: str
+    target: str
+    fstype: str = ""
+    flags: int = 0
+    data: str = ""
+
+
+class MountOverlay(Value):
+    """An overlay with `userxattr`; `uid` and `gid` are inside ids, those of whoever will write."""
+
+    lower: str
+    upper: str
+    work: str
+    target: str
+    uid: int
+    gid: int
+
+
+class BindEach(Value):
+    """A bind mount for each name below `source`, at the same name below `target`."""
+
+    source: str
+    target: str
+    names: tuple[str, ...]
+
+
+class SetReadOnly(Value):
+    """mount_setattr(2): the mount at `target`, and those below it if `recursive`."""
+
+    target: str
+    read_only: bool
+    recursive: bool = False
+
+
+class SetMode(Value):
+    path: str
+    mode: int
+
+
+class PivotRoot(Value):
+    root: str
+
+
+class SetIds(Value):
+    """setgid(2), then setuid(2)."""
+
+    uid: int
+    gid: int
+
+
+class NoNewPrivileges(Value):
+    pass
+
+
+class InstallFilter(Value):
+    """seccomp(2) with an array of struct sock_filter."""
+
+    program: bytes
+
+
+class ScopeAbstractSockets(Value):
+    pass
+
+
+class SetPersonality(Value):
+    persona: int
+
+
+class SetLimit(Value):
+    """setrlimit(2): the soft limit; None is the hard one, `ceiling` at most."""
+
+    resource: str
+    soft: int | None = None
+    ceiling: int = 2**64 - 1
+
+
+class ChangeDirectory(Value):
+    """chdir(2) to the first of `candidates` that lets itself be entered."""
+
+    candidates: tuple[str, ...]
+
+
+class ConnectTerminal(Value):
+    """A pseudo-terminal of the sandbox's own devpts takes the place of the caller's terminal."""
+
+
+class SetUmask(Value):
+    umask: int
+
+
+class SetParentDeathSignal(Value):
+    signal: int
+
+
+EnterStep = (
+    BringUp
+    | SetNames
+    | Mount
+    | MountOverlay
+    | BindEach
+    | SetReadOnly
+    | SetMode
+    | PivotRoot
+    | SetIds
+    | NoNewPrivileges
+    | InstallFilter
+    | ScopeAbstractSockets
+    | SetPersonality
+    | SetLimit
+    | ConnectTerminal
+    | ChangeDirectory
+    | SetUmask
+    | SetParentDeathSignal
+)
+
+
+class Execute(Value):
+    """execve(2). `startup_file` is what the descriptor `startup_descriptor` holds, if not empty."""
+
+    program: str
+    argv: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...]
+    startup_file: str = ""
+
+
+class Plan(Value):
+    prepare: tuple[PrepareStep, ...]
+    namespaces: tuple[str, ...]
+    uid_map: IdMap
+    gid_map: IdMap
+    enter: tuple[EnterStep, ...]
+    execute: Execute
+
+
+def plan(sandbox: Sandbox, paths: Paths, machine: str) -> Plan:
+    """The steps that make `sandbox` in the workspace at `paths`, on a `machine` as `uname -m` has it.
+
+    The workspace is a parameter, so that equal builds have equal descriptions.
+    """
+    process = sandbox.process
+    return Plan(
+        prepare=(*_prepare(sandbox, paths), *_owners(sandbox, paths)),
+        namespaces=sandbox.namespaces,
+        uid_map=sandbox.uid_map,
+        gid_map=sandbox.gid_map,
+        enter=(
+            *_names(sandbox),
+            *_mounts(sandbox, paths),
+            PivotRoot(root=paths.root),
+            *_mounts_within(sandbox),
+            *_restrict(process, machine),
+        ),
+        execute=Execute(
+            program=process.program or process.argv[0],
+            argv=process.argv,
+            environment=process.environment,
+            startup_file=process.startup_file,
+        ),
+    )
+
+
+def _prepare(sandbox: Sandbox, paths: Paths) -> Iterator[PrepareStep]:
+    root = paths.root
+    for entry in sandbox.entries:
+        match entry:
+            case Directory(path=path) if path != "/":
+                yield MakeDirectory(path=root + path)
+            case File():
+                yield MakeFile(path=root + entry.path, content=entry.content, mode=entry.mode)
+            case Symlink():
+                yield MakeLink(path=root + entry.path, target=entry.target)
+            case Bind(kind="directory"):
+                yield MakeDirectory(path=root + entry.path)
+            case Bind():
+                yield MakeFile(path=root + entry.path)
+            case Inputs():
+                yield from _input_places(entry, root)
+            case Output():
+                yield CopyTree(
+                    source=entry.source, path=root + entry.path, uid=entry.uid, gid=entry.gid
+                )
+            case BuildDirectory():
+                yield from _build_directory(entry, paths)
+            case Directory() | Filesystem():
+                pass
+
+
+def _input_places(inputs: Inputs, root: str) -> Iterator[PrepareStep]:
+    place = root + inputs.path
+    yield MakePlaces(path=place, directories=inputs.directories, files=inputs.files)
+    for name, target in inputs.links:
+        yield MakeLink(path=f"{place}/{name}", target=target)
+
+
+def _build_directory(entry: BuildDirectory, paths: Paths) -> Iterator[PrepareStep]:
+    """A build has its directory for itself while it runs; Nix opens it to all when it keeps it."""
+    if entry.method == "copy":
+        yield CopyTree(source=entry.source, path=paths.upper, uid=entry.uid, gid=entry.gid)
+    for name, content in entry.files:
+        yield MakeFile(path=f"{paths.upper}/{name}", content=content)
+        yield SetOwner(path=f"{paths.upper}/{name}", mode=0o644, uid=entry.uid, gid=entry.gid)
+    owned = (paths.upper, paths.work) if entry.method == "overlay" else (paths.upper,)
+    for path in owned:
+        yield SetOwner(path=path, mode=0o700, uid=entry.uid, gid=entry.gid)
+
+
+def _owners(sandbox: Sandbox, paths: Paths) -> Iterator[PrepareStep]:
+    """Children first: afterwards a directory may not let us in any more."""
+    for entry in reversed(sandbox.entries):
+        if isinstance(entry, Directory):
+            path = paths.root + (entry.path if entry.path != "/" else "")
+            yield SetOwner(path=path, mode=entry.mode, uid=entry.uid, gid=entry.gid)
+
+
+def _names(sandbox: Sandbox) -> Iterator[EnterStep]:
+    if "net" in sandbox.namespaces:
+        yield BringUp(interface="lo")
+    if "uts" in sandbox.namespaces:
+        yield SetNames(host_name=sandbox.host_name, domain_name=sandbox.domain_name)
+
+
+def _mounts(sandbox: Sandbox, paths: Paths) -> Iterator[EnterStep]:
+    root = paths.root
+    yield Mount(source="none", target="/", flags=MS_REC | MS_PRIVATE)
+    yield Mount(source=root, target=root, flags=MS_BIND)
+    for entry in sandbox.entries:
+        match entry:
+            case Inputs():
+                yield from _input_mounts(entry, root)
+            case Bind(within=False):
+                target = root + entry.path
+                yield Mount(source=entry.source, target=target, flags=MS_BIND | MS_REC)
+                if entry.read_only:
+                    yield SetReadOnly(target=target, read_only=True, recursive=True)
+            case BuildDirectory():
+                yield _build_mount(entry, paths, sandbox.process)
+            case Filesystem():
+                target = root + entry.path
+                yield Mount(
+                    source="none", target=target, fstype=entry.fstype, data=entry.options
+                )
+                if entry.fstype == "devpts":
+                    yield SetMode(path=target + "/ptmx", mode=0o666)
+            case _:
+                pass
+
+
+def _input_mounts(inputs: Inputs, root: str) -> Iterator[EnterStep]:
+    """The store directory stays writable: the outputs are made in it."""
+    store = root + inputs.path
+    yield Mount(source=store, target=store, flags=MS_BIND)
+    yield Mount(source="none", target=store, flags=MS_SHARED)
+    yield BindEach(
+        source=inputs.source, target=store, names=(*inputs.directories, *inputs.files)
+    )
+    if inputs.read_only:
+        yield SetReadOnly(target=store, read_only=True, recursive=True)
+        yield SetReadOnly(target=store, read_only=False)
+
+
+def _build_mount(entry: BuildDirectory, paths: Paths, process: Process) -> EnterStep:
+    target = paths.root + entry.path
+    if entry.method != "overlay":
+        return Mount(source=paths.upper, target=target, flags=MS_BIND)
+    return MountOverlay(
+        lower=entry.source,
+        upper=paths.upper,
+        work=paths.work,
+        target=target,
+        uid=process.uid,
+        gid=process.gid,
+    )
+
+
+def _mounts_within(sandbox: Sandbox) -> Iterator[EnterStep]:
+    """Sources inside are looked up here, when no link in them can lead out of the root."""
+    for entry in sandbox.entries:
+        if isinstance(entry, Bind) and entry.within:
+            yield Mount(source=entry.source, target=entry.path, flags=MS_BIND)
+            if entry.read_only:
+                yield SetReadOnly(target=entry.path, read_only=True)
+
+
+def _restrict(process: Process, machine: str) -> Iterator[EnterStep]:
+    """The filter comes last of those that need a call it refuses; ids before what they would undo."""
+    yield SetIds(uid=process.uid, gid=process.gid)
+    if process.interactive:
+        yield ConnectTerminal()
+    yield ChangeDirectory(candidates=process.directories)
+    if process.core_limit is not None:
+        yield SetLimit(resource="core", soft=process.core_limit)
+    if process.open_files_ceiling is not None:
+        yield SetLimit(resource="nofile", ceiling=process.open_files_ceiling)
+    yield SetUmask(umask=process.umask)
+    yield SetPersonality(persona=process.personality)
+    yield SetParentDeathSignal(signal=process.parent_death_signal)
+    if process.no_new_privileges:
+        yield NoNewPrivileges()
+    if process.scope_abstract_sockets:
+        yield ScopeAbstractSockets()
+    if process.filter is not None:
+        yield InstallFilter(program=compile_filter(process.filter, machine))

@@ -1,0 +1,427 @@
+"""What Nix did for this build: facts → `Sandbox`, one short function for each decision.
+
+Each rule names the function of Nix that it follows (class names as in CppNix's
+`linux-derivation-builder.cc`; older releases have the same code in `local-derivation-goal.cc`), so
+that a new release of Nix can be followed by searching for that name.
+"""
+
+from __future__ import annotations
+
+from sandbox.errors import EvidenceError
+from sandbox.model.command import command_line
+from sandbox.model.identity import Identity, identity
+from sandbox.model.seccomp import filter_for
+from sandbox.model.spec import (
+    Bind,
+    BuildDirectory,
+    Directory,
+    Entry,
+    File,
+    Filesystem,
+    IdMap,
+    Inputs,
+    Note,
+    Output,
+    Process,
+    Sandbox,
+    Symlink,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.model.facts import HostFile, KeptDirectory, MachineFacts, NixFacts, Request
+
+ADDR_NO_RANDOMIZE = 0x0040000
+PER_LINUX32 = 0x0008
+SYSTEMS_OF_32_BITS = ("i686-linux", "armv5tel-linux", "armv6l-linux", "armv7l-linux")
+MOST_OPEN_FILES = 1048576
+DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
+
+START_CHILD = "ChrootLinuxDerivationBuilder::startChild"
+PREPARE = "ChrootLinuxDerivationBuilder::prepareSandbox"
+ENTER = "ChrootLinuxDerivationBuilder::enterChroot"
+PATHS = "DerivationBuilder::getPathsInSandbox"
+
+
+def build_top(kept: KeptDirectory, nix: NixFacts) -> str:
+    """Where the build saw its own directory. Nix: `tmpDirInSandbox`, setting `sandbox-build-dir`."""
+    seen = kept.env_vars.build_top
+    if seen in ("/build", nix.settings.sandbox_build_dir):
+        return seen
+    return nix.settings.sandbox_build_dir
+
+
+def was_sandboxed(kept: KeptDirectory, nix: NixFacts) -> bool:
+    """Did Nix make a sandbox at all? Nix: `useChroot` in DerivationBuildingGoal.
+
+    NIX_BUILD_TOP settles it. Without it, the directory inside the directory does (only sandboxed
+    builds have one), and else the settings and the derivation.
+    """
+    if kept.env_vars.build_top:
+        return kept.env_vars.build_top in ("/build", nix.settings.sandbox_build_dir)
+    if kept.layout in ("build", "named-pid-build", "pid-build"):
+        return True
+    if nix.settings.sandbox == "relaxed" and nix.derivation is not None:
+        derivation = nix.derivation
+        open_to_host = derivation.fixed_output or derivation.impure
+        return not (open_to_host or derivation.get("__noChroot") == "1")
+    return nix.settings.sandbox != "false"
+
+
+def keeps_host_network(nix: NixFacts) -> bool:
+    """Fixed-output and impure derivations keep the host's network; any other gets a loopback.
+
+    Nix: `derivationType.isSandboxed()` in startChild.
+    """
+    derivation = nix.derivation
+    return derivation is not None and (derivation.fixed_output or derivation.impure)
+
+
+def wants_uid_range(nix: NixFacts) -> bool:
+    """The feature `uid-range` gives a build 65536 ids and root inside. Nix: `useUidRange`."""
+    derivation = nix.derivation
+    features = derivation.get("requiredSystemFeatures") if derivation is not None else None
+    return "uid-range" in (features or "").split()
+
+
+def namespaces(nix: NixFacts, *, sandboxed: bool) -> tuple[str, ...]:
+    """Nix: the flags of clone(2) in startChild; Lix unshares the cgroup namespace as well."""
+    if not sandboxed:
+        return ("user", "mnt", "pid", "ipc", "uts")
+    names = ["user", "mnt", "pid", "ipc", "uts"]
+    if not keeps_host_network(nix):
+        names.append("net")
+    if nix.profile.cgroup_namespace:
+        names.append("cgroup")
+    return tuple(names)
+
+
+def root_entries(nix: NixFacts, who: Identity, top: str) -> tuple[Entry, ...]:
+    """The directories of the root and the files of /etc. Nix: prepareSandbox.
+
+    Made in this order, parents first. Where the builder did not own the root but the caller does
+    now, the owner's write bit is left out: what was refused to the build is refused here.
+    """
+    nix_dir = nix.store_dir.rpartition("/")[0]
+    made: list[Entry] = [
+        Directory(path="/", mode=who.closed(0o750), uid=who.root_uid, gid=who.build_gid, rule=PREPARE),
+        Directory(path="/tmp", mode=0o1777, uid=who.root_uid, rule=PREPARE),  # noqa: S108
+        Directory(path="/etc", mode=who.closed(nix.profile.etc_mode), uid=who.root_uid, rule=PREPARE),
+        Directory(path="/dev", mode=who.closed(0o755), uid=who.root_uid, rule=ENTER),
+        Directory(path="/dev/pts", mode=0o755, uid=who.root_uid, rule=ENTER),
+        Directory(path="/dev/shm", mode=0o755, uid=who.root_uid, rule=ENTER),  # noqa: S108
+        Directory(path="/proc", mode=0o555, uid=who.root_uid, rule=ENTER),
+        Directory(path="/bin", mode=who.closed(0o755), uid=who.root_uid, rule=PATHS),
+    ]
+    parent = ""
+    for part in nix_dir.strip("/").split("/"):
+        parent += "/" + part
+        made.append(
+            Directory(path=parent, mode=who.closed(0o755), uid=who.root_uid, rule=PREPARE)
+        )
+    made.append(
+        Directory(
+            path=nix.store_dir, mode=0o1775, uid=who.root_uid, gid=who.build_gid, rule=PREPARE
+        )
+    )
+    return (*made, *_account_files(who, top))
+
+
+def _account_files(who: Identity, top: str) -> tuple[Entry, ...]:
+    """/etc/passwd and /etc/group, byte for byte. Nix: prepareSandbox, startChild."""
+    passwd = (
+        f"root:x:0:0:Nix build user:{top}:/noshell\n"
+        f"nixbld:x:{who.inside_uid}:{who.inside_gid}:Nix build user:{top}:/noshell\n"
+        "nobody:x:65534:65534:Nobody:/:/noshell\n"
+    )
+    group = f"root:x:0:\nnixbld:!:{who.inside_gid}:\nnogroup:x:65534:\n"
+    return (
+        File(path="/etc/passwd", content=passwd, rule=START_CHILD),
+        File(path="/etc/group", content=group, rule=PREPARE),
+    )
+
+
+def network_files(nix: NixFacts, machine: MachineFacts) -> tuple[Entry, ...]:
+    """/etc/hosts, or for builds with the host's network the host's files. Nix: prepareSandbox."""
+    if not keeps_host_network(nix):
+        hosts = "127.0.0.1 localhost\n::1 localhost\n"
+        return (File(path="/etc/hosts", content=hosts, rule=PREPARE),)
+    entries: list[Entry] = [
+        File(path="/etc/nsswitch.conf", content="hosts: files dns\nservices: files\n", rule=PREPARE)
+    ]
+    for file in machine.files:
+        if file.path in ("/etc/resolv.conf", "/etc/services", "/etc/hosts"):
+            entries.append(_host_file(file.path, file, PREPARE))
+        elif file.path == nix.settings.ssl_cert_file and nix.profile.binds_certificates:
+            entries += [
+                Directory(path="/etc/ssl", mode=0o755, rule=PREPARE),
+                Directory(path="/etc/ssl/certs", mode=0o755, rule=PREPARE),
+                _host_file("/etc/ssl/certs/ca-certificates.crt", file, "ssl-cert-file"),
+            ]
+    return tuple(entries)
+
+
+def _host_file(path: str, file: HostFile, rule: str) -> Bind:
+    return Bind(path=path, source=file.real, kind=file.kind, read_only=True, rule=rule)
+
+
+def has_kvm(nix: NixFacts, machine: MachineFacts) -> bool:
+    """/dev/kvm is there if the host has it, unless `system-features` is set and leaves it out."""
+    features = nix.settings.system_features
+    return "kvm" in machine.devices and (features is None or "kvm" in features)
+
+
+def devices(nix: NixFacts, machine: MachineFacts) -> tuple[Entry, ...]:
+    """/dev: six nodes of the host, kvm by its rule, five links. Nix: enterChroot.
+
+    /dev/ptmx is the node of the private devpts, bound, where Nix makes a link to it.
+    """
+    names = [name for name in DEVICES if name in machine.devices]
+    if has_kvm(nix, machine):
+        names.append("kvm")
+    nodes: list[Entry] = [
+        Bind(path=f"/dev/{name}", source=f"/dev/{name}", kind="file", rule=ENTER)
+        for name in sorted(names)
+    ]
+    links = (
+        ("/dev/fd", "/proc/self/fd"),
+        ("/dev/stdin", "/proc/self/fd/0"),
+        ("/dev/stdout", "/proc/self/fd/1"),
+        ("/dev/stderr", "/proc/self/fd/2"),
+    )
+    return (*nodes, *(Symlink(path=path, target=target, rule=ENTER) for path, target in links))
+
+
+def kernel_filesystems(nix: NixFacts) -> tuple[Entry, ...]:
+    """proc, /dev/shm and a devpts of its own. Nix: enterChroot."""
+    size = nix.settings.sandbox_dev_shm_size
+    return (
+        Filesystem(path="/proc", fstype="proc", rule=ENTER),
+        Filesystem(path="/dev/shm", fstype="tmpfs", options=f"size={size}", rule=ENTER),  # noqa: S108
+        Filesystem(path="/dev/pts", fstype="devpts", options="newinstance,mode=0620", rule=ENTER),
+        Bind(
+            path="/dev/ptmx",
+            source="/dev/pts/ptmx",
+            kind="file",
+            within=True,
+            rule="contract: a device node",
+        ),
+    )
+
+
+def inputs(nix: NixFacts, *, writable: bool) -> tuple[Entry, ...]:
+    """The input closure, one mount for each path. Nix: getPathsInSandbox, `pathsInChroot`.
+
+    Read-only, unlike Nix: a builder that owns its root could change the host's store through them.
+    """
+    rule = f"input closure, from {nix.inputs_from}"
+    own = {path for _, path in nix.outputs}
+    present = {o.path: o for o in (*nix.inputs, *nix.sandbox_sources) if o.path not in own}
+    start = len(nix.store_dir) + 1
+
+    def names(kind: str) -> tuple[str, ...]:
+        return tuple(sorted(p[start:] for p, o in present.items() if o.kind == kind))
+
+    links = tuple(sorted((p[start:], o.target) for p, o in present.items() if o.kind == "symlink"))
+    return (
+        Inputs(
+            path=nix.store_dir,
+            source=nix.real_store_dir,
+            directories=names("directory"),
+            files=names("file"),
+            links=links,
+            read_only=not writable,
+            rule=rule,
+        ),
+    )
+
+
+def partial_outputs(nix: NixFacts, who: Identity) -> tuple[Entry, ...]:
+    """What the build had put at its outputs; Nix moves it to the real store when a build fails."""
+    start = len(nix.store_dir)
+    return tuple(
+        Output(
+            path=path,
+            source=nix.real_store_dir + path[start:],
+            uid=who.build_uid,
+            gid=who.build_gid,
+            rule="DerivationBuilder::cleanupBuild",
+        )
+        for path in nix.partial
+    )
+
+
+def shell_entries(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts) -> tuple[Entry, ...]:
+    """/bin/sh and what else `sandbox-paths` names. Nix: getPathsInSandbox, doBind.
+
+    /bin/sh is the one that nix.conf names, if it exists; else the build's own SHELL.
+    """
+    exists = {file.path: file for file in machine.files}
+    entries: list[Entry] = []
+    for wanted in nix.settings.sandbox_paths:
+        file = exists.get(wanted.source)
+        if file is not None and not wanted.target.startswith((nix.store_dir, "/proc", "/dev")):
+            entries += missing_parents(wanted.target)
+            entries.append(_host_file(wanted.target, file, "sandbox-paths"))
+    shell = kept.env_vars.shell
+    if shell and not any(e.path == "/bin/sh" for e in entries):
+        rule = "contract: the build's SHELL"
+        entries.append(
+            Bind(path="/bin/sh", source=shell, kind="file", read_only=True, within=True, rule=rule)
+        )
+    return tuple(entries)
+
+
+def missing_parents(path: str) -> list[Entry]:
+    """The directories above `path` below the root's own. Nix: createDirs in doBind."""
+    parts = path.strip("/").split("/")[:-1]
+    parents = ["/" + "/".join(parts[: n + 1]) for n in range(len(parts))]
+    return [
+        Directory(path=p, mode=0o755, rule="sandbox-paths")
+        for p in parents
+        if p not in ("/bin", "/etc", "/dev", "/tmp")  # noqa: S108
+    ]
+
+
+def personality(nix: NixFacts, machine: MachineFacts) -> int:
+    """Addresses are not randomised; a 32-bit system looks like one. Nix: `setPersonality`."""
+    system = nix.derivation.system if nix.derivation is not None else ""
+    narrow = system in SYSTEMS_OF_32_BITS and machine.machine in ("x86_64", "aarch64")
+    return ADDR_NO_RANDOMIZE | (PER_LINUX32 if narrow else 0)
+
+
+def process(
+    kept: KeptDirectory,
+    nix: NixFacts,
+    machine: MachineFacts,
+    request: Request,
+    who: Identity,
+    top: str,
+) -> Process:
+    """The command and its attributes. Nix: runChild, `commonChildInit`."""
+    line = command_line(kept, nix, request, top)
+    profile = nix.profile
+    return Process(
+        argv=line.argv,
+        environment=line.environment,
+        startup_file=line.startup_file,
+        directories=line.directories,
+        uid=who.inside_uid,
+        gid=who.inside_gid,
+        personality=personality(nix, machine),
+        filter=filter_for(profile) if nix.settings.filter_syscalls else None,
+        scope_abstract_sockets=profile.scopes_abstract_sockets and machine.landlock_abi >= 6,  # noqa: PLR2004
+        open_files_ceiling=MOST_OPEN_FILES if profile.raises_open_files else None,
+        interactive=request.interactive,
+    )
+
+
+def build_directory(kept: KeptDirectory, who: Identity, request: Request, top: str) -> Entry:
+    """The workspace over the kept directory: an overlay where its files are the builder's own.
+
+    Copying up in an overlay keeps the owner, so it works for the owner that the sandbox maps only.
+    """
+    own = kept.uid == who.build_uid
+    return BuildDirectory(
+        path=top,
+        source=kept.path,
+        method="overlay" if own and not request.copy else "copy",
+        uid=who.build_uid,
+        gid=who.build_gid,
+        rule="NIX_BUILD_TOP, over the kept directory",
+    )
+
+
+def notes(
+    kept: KeptDirectory, nix: NixFacts, machine: MachineFacts, who: Identity
+) -> tuple[Note, ...]:
+    """What of this sandbox is known to differ from the build's own, for this build."""
+    found: list[Note] = []
+    if who.owns_root_instead:
+        text = (
+            "the caller owns what belonged to root in the build; "
+            "the owner's write bits are left out, so that writing is refused as it was"
+        )
+        found.append(Note(subject="owners", text=text))
+    if machine.uid != 0 and machine.groups:
+        found.append(
+            Note(subject="groups", text="the caller's supplementary groups stay: only root can drop them")
+        )
+    if keeps_host_network(nix):
+        found.append(
+            Note(subject="network", text="the host's, as in the build: the derivation is fixed-output")
+        )
+    if nix.derivation is None:
+        text = "not known: the inputs are what env-vars refers to, with their closure"
+        found.append(Note(subject="derivation", text=text))
+    if kept.env_vars.state != "read":
+        found.append(Note(subject="env-vars", text=f"{kept.env_vars.state}: see the environment's source"))
+    if nix.missing_inputs:
+        found.append(Note(subject="inputs", text=f"{len(nix.missing_inputs)} are no longer in the store"))
+    return tuple(found)
+
+
+def require_sandboxed(kept: KeptDirectory, request: Request) -> None:
+    """A build that Nix did not sandbox is entered only in a way that was asked for by name."""
+    if request.unsandboxed is not None:
+        return
+    raise EvidenceError(
+        f"`{kept.name_hint or kept.path}` was built without a sandbox",
+        reason="build-not-sandboxed",
+        evidence=(f"NIX_BUILD_TOP={kept.env_vars.build_top}",) if kept.env_vars.build_top else (),
+        hint=(
+            "`--sandboxed` enters the sandbox that Nix would have made; `--unsandboxed` shows the "
+            "host's files, read-only, and its network, as the build had them"
+        ),
+    )
+
+
+def sandbox(
+    kept: KeptDirectory, nix: NixFacts, machine: MachineFacts, request: Request
+) -> Sandbox:
+    """All the rules: what the build saw, as far as it can be had here.
+
+    Raises `EvidenceError`: `build-not-sandboxed`, `environment-unknown`, `uid-range-needs-root`.
+    """
+    sandboxed = was_sandboxed(kept, nix)
+    if not sandboxed:
+        require_sandboxed(kept, request)
+    if not sandboxed and request.unsandboxed:
+        from sandbox.model.unsandboxed import unsandboxed
+
+        return unsandboxed(kept, nix, machine, request)
+    who = identity(kept, nix, machine)
+    top = build_top(kept, nix)
+    entries = (
+        *root_entries(nix, who, top),
+        *network_files(nix, machine),
+        *devices(nix, machine),
+        *inputs(nix, writable=request.inputs_writable),
+        *partial_outputs(nix, who),
+        *shell_entries(kept, nix, machine),
+        Directory(path=top, mode=0o755, uid=who.build_uid, gid=who.build_gid, rule=PREPARE),
+        build_directory(kept, who, request, top),
+        *kernel_filesystems(nix),
+    )
+    return Sandbox(
+        name=kept.name_hint or kept.env_vars.name,
+        profile=str(nix.profile),
+        namespaces=namespaces(nix, sandboxed=True),
+        uid_map=IdMap(inside=who.inside_uid, outside=who.build_uid, count=who.ids),
+        gid_map=IdMap(inside=who.inside_gid, outside=who.build_gid, count=who.ids),
+        host_name="localhost",
+        domain_name="(none)",
+        entries=entries,
+        process=process(kept, nix, machine, request, who, top),
+        environment_source=environment_source(kept, nix),
+        notes=notes(kept, nix, machine, who),
+    )
+
+
+def environment_source(kept: KeptDirectory, nix: NixFacts) -> str:
+    """Where the variables come from, in words: shown by `nbs plan` and when a session starts."""
+    if kept.env_vars.state == "read":
+        return "env-vars"
+    if nix.environment is None:
+        return "none"
+    return f"the derivation (env-vars is {kept.env_vars.state})"

@@ -1,0 +1,126 @@
+"""A writable copy of a directory tree, for where an overlay is not to be had.
+
+Large trees are copied by several processes; threads do not pay, because with small files they wait
+for the interpreter's lock. `spread` divides the work, `processes` shares it out, `descent` goes
+down into directories, and `entries` copies what is in them.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import EvidenceError
+from sandbox.model.value import Value
+from sandbox.workspace.descent import Pair
+from sandbox.workspace.entries import Entries, open_source
+from sandbox.workspace.processes import carry_out
+from sandbox.workspace.refusals import refusal
+from sandbox.workspace.remove import OPEN_DIRECTORY, remove_entry
+from sandbox.workspace.spread import Spread
+from sandbox.workspace.tally import Tally
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MOST_PROCESSES = 4
+
+
+class CopyReport(Value):
+    """What `copy_tree` did.
+
+    `files` counts all entries but directories; `bytes` what was read or shared, without holes.
+    `unreadable` are the files and directories that the caller may not read, `skipped` devices and
+    other file systems: the first thousand of each, relative to the source, in os.fsdecode's form.
+    An unreadable directory is there in the copy, empty; an unreadable file is not.
+    """
+
+    files: int
+    bytes: int
+    unreadable: tuple[str, ...] = ()
+    unreadable_count: int = 0
+    skipped: tuple[str, ...] = ()
+    skipped_count: int = 0
+
+
+def copy_tree(
+    source: str | int,
+    destination: str,
+    *,
+    owner: tuple[int, int] | None,
+    progress: Callable[[int, int], None] | None = None,
+    processes: int | None = None,
+) -> CopyReport:
+    """Copy the tree at `source`, a path or an open directory, into `destination`.
+
+    `destination` is made if it is not there, else it has to be empty. As root everything becomes
+    `owner`'s, user and group, or without it keeps its owner; for another caller it becomes the
+    caller's. Content, holes, modes, times, `user.` attributes, links, fifos and sockets are kept.
+    `progress` gets the files and bytes so far, some twenty times a second.
+
+    Raises MachineError `disk-full`, `too-many-open-files`, `workspace-unwritable` or
+    `copy-interrupted`, and EvidenceError `source-changed` or `source-unreadable`. What was
+    copied by then is for the caller to remove.
+    """
+    try:
+        top = _open_top(source, destination)
+        try:
+            return _copy_top(top, owner, progress, processes)
+        finally:
+            top.close()
+    except OSError as error:
+        raise refusal(error, destination) from None
+
+
+def _open_top(source: str | int, destination: str) -> Pair:
+    name, directory = (source, None) if isinstance(source, str) else (".", source)
+    try:
+        opened = open_source(name, directory, OPEN_DIRECTORY)
+    except (PermissionError, FileNotFoundError) as error:
+        raise EvidenceError(
+            f"`{source}` is no directory that you may read",
+            reason="source-unreadable",
+            evidence=(f"{error.strerror}",),
+        ) from None
+    try:
+        if not os.path.lexists(destination):
+            os.mkdir(destination, 0o700)
+        return Pair("", opened, os.open(destination, OPEN_DIRECTORY))
+    except BaseException:
+        os.close(opened)
+        raise
+
+
+def _copy_top(
+    top: Pair,
+    owner: tuple[int, int] | None,
+    progress: Callable[[int, int], None] | None,
+    processes: int | None,
+) -> CopyReport:
+    name = f".links-{os.urandom(16).hex()}"
+    os.mkdir(name, 0o700, dir_fd=top.target)
+    links = os.open(name, OPEN_DIRECTORY, dir_fd=top.target)
+    tally = Tally(progress)
+    try:
+        spread = Spread(top, Entries(tally, owner, links))
+        wanted = processes or min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+        if spread.is_much() and wanted > 1 and _is_alone():
+            carry_out(len(spread.portions), spread.carry_out, tally, wanted)
+        else:
+            for index in range(len(spread.portions)):
+                spread.carry_out(index, tally)
+    finally:
+        os.close(links)
+        remove_entry(name, top.target)
+    spread.finish()
+    counts = tally.counts()
+    names = {key: tuple(counts[key]) for key in ("unreadable", "skipped")}
+    return CopyReport(**(counts | names))
+
+
+def _is_alone() -> bool:
+    """Whether this thread is the only one: a fork leaves the locks of others taken for good."""
+    try:
+        return len(os.listdir("/proc/self/task")) == 1
+    except OSError:
+        return False

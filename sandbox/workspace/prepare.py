@@ -1,0 +1,83 @@
+"""Carries out the outside of a plan: the new root and the writable copies, all in the workspace."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import MachineError
+from sandbox.model.plan import (
+    CopyTree,
+    MakeDirectory,
+    MakeFile,
+    MakeLink,
+    MakePlaces,
+    PrepareStep,
+    SetOwner,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def prepare(steps: tuple[PrepareStep, ...], copy: Callable[[CopyTree], None]) -> None:
+    """Make what the sandbox is mounted from. `copy` makes the private copies of trees.
+
+    Raises `MachineError` (`disk-full`, `workspace-refused`) with the path.
+    """
+    for step in steps:
+        try:
+            _prepare(step, copy)
+        except OSError as error:
+            raise _refusal(error) from None
+
+
+def _prepare(step: PrepareStep, copy: Callable[[CopyTree], None]) -> None:
+    match step:
+        case MakeDirectory():
+            os.mkdir(step.path, 0o755)
+        case MakeFile():
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(step.path, flags, 0o600)
+            try:
+                if step.content:
+                    _write_all(descriptor, step.content.encode(errors="surrogateescape"))
+                os.fchmod(descriptor, step.mode)
+            finally:
+                os.close(descriptor)
+        case MakeLink():
+            os.symlink(step.target, step.path)
+        case MakePlaces():
+            _make_places(step)
+        case CopyTree():
+            copy(step)
+        case SetOwner():
+            if (step.uid, step.gid) != (-1, -1) and os.getuid() == 0:
+                os.chown(step.path, step.uid, step.gid)
+            os.chmod(step.path, step.mode)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _make_places(step: MakePlaces) -> None:
+    parent = os.open(step.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in step.directories:
+            os.mkdir(name, 0o755, dir_fd=parent)
+        for name in step.files:
+            os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644, dir_fd=parent))
+    finally:
+        os.close(parent)
+
+
+def _refusal(error: OSError) -> MachineError:
+    full = error.errno in (28, 122)
+    return MachineError(
+        "the disk of the workspace is full" if full else "the workspace cannot be prepared",
+        reason="disk-full" if full else "workspace-refused",
+        evidence=(f"{error.filename}: {error.strerror}",),
+        hint="`NBS_STATE_HOME=DIR` puts workspaces into another directory",
+    )

@@ -1,0 +1,75 @@
+"""What must hold for any bytes, one function for each parser of hostile text.
+
+A target raises only if the parser is wrong: AssertionError, or whatever escaped from it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import DerivationSyntaxError, EvidenceError
+from sandbox.model import aterm, environment, envvars, storepath
+
+DRV = "/nix/store/3n58xw4373jp0ljirf06d8077j15pc4j-a-1.drv"
+STORE = "/nix/store"
+
+
+def derivation(data: bytes) -> None:
+    """One error or a derivation, which is the same after it was written and read again."""
+    try:
+        read = aterm.parse(data)
+    except DerivationSyntaxError as error:
+        if not 0 <= error.offset <= len(data):
+            raise AssertionError(f"offset {error.offset} is outside of the text") from error
+        return
+    written = aterm.unparse(read)
+    assert aterm.parse(written) == read
+    assert aterm.unparse(aterm.parse(written)) == written
+    _environment(read)
+
+
+def _environment(read: aterm.Derivation) -> None:
+    """Files lie in the build directory, whatever the recipe calls them."""
+    nix = environment.NixBehaviour()
+    try:
+        made = environment.build_environment(
+            read, derivation_path=DRV, nix=nix, closure=lambda _: ()
+        )
+    except EvidenceError:
+        return
+    for name, _ in made.files:
+        assert "/" not in name
+        assert name not in {"", ".", ".."}
+
+
+def attributes(data: bytes) -> None:
+    """The same for the JSON of structured attributes."""
+    text = data.decode("utf-8", "surrogateescape")
+    out = aterm.Output(name="out", path=f"{STORE}/x")
+    read = aterm.Derivation(outputs=(out,), system="s", builder="/b", env=(("__json", text),))
+    _environment(read)
+
+
+def variables(data: bytes) -> None:
+    """Nothing is raised, every value can be given to a program, and `select` agrees."""
+    found = envvars.parse(data)
+    for variable in found:
+        assert variable.name.isidentifier()
+        assert "\0" not in os.fsdecode(os.fsencode(variable.value or ""))
+    last = {v.name: v.value for v in found if v.value is not None}
+    assert envvars.select(data, *last) == last
+
+
+def references(data: bytes) -> None:
+    """Whatever is found is a store path and stands in the text."""
+    for path in storepath.references(data, STORE):
+        assert storepath.is_store_path(path, STORE)
+        assert path.encode() in data
+
+
+TARGETS = {
+    "derivation": derivation,
+    "attributes": attributes,
+    "variables": variables,
+    "references": references,
+}
