@@ -10,12 +10,15 @@ one run uses it:
 
 from __future__ import annotations
 
+import errno
 import os
 
 from sandbox.errors import Error, StepFailed
-from sandbox.host.case import Case, failing_phase, read
+from sandbox.host.case import Case, failing_phase, log_path, read, read_unbuilt
+from sandbox.host.catalog import demo_root, find_build, newest_kept_below
 from sandbox.linux import launch
 from sandbox.model import rules
+from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import Request
 from sandbox.model.plan import CopyTree, MountOverlay, Paths, Plan
 from sandbox.model.plan import plan as make_plan
@@ -26,17 +29,33 @@ from sandbox.workspace.workspace import Workspace, state_directory, sweep
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from sandbox.model.render import Line
+
+PLAN_SCHEMA = "nix-build-shell.plan/1"
 
 __all__ = [
+    "PLAN_SCHEMA",
     "Case",
     "Error",
     "Request",
     "Sandbox",
+    "as_data",
+    "calls",
+    "demo_root",
     "describe",
+    "describe_build",
+    "difference",
     "enter",
     "failing_phase",
+    "find_build",
+    "log_path",
+    "newest_kept_below",
     "plan",
     "read",
+    "read_unbuilt",
+    "render",
 ]
 
 
@@ -48,10 +67,50 @@ def describe(case: Case, request: Request) -> Sandbox:
     return rules.sandbox(case.kept, case.nix, case.machine, request)
 
 
+def describe_build(case: Case) -> Sandbox:
+    """The build of the case's derivation itself, from its start, as Nix would run it.
+
+    Raises `EvidenceError` (`environment-unknown`) for a case without a derivation.
+    """
+    derivation, environment = case.nix.derivation, case.nix.environment
+    request = Request(command=("builder",), unsandboxed=False)
+    described = rules.sandbox(case.kept, case.nix, case.machine, request)
+    assert derivation is not None and environment is not None
+    return from_the_start(described, derivation, environment)
+
+
 def plan(sandbox: Sandbox, workspace: str = "WORKSPACE") -> Plan:
     """The steps that `enter` would carry out, in a workspace of that name."""
     paths = Paths(root=f"{workspace}/root", upper=f"{workspace}/upper", work=f"{workspace}/work")
     return make_plan(sandbox, paths, os.uname().machine)
+
+
+def calls(sandbox: Sandbox) -> tuple[str, ...]:
+    """The system calls that `enter` would make inside, as strace prints them."""
+    from sandbox.linux.record import calls_of
+
+    return calls_of(plan(sandbox))
+
+
+def render(sandbox: Sandbox) -> str:
+    """The description as text, each line with the rule it follows."""
+    from sandbox.model import render as rendering
+
+    return rendering.text(sandbox)
+
+
+def difference(first: Sandbox, second: Sandbox) -> tuple[tuple[str, Line], ...]:
+    """What only one of two sandboxes has: pairs of "-" or "+" and a line of the description."""
+    from sandbox.model import render as rendering
+
+    return rendering.difference(first, second)
+
+
+def as_data(value: Sandbox | Plan) -> Any:
+    """A description or a plan as what JSON knows, by the schema `PLAN_SCHEMA`."""
+    from sandbox.model import render as rendering
+
+    return rendering.data(value)
 
 
 def enter(
@@ -63,8 +122,8 @@ def enter(
 ) -> int:
     """Run the sandbox's command in a fresh workspace; its exit status, or 128 + a signal's number.
 
-    Nothing of the run is left afterwards, but for the build directory, if `keep` is a path on the
-    same file system where there is nothing yet. `say` is told what a person has to know while it
+    Nothing of the run is left afterwards, but for the build directory, if `keep` is a path
+    where there is nothing yet. `say` is told what a person has to know while it
     runs. Raises `MachineError`, `CommandError`, `EvidenceError`.
     """
     state = state_directory(os.environ)
@@ -95,8 +154,19 @@ def _enter(
             return terminal.run(steps)
         status = launch.supervise(launch.start(steps, stdio=stdio))
         if keep:
-            os.rename(workspace.upper, keep)
+            _keep(workspace.upper, keep)
         return status
+
+
+def _keep(upper: str, path: str) -> None:
+    try:
+        os.rename(upper, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        from sandbox.workspace.copy import copy_tree
+
+        copy_tree(upper, path, owner=None)
 
 
 def _with_copy(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:

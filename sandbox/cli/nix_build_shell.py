@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from sandbox.cli import arguments, speak
+from sandbox.cli.entering import enter
 from sandbox.errors import UsageError
 
 USAGE = """\
@@ -58,38 +58,6 @@ def command(argv: list[str]) -> int:
             hint="`nix-build-shell BUILD_DIR`; `nbs ls` lists those of this machine",
         )
     return enter(given, given.rest[0], given.rest[1:])
-
-
-def enter(given: arguments.Arguments, build: str, command_line: tuple[str, ...]) -> int:
-    """Enter the sandbox of `build` as the options say; the command's exit status."""
-    import sandbox
-
-    interactive = any(os.isatty(fd) for fd in (0, 1, 2))
-    case = sandbox.read(
-        build,
-        store=given.get("--store"),
-        derivation=given.get("--derivation"),
-        profile=given.get("--profile"),
-        whole=given.has("--whole-store"),
-    )
-    request = sandbox.Request(
-        command=command_line,
-        interactive=interactive,
-        term=os.environ.get("TERM", "") if interactive else "",
-        phase="" if command_line else sandbox.failing_phase(case),
-        inputs_writable=given.get("--inputs") == "rw",
-        whole_store=given.has("--whole-store"),
-        unsandboxed=unsandboxed(given),
-        copy=given.has("--copy"),
-    )
-    return sandbox.enter(sandbox.describe(case, request), say=speak.say)
-
-
-def unsandboxed(given: arguments.Arguments) -> bool | None:
-    """What the two flags ask for; None leaves it to the evidence."""
-    if given.has("--unsandboxed"):
-        return True
-    return False if given.has("--sandboxed") else None
 
 
 if __name__ == "__main__":

@@ -149,19 +149,29 @@ patchShebangs() {
 
 # Hooks: preBuild and its like, as a function, a file on PATH or a variable; then the list preBuildHooks.
 
+# runText TEXT: commands that a recipe holds in a variable. As a function, for bash 5.2 complains of
+# its own books (pop_var_context) when a failure leaves a function through eval.
+runText() {
+    eval "recipeText() {
+:
+$1
+}"
+    recipeText
+}
+
 callImplicitHook() {
     local status=$1 name=$2
     if declare -F "$name" > /dev/null; then
         "$name"
     elif [[ -n ${!name-} ]]; then
-        eval "${!name}"
+        runText "${!name}"
     else
         return "$status"
     fi
 }
 
 evalHook() {
-    if declare -F "$1" > /dev/null; then "$@"; else eval "$1"; fi
+    if declare -F "$1" > /dev/null; then "$@"; else runText "$1"; fi
 }
 
 runHook() {
@@ -231,6 +241,7 @@ for directory in $initialPath; do addToSearchPath PATH "$directory/bin"; done
 unset -v directory
 if [[ ${NIX_BUILD_CORES:-0} -le 0 ]]; then NIX_BUILD_CORES=$(nproc); fi
 export NIX_BUILD_CORES
+runHook preHook
 
 # Inputs. A package for this machine's programs has host offset -1, a package to link with 0.
 
@@ -547,9 +558,7 @@ runPhase() {
     dumpVars
     start=$SECONDS
     # The variable comes first: it is what the recipe of the build says.
-    # bash 5.2 complains of its own books (pop_var_context) when a failure leaves a function through
-    # eval, so a phase that is a function is called as one.
-    if [[ -n ${!curPhase-} ]]; then eval "${!curPhase}"; else "$curPhase"; fi
+    if [[ -n ${!curPhase-} ]]; then runText "${!curPhase}"; else "$curPhase"; fi
     showPhaseFooter "$curPhase" $((SECONDS - start))
     if [[ $curPhase == unpackPhase ]]; then
         if [[ -n ${sourceRoot-} ]]; then chmod +x -- "$sourceRoot"; fi
@@ -573,7 +582,7 @@ genericBuild() {
         return
     fi
     if [[ -n ${buildCommand-} ]]; then
-        eval "$buildCommand"
+        runText "$buildCommand"
         return
     fi
     definePhases
@@ -581,8 +590,8 @@ genericBuild() {
     for phase in ${phases[*]}; do runPhase "$phase"; done
 }
 
-runHook preHook
-if [[ -n ${userHook-} ]]; then eval "$userHook"; fi
+runHook postHook
+if [[ -n ${userHook-} ]]; then runText "$userHook"; fi
 dumpVars
 
 # pipefail, inherit_errexit, nullglob and the trap stay: a shell that sources this file keeps them.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import EvidenceError
-from sandbox.host.builddir import read_kept_directory
+from sandbox.host.builddir import read_env_vars, read_kept_directory
 from sandbox.host.database import open_database
 from sandbox.host.derivation import Finder, Found, read_derivation
 from sandbox.host.inputs import InputPaths, find_inputs, roots_of, whole_store
@@ -13,7 +13,7 @@ from sandbox.host.machine import read_machine
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_profile
 from sandbox.model import storepath
-from sandbox.model.facts import KeptDirectory, MachineFacts, NixFacts
+from sandbox.model.facts import EnvVars, KeptDirectory, MachineFacts, NixFacts
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -50,18 +50,36 @@ def read(
     settings = read_settings(os.environ)
     locations = find_locations(os.environ, settings, store or diverted_root(build))
     kept = read_kept_directory(build, locations.store_dir)
-    chosen, chosen_from = find_profile(kept, os.environ, profile)
+    chosen = find_profile(kept, os.environ, profile)
+    asked = None
+    if derivation:
+        path = derivation if derivation.startswith("/") else os.path.abspath(derivation)
+        asked = Found(path=path, derivation=read_derivation(path, locations), how="asked for")
+    return _case(kept, asked, settings, locations, *chosen, whole=whole)
+
+
+def _case(
+    kept: KeptDirectory,
+    found: Found | None,
+    settings: NixSettings,
+    locations: NixLocations,
+    profile: Profile,
+    profile_from: str,
+    *,
+    whole: bool = False,
+) -> Case:
     database = open_database(locations.state_dir)
     try:
-        found = _derivation(kept, locations, database, derivation)
+        if found is None:
+            found = Finder(kept, locations, database).find()
         inputs = _inputs(kept, locations, database, found, whole=whole)
-        environment = _environment(kept, locations, database, found, settings, chosen)
+        environment = _environment(kept, locations, database, found, settings, profile)
     finally:
         if database is not None:
             database.close()
     nix = NixFacts(
-        profile=chosen,
-        profile_from=chosen_from,
+        profile=profile,
+        profile_from=profile_from,
         settings=settings,
         store_dir=locations.store_dir,
         real_store_dir=locations.real_store_dir,
@@ -79,6 +97,35 @@ def read(
     return Case(kept=kept, nix=nix, machine=machine, log_dir=locations.log_dir)
 
 
+def read_unbuilt(derivation: str, *, store: str = "", profile: str = "") -> Case:
+    """The case of a build that has not begun: a derivation, and nothing kept.
+
+    Raises `EvidenceError`.
+    """
+    settings = read_settings(os.environ)
+    locations = find_locations(os.environ, settings, store)
+    parsed = read_derivation(derivation, locations)
+    found = Found(path=derivation, derivation=parsed, how="asked for")
+    kept = KeptDirectory(
+        outer="",
+        path="",
+        layout="pid-build",
+        name_hint=storepath.split(derivation)[1].removesuffix(".drv"),
+        uid=os.geteuid(),
+        gid=os.getegid(),
+        mode=0o700,
+        mtime_ns=0,
+        env_vars=EnvVars(state="absent"),
+    )
+    return _case(kept, found, settings, locations, *find_profile(kept, os.environ, profile))
+
+
+def log_path(case: Case) -> str:
+    """Where Nix writes the log of the case's derivation when it does not compress it."""
+    base = case.nix.derivation_path.rpartition("/")[2]
+    return f"{case.log_dir}/drvs/{base[:2]}/{base[2:]}"
+
+
 def diverted_root(build: str) -> str:
     """The store whose state directory a kept directory lies in; empty if that is /nix or none.
 
@@ -90,15 +137,6 @@ def diverted_root(build: str) -> str:
         if found and root and os.path.isdir(f"{root}/nix/store"):
             return root
     return ""
-
-
-def _derivation(
-    kept: KeptDirectory, locations: NixLocations, database: Database | None, asked: str
-) -> Found | None:
-    if not asked:
-        return Finder(kept, locations, database).find()
-    path = asked if asked.startswith("/") else os.path.abspath(asked)
-    return Found(path=path, derivation=read_derivation(path, locations), how="asked for")
 
 
 def _inputs(
@@ -141,9 +179,6 @@ def _environment(
         return None
     # A slow path: most builds have an env-vars that says all.
     from sandbox.model.environment import NixBehaviour, build_environment
-
-    def closure(root: str):  # type: ignore[no-untyped-def]
-        return database.path_info(database.closure([root])).values() if database else ()
 
     return build_environment(
         found.derivation,
@@ -194,3 +229,25 @@ def failing_phase(case: Case) -> str:
     except EvidenceError:
         return ""
     return parse_log(text).failing_phase if text else ""
+
+
+def derivation_of(build: str) -> str:
+    """The path of the derivation that was built in a kept directory; empty if nothing leads to it.
+
+    Raises `UsageError` and `EvidenceError` as `read` does.
+    """
+    settings = read_settings(os.environ)
+    locations = find_locations(os.environ, settings, diverted_root(build))
+    kept = read_kept_directory(build, locations.store_dir)
+    database = open_database(locations.state_dir)
+    try:
+        found = Finder(kept, locations, database).find()
+    finally:
+        if database is not None:
+            database.close()
+    return found.path if found else ""
+
+
+def name_in_env_vars(directory: str) -> str:
+    """The derivation's name by a build directory's env-vars; empty if it cannot be read."""
+    return read_env_vars(directory, "/nix/store").name

@@ -31,8 +31,8 @@ class KeptPlace(Value):
     `state` tells what it is now:
     - "kept": the build failed and Nix opened the directory to all;
     - "running": a process of a build that goes on is in it;
-    - "abandoned": closed to others, as during a build, but no build goes on: Nix itself was killed;
-    - "unclear": one of these two, or of a release of Nix that never opened it, which only root can tell;
+    - "abandoned": closed to others, as during a build, but none goes on: Nix itself was killed;
+    - "unclear": one of the last two, or kept by a release that never opened it: root can tell;
     - "other": not of a build (the evaluator's own, or a nix-shell's).
 
     `layout` is as in `facts.KeptDirectory`. `readable`: whether the caller can list `inner`.
@@ -214,26 +214,29 @@ def _told_apart(place: KeptPlace, busy: set[str]) -> KeptPlace:
 def _in_use(paths: Iterable[str]) -> set[str]:
     """Those of `paths` in which a process works, or which one has mounted, as a sandbox does.
 
-    A mount shows the path within its file system, so that its end alone can be compared.
+    A mount tells the path within its file system, so that names alone can be compared.
     """
     wanted = {path.rpartition("/")[2]: path for path in paths}
     busy: set[str] = set()
     for process in _directories("/proc"):
         if process.name.isdigit():
-            mounted = (
-                line.split(b" ")[3] for line in _mounts(process.name) if line.count(b" ") > 3
-            )  # noqa: PLR2004
-            used = [*mounted, os.fsencode(_working_directory(process.name))]
-            parts = {part for path in used for part in os.fsdecode(path).split("/")[-3:]}
+            used = [*_mounted(process.name), _working_directory(process.name)]
+            parts = {part for path in used for part in path.split("/")}
             busy.update(wanted[name] for name in parts & wanted.keys())
     return busy
 
 
-def _mounts(process: str) -> list[bytes]:
+def _mounted(process: str) -> list[str]:
+    """What each mount of a process shows, as a path within its file system."""
+    lines = _mountinfo(process).splitlines()
+    return [os.fsdecode(path) for line in lines for path in line.split(b" ", 4)[3:4]]
+
+
+def _mountinfo(process: str) -> bytes:
     try:
         descriptor = os.open(f"/proc/{process}/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return []
+        return b""
     data = b""
     try:
         while len(data) < _MOST_MOUNTINFO and (piece := os.read(descriptor, 1 << 16)):
@@ -242,7 +245,7 @@ def _mounts(process: str) -> list[bytes]:
         pass  # The process has ended.
     finally:
         os.close(descriptor)
-    return data.splitlines()
+    return data
 
 
 def _working_directory(process: str) -> str:

@@ -145,7 +145,7 @@ class Linux:
 
     @staticmethod
     def chmod(path: str, mode: int) -> None:
-        _named(f"chmod({syscalls.quoted(path)}, {mode:#o})", os.chmod, path, mode)
+        _named(f"chmod({syscalls.quoted(path)}, 0{mode:o})", os.chmod, path, mode)
 
     @staticmethod
     def setgid(gid: int) -> None:

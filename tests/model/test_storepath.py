@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import subprocess
 
 import pytest
@@ -95,6 +96,7 @@ def test_nix_computes_the_same_paths(tmp_path) -> None:
     (tmp_path / "a").write_bytes(b"content")
     digest = hashlib.sha256(b"content").hexdigest()
     expression = f'[ (builtins.placeholder "dev") (builtins.toFile "a" "content") (derivation {{ name = "f"; system = "s"; builder = "/b"; outputHash = "{digest}"; outputHashAlgo = "sha256"; outputHashMode = "recursive"; }}).outPath (builtins.hashString "sha256" "x") ]'
+    environ = {**os.environ, "USER": "probe"}  # Nix insists on a name, which not every id has
     command = [
         "nix-instantiate",
         "--store",
@@ -104,7 +106,7 @@ def test_nix_computes_the_same_paths(tmp_path) -> None:
         "-E",
         expression,
     ]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    answer = subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout
     placeholder, text, fixed, _ = (word.strip('"') for word in answer.strip(" []\n").split())
     assert storepath.placeholder("dev") == placeholder
     assert storepath.make_store_path("text", f"sha256:{digest}", "a", "/nix/store") == text

@@ -18,6 +18,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 CASES = HERE / "cases"
 DEMO = HERE.parent.parent / "sandbox" / "demo"
+FAILED = re.compile(
+    r"(?:builder for|annot build|fixed-output derivation|building of) ['\"]([^'\"]+\.drv)['\"]"
+)
+BEGUN = re.compile(r"^building ['\"]([^'\"]+\.drv)['\"]", re.MULTILINE)
 HOST_PATHS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
 """What the builder of the packages must see of the host when it runs in a sandbox."""
 
@@ -40,15 +44,18 @@ class RealFailure:
     """All that nix-build printed on standard error, untouched."""
 
     exit_status: int
-    """nix-build's own: 100 for a failed build, 101 timeout, 102 wrong hash."""
+    """nix-build's own: 100 for a failed build, 101 for a timeout, 102 for a wrong hash. Nix 2.8 says
+    1 for a fixed-output build that failed."""
 
 
 class NixWorld:
     """Nix with settings, store, log and kept directories below one directory.
 
     The store is a diverted one: a path that Nix calls /nix/store/X lies at `root`/store/nix/store/X
-    (`physical` translates), and its builds are always sandboxed. With `real=True`, for root alone,
-    the store is /nix itself.
+    (`physical` translates), its builds are always sandboxed, and what a failed build had written of
+    its outputs is lost (Nix 2.8 moves it to the path without the prefix). With `diverted=False` the
+    store is `root`/nix/store under that very name: then `sandbox` counts, and partial outputs stay.
+    With `real=True`, for root alone, it is /nix itself.
 
     `sandbox_paths` and `build_users` are lines of nix.conf (`/bin/sh=/usr/bin/dash`, `nixbld`);
     `settings` are further ones. An empty `build_users` builds as the caller.
@@ -63,13 +70,15 @@ class NixWorld:
         build_users: str = "",
         experimental: tuple[str, ...] = (),
         settings: tuple[str, ...] = (),
+        diverted: bool = True,
         real: bool = False,
     ) -> None:
         self.root = Path(root).resolve()
-        self.real = real
-        self.store = Path("/nix/store") if real else self.root / "store/nix/store"
-        self.state = Path("/nix/var/nix") if real else self.root / "store/nix/var/nix"
-        self.logs = Path("/nix/var/log/nix") if real else self.root / "store/nix/var/log/nix"
+        self.diverted = diverted and not real
+        above = Path("/") if real else self.root / "store" if diverted else self.root
+        self.store = above / "nix/store"
+        self.state = above / "nix/var/nix"
+        self.logs = above / "nix/var/log/nix"
         self.conf = self.root / "etc"
         self.tmp = self.root / "tmp"
         self.home = self.root / "home"
@@ -95,6 +104,13 @@ class NixWorld:
         """The environment of every command: nothing of the caller's Nix gets through."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("NIX_", "XDG_"))}
         own = {"NIX_CONF_DIR": self.conf, "TMPDIR": self.tmp, "HOME": self.home}
+        if not self.diverted:
+            own |= {
+                "NIX_STORE_DIR": self.store,
+                "NIX_STATE_DIR": self.state,
+                "NIX_LOG_DIR": self.logs,
+                "NIX_LOCALSTATE_DIR": self.state.parent,
+            }
         kept.setdefault("USER", f"uid{os.getuid()}")  # Nix asks who this is, and not all have a name
         if not os.path.exists("/usr/bin/python3"):
             kept["NBS_TEST_PYTHON"] = sys.executable
@@ -103,11 +119,11 @@ class NixWorld:
     @property
     def store_arguments(self) -> tuple[str, ...]:
         """What makes a Nix command use this world's store."""
-        return () if self.real else ("--store", str(self.root / "store"))
+        return ("--store", str(self.root / "store")) if self.diverted else ()
 
     def physical(self, path: str) -> str:
-        """Where a path below /nix really lies on the host."""
-        return path if self.real else f"{self.root}/store{path}"
+        """Where a path of the store really lies on the host."""
+        return f"{self.root}/store{path}" if self.diverted else path
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a Nix command in this world, whatever its end. Output may hold any bytes."""
@@ -136,7 +152,8 @@ class NixWorld:
     def build_stdenv(self, cache: str | os.PathLike[str] | None = None) -> dict[str, str]:
         """Make the packages of stdenv.nix: name -> store path, as Nix writes it.
 
-        `cache` is a directory in which a finished set is kept for other worlds and later sessions.
+        `cache` is a directory in which a finished set is kept for other worlds and later sessions. It
+        serves stores whose paths begin with /nix/store alone: a store path is part of its content.
         """
         question = "builtins.mapAttrs (n: v: v.outPath) (removeAttrs (import STDENV { }) OTHER)"
         question = question.replace("STDENV", str(HERE / "stdenv.nix"))
@@ -146,7 +163,8 @@ class NixWorld:
         if all(os.path.exists(self.physical(path)) for path in paths.values()):
             return paths
         name = hashlib.sha256(" ".join(sorted(paths.values())).encode()).hexdigest()[:32]
-        archive = Path(cache, f"{name}.closure") if cache is not None else None
+        shared = paths["stdenv"].startswith("/nix/store/")
+        archive = Path(cache, f"{name}.closure") if cache is not None and shared else None
         if archive is not None and archive.exists():
             self._import(archive)
         else:
@@ -157,7 +175,7 @@ class NixWorld:
 
     def _build_packages(self) -> None:
         """A diverted store is sandboxed whatever the settings say, so it is shown the host."""
-        if self.real:
+        if not self.diverted:
             how = ("--option", "sandbox", "false")
         else:
             seen = [path for path in HOST_PATHS if os.path.exists(path)]
@@ -193,7 +211,7 @@ class NixWorld:
         command = ("nix-build", "--no-out-link", "--keep-failed")
         done = self.run(*command, *expression(case_or_expr), *arguments)
         log = done.stderr
-        failed = re.search(r"(?:[Bb]uilder for|Cannot build|derivation) '([^']+\.drv)'", log)
+        failed = FAILED.search(log) or BEGUN.search(log)
         if done.returncode == 0 or failed is None:
             raise NixError(f"nix-build {case_or_expr} = {done.returncode}\n{log}")
         kept = re.findall(r"note: keeping build directory ['\"](.+)['\"]$", log, re.MULTILINE)
@@ -205,10 +223,12 @@ class NixWorld:
         )
 
     def remove(self) -> None:
-        """Delete all of it, read-only store included. A real /nix stays."""
-        for directory, _, _ in os.walk(self.root):
-            if not os.path.islink(directory) and os.access(os.path.dirname(directory), os.W_OK):
-                os.chmod(directory, 0o755)
+        """Delete all of it, the read-only store and closed directories too. A real /nix stays."""
+        self.root.chmod(0o755)
+        for directory, folders, _ in os.walk(self.root):
+            for folder in folders:
+                if not os.path.islink(f"{directory}/{folder}"):
+                    os.chmod(f"{directory}/{folder}", 0o700)
         shutil.rmtree(self.root, ignore_errors=True)
 
 

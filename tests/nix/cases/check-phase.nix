@@ -4,7 +4,7 @@
 
 pkgs.mkDerivation {
   name = "hello-1.0";
-  src = ./hello;
+  src = ../../../sandbox/demo/hello;
   doCheck = true;
   preCheck = if repaired then "patchShebangs test.sh" else "";
 }

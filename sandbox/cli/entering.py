@@ -1,0 +1,49 @@
+"""Entering a sandbox as the options say: what `nix-build-shell`, `nbs shell` and `nbs demo` share."""
+
+from __future__ import annotations
+
+import os
+
+import sandbox
+from sandbox.cli import speak
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.cli import arguments
+
+
+def enter(given: arguments.Arguments, build: str, inside: tuple[str, ...]) -> int:
+    """Enter the sandbox of the kept directory `build`; the command's exit status."""
+    case, request = prepare(given, build, inside)
+    return sandbox.enter(sandbox.describe(case, request), say=speak.say)
+
+
+def prepare(
+    given: arguments.Arguments, build: str, inside: tuple[str, ...]
+) -> tuple[sandbox.Case, sandbox.Request]:
+    """What was found about `build`, and what the options ask for."""
+    interactive = any(os.isatty(fd) for fd in (0, 1, 2))
+    case = sandbox.read(
+        build,
+        store=given.get("--store"),
+        derivation=given.get("--derivation"),
+        profile=given.get("--profile"),
+        whole=given.has("--whole-store"),
+    )
+    return case, sandbox.Request(
+        command=inside,
+        interactive=interactive,
+        term=os.environ.get("TERM", "") if interactive else "",
+        phase="" if inside else sandbox.failing_phase(case),
+        inputs_writable=given.get("--inputs") == "rw",
+        whole_store=given.has("--whole-store"),
+        unsandboxed=unsandboxed(given),
+        copy=given.has("--copy"),
+    )
+
+
+def unsandboxed(given: arguments.Arguments) -> bool | None:
+    """What the two flags ask for; None leaves it to the evidence."""
+    if given.has("--unsandboxed"):
+        return True
+    return False if given.has("--sandboxed") else None

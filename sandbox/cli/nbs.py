@@ -1,0 +1,74 @@
+"""`nbs VERB …`: everything that `nix-build-shell` does, and what helps to find and understand it.
+
+Each verb has a file of its own beside this one, and is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from sandbox.cli import speak
+from sandbox.errors import UsageError
+
+VERBS = {
+    "shell": "a shell, or one command, in the sandbox of a failed build",
+    "ls": "the failed builds that were kept on this machine, newest first",
+    "show": "all that is known of one",
+    "plan": "its sandbox as data, each line with the rule behind it",
+    "doctor": "what this machine allows, and the remedy for what it does not",
+    "demo": "a real failed build to try everything on, even without Nix",
+    "completion": "the completion script for bash, zsh or fish",
+}
+
+EXAMPLES = """\
+examples:
+  nbs ls                       which builds failed here
+  nbs shell                    into the newest of them
+  nbs shell hello -- make -k   one command in the newest that is called hello
+  nbs plan hello --calls       the system calls that make its sandbox
+  nbs demo                     no failed build at hand? make one
+
+BUILD is a kept directory, a .drv, a name, or left out: the newest.
+`nbs VERB --help` tells more about a verb.
+"""
+
+
+def main() -> None:
+    """The entry point of the command."""
+    speak.run(command)
+
+
+def usage() -> str:
+    """What `nbs --help` prints."""
+    width = max(map(len, VERBS))
+    listed = "".join(f"  {name:<{width}}  {text}\n" for name, text in VERBS.items())
+    return f"usage: nbs VERB [ARG…]\n\n{listed}\n{EXAMPLES}"
+
+
+def command(argv: list[str]) -> int:
+    """Run the verb that the first word names; its exit status."""
+    first = argv[0] if argv else "--help"
+    if first in ("-h", "--help", "help"):
+        sys.stdout.write(usage())
+        return 0 if argv else 2
+    if first == "--version":
+        from sandbox.cli.version import VERSION
+
+        sys.stdout.write(f"nbs {VERSION}\n")
+        return 0
+    if first not in VERBS:
+        raise UsageError(
+            f"there is no verb `{first}`",
+            reason="verb-unknown",
+            hint="`nbs --help` lists the verbs",
+        )
+    # A table of names and not of modules: no verb pays for what another imports.
+    from importlib import import_module
+
+    verb = import_module(f"sandbox.cli.{first}")
+    status: int = verb.command(argv[1:])
+    return status
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""The failed builds of this machine, and which one a person means: by path, .drv, name, or the newest."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import EvidenceError, UsageError
+from sandbox.host.nixconf import find_locations, read_settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sandbox.host.places import KeptPlace
+
+
+def demo_root(environ: Mapping[str, str]) -> str:
+    """The store of `nbs demo`, below the caller's cache directory."""
+    cache = environ.get("XDG_CACHE_HOME", "")
+    if not cache.startswith("/"):
+        cache = environ.get("HOME", "/tmp") + "/.cache"  # noqa: S108
+    return f"{cache}/nix-build-shell/demo"
+
+
+def kept_builds(environ: Mapping[str, str], store: str = "") -> tuple[KeptPlace, ...]:
+    """Every kept failure of this machine, `nbs demo`'s too, the newest first."""
+    from sandbox.host.places import kept_places
+
+    settings = read_settings(environ)
+    stores = [store] if store else ["", demo_root(environ)]
+    found = {}
+    for name in stores:
+        if name and not os.path.isdir(name):
+            continue
+        for place in kept_places(find_locations(environ, settings, name), settings, environ):
+            found[place.path] = place
+    return tuple(sorted(found.values(), key=lambda p: (-p.mtime_ns, p.path)))
+
+
+def newest_kept_below(root: str) -> str:
+    """The newest kept directory in the store whose root is `root`; empty if there is none."""
+    builds = f"{root}/nix/var/nix/builds"
+    try:
+        names = [n for n in os.listdir(builds) if os.path.isdir(f"{builds}/{n}/build")]
+    except OSError:
+        return ""
+    paths = [f"{builds}/{name}" for name in names]
+    return max(paths, key=lambda path: os.lstat(path).st_mtime_ns, default="")
+
+
+def find_build(build: str, *, store: str = "") -> str:
+    """The kept directory that `build` means: a path, a .drv, a name, or "" for the newest.
+
+    Raises `UsageError` (`build-unknown`) and `EvidenceError` (`nothing-kept`).
+    """
+    if build and (os.path.isdir(build) or ("/" in build and not build.endswith(".drv"))):
+        return build
+    places = kept_builds(os.environ, store)
+    if not places:
+        raise EvidenceError(
+            "no failed build was kept on this machine",
+            reason="nothing-kept",
+            hint="`nix-build --keep-failed` keeps what a failure leaves; `nbs demo` makes one",
+        )
+    if not build:
+        return next((p for p in places if p.readable), places[0]).path
+    wanted = build.rpartition("/")[2].removesuffix(".drv")
+    if build.endswith(".drv"):
+        return _by_derivation(build, wanted, places)
+    for place in places:
+        if is_called(name_of(place), wanted):
+            return place.path
+    raise _unknown(build, places)
+
+
+def _by_derivation(build: str, base: str, places: tuple[KeptPlace, ...]) -> str:
+    """The name narrows the search; the derivation found in each directory decides."""
+    from sandbox.host.case import derivation_of
+
+    wanted = base.partition("-")[2]
+    for place in places:
+        if is_called(name_of(place), wanted) or not name_of(place):
+            try:
+                found = derivation_of(place.path)
+            except EvidenceError:
+                continue
+            if found.rpartition("/")[2] == build.rpartition("/")[2]:
+                return place.path
+    raise _unknown(build, places)
+
+
+def name_of(place: KeptPlace) -> str:
+    """The derivation's name: from the directory's, else from what lies in it, else empty."""
+    if place.name_hint:
+        return place.name_hint
+    from sandbox.host.case import derivation_of, name_in_env_vars
+
+    name = name_in_env_vars(place.inner)
+    if not name:
+        try:
+            name = derivation_of(place.path).rpartition("/")[2].partition("-")[2]
+        except (EvidenceError, UsageError):
+            return ""
+    return name.removesuffix(".drv")
+
+
+def is_called(name: str, wanted: str) -> bool:
+    """Is `wanted` the name, or the name without its version?"""
+    return name == wanted or (
+        name.startswith(wanted + "-") and name[len(wanted) + 1 :][:1].isdigit()
+    )
+
+
+def _unknown(build: str, places: tuple[KeptPlace, ...]) -> UsageError:
+    names = dict.fromkeys(filter(None, map(name_of, places)))
+    return UsageError(
+        f"no kept build is called `{build}`",
+        reason="build-unknown",
+        evidence=("kept: " + ", ".join(list(names)[:10]),) if names else (),
+        hint="`nbs ls` lists those of this machine",
+    )

@@ -1,0 +1,18 @@
+# Fails in buildCommand: a name that is no identifier is in the environment, not among variables.
+# Repair: env | grep -q '^a-b='
+{ pkgs ? import ../stdenv.nix { }, repaired ? false }:
+
+pkgs.mkDerivation {
+  name = "pass-as-file-1.0";
+  "a-b" = "a name with a dash";
+  "a.b" = "a name with a dot";
+  text = "a long text\nin a file\n";
+  "odd-text" = "its variable cannot be named either";
+  passAsFile = [ "text" "odd-text" ];
+  exportReferencesGraph = [ "bash-graph" pkgs.bash ];
+  buildCommand = ''
+    cat "$textPath" bash-graph > both
+    ${if repaired then "env | grep -q '^a-b='" else "declare -p a-b"}
+    cp both $out
+  '';
+}
