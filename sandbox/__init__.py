@@ -15,8 +15,15 @@ import os
 
 from sandbox.errors import Error, StepFailed
 from sandbox.host.case import Case, failing_phase, log_path, read, read_unbuilt
-from sandbox.host.catalog import demo_root, find_build, newest_kept_below
-from sandbox.linux import launch
+from sandbox.host.catalog import (
+    NixSurvey,
+    demo_root,
+    find_build,
+    kept_builds,
+    newest_kept_below,
+    survey_nix,
+)
+from sandbox.linux import launch, probe
 from sandbox.model import rules
 from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import Request
@@ -36,6 +43,12 @@ if TYPE_CHECKING:
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 
 __all__ = [
+    "survey_nix",
+    "state_directory",
+    "scratch_workspace",
+    "probe",
+    "kept_builds",
+    "NixSurvey",
     "PLAN_SCHEMA",
     "Case",
     "Error",
@@ -146,16 +159,24 @@ def _enter(
 ) -> int:
     with Workspace(state) as workspace:
         steps = plan(sandbox, workspace.path)
-        prepare(steps.prepare, lambda step: _copy(step, say))
+
+        def meanwhile() -> None:
+            prepare(steps.prepare, lambda step: _copy(step, say))
+
         if sandbox.process.interactive:
             # Costs the start-up of a run without a terminal nothing. Imported before the fork.
             from sandbox.linux import terminal
 
-            return terminal.run(steps)
-        status = launch.supervise(launch.start(steps, stdio=stdio))
+            return terminal.run(steps, meanwhile)
+        status = launch.supervise(launch.start(steps, stdio=stdio, meanwhile=meanwhile))
         if keep:
             _keep(workspace.upper, keep)
         return status
+
+
+def scratch_workspace() -> Workspace:
+    """A workspace to try things in: a context manager that leaves nothing behind."""
+    return Workspace(state_directory(os.environ))
 
 
 def _keep(upper: str, path: str) -> None:

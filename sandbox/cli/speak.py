@@ -55,6 +55,9 @@ def run(command: Callable[[list[str]], int]) -> None:
     except Error as error:
         show_error(error)
         status = error.exit_code
+    except SystemExit as exit_:
+        # argparse leaves this way, having said what there is to say.
+        status = exit_.code if isinstance(exit_.code, int) else 2
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:
@@ -67,4 +70,6 @@ def run(command: Callable[[list[str]], int]) -> None:
         traceback.print_exc()
         say("\nThis is a bug in nix-build-shell. Please report it with the output of `nbs doctor`.")
         status = 125
-    sys.exit(status)
+    sys.stdout.flush()
+    # Without taking the interpreter down first, which takes a third as long as making a sandbox.
+    os._exit(status)

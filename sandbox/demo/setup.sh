@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154,SC2013,SC2048,SC2123
 # The set-up of a build: environment, hooks and phases. A build sources this file and then calls
 # genericBuild; so does a person who wants to go on by hand, or who calls runPhase alone.
 #
@@ -220,8 +220,9 @@ trap exitHandler EXIT
 dumpVars() {
     if [[ ${noDumpEnvVars:-0} == 1 ]]; then return; fi
     # The variables may hold secrets: the file is private before anything is in it.
-    install -m 0600 /dev/null "$NIX_BUILD_TOP/env-vars" 2>/dev/null &&
+    if install -m 0600 /dev/null "$NIX_BUILD_TOP/env-vars" 2>/dev/null; then
         export 2>/dev/null >| "$NIX_BUILD_TOP/env-vars" || true
+    fi
 }
 
 # The environment
@@ -272,7 +273,9 @@ collectPackage() {
     done
 }
 
+# activatePackage PACKAGE HOST-OFFSET TARGET-OFFSET: set-up hooks read both offsets.
 activatePackage() {
+    # shellcheck disable=SC2034
     local package=$1 hostOffset=$2 targetOffset=$3
     if [[ -f $package ]]; then
         # shellcheck disable=SC1090
@@ -380,7 +383,7 @@ patchPhase() {
             *.gz) decompress='gzip -d' ;;
             *.bz2) decompress='bzip2 -d' ;;
             *.xz) decompress='xz -d' ;;
-            *) decompress=cat ;;
+            *) decompress='cat' ;;
         esac
         $decompress < "$file" | patch "${flags[@]:--p1}"
     done

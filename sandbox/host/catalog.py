@@ -5,13 +5,47 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import EvidenceError, UsageError
+from sandbox.host.database import open_database
 from sandbox.host.nixconf import find_locations, read_settings
+from sandbox.host.version import installed_profile
+from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandbox.host.places import KeptPlace
+    from sandbox.model.profile import Profile
+
+
+class NixSurvey(Value):
+    """What is known of this machine's Nix. `database`: "read", "missing", or why it is not read."""
+
+    profile: Profile | None
+    store_dir: str
+    state_dir: str
+    database: str
+    sandbox: str
+
+
+def survey_nix(environ: Mapping[str, str]) -> NixSurvey:
+    """Look at the installed Nix, its store, database and settings."""
+    settings = read_settings(environ)
+    locations = find_locations(environ, settings)
+    try:
+        database = open_database(locations.state_dir)
+        state = "read" if database is not None else "missing"
+        if database is not None:
+            database.close()
+    except EvidenceError as error:
+        state = error.message
+    return NixSurvey(
+        profile=installed_profile(environ),
+        store_dir=locations.real_store_dir,
+        state_dir=locations.state_dir,
+        database=state,
+        sandbox=settings.sandbox,
+    )
 
 
 def demo_root(environ: Mapping[str, str]) -> str:

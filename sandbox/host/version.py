@@ -72,8 +72,9 @@ def _remembered(program: str, environ: Mapping[str, str]) -> Profile | None:
     except (OSError, ValueError):
         known = answer = ""
     if known != identity:
-        answer = _ask(program)
-        _remember(cache, f"{identity}\n{answer}")
+        answer = _ask(program, environ)
+        if answer:
+            _remember(cache, f"{identity}\n{answer}")
     version = parse_version(answer)
     if version is None:
         return None
@@ -97,7 +98,7 @@ def _remember(cache: str, text: str) -> None:
         return
 
 
-def _ask(program: str) -> str:
+def _ask(program: str, environ: Mapping[str, str]) -> str:
     reader, writer = os.pipe()
     try:
         actions = [
@@ -105,9 +106,9 @@ def _ask(program: str) -> str:
             (os.POSIX_SPAWN_DUP2, writer, 1),
             (os.POSIX_SPAWN_OPEN, 2, "/dev/null", os.O_WRONLY, 0),
         ]
-        pid = os.posix_spawn(
-            program, [program, "--version"], {"PATH": "/usr/bin:/bin"}, file_actions=actions
-        )
+        # Without a home, Nix looks for an account, which a user need not have.
+        variables = {"PATH": "/usr/bin:/bin", "HOME": environ.get("HOME") or "/"}
+        pid = os.posix_spawn(program, [program, "--version"], variables, file_actions=actions)
     except OSError:
         os.close(reader)
         return ""

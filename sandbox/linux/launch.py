@@ -52,15 +52,21 @@ def _no_terminal() -> None:
     """Without a terminal the three descriptors go inside unchanged."""
 
 
+def _nothing() -> None:
+    """The workspace is prepared already."""
+
+
 def start(
     plan: Plan,
     connect: Callable[[], None] = _no_terminal,
     watched: tuple[int, ...] = WATCHED,
     stdio: tuple[int, int, int] = (0, 1, 2),
+    meanwhile: Callable[[], None] = _nothing,
 ) -> int:
     """Make the sandbox and start its command in it; the command's PID as the host sees it.
 
-    `stdio` are the descriptors that the command has as 0, 1, 2.
+    `meanwhile` is done by the caller's process while the kernel makes the namespaces, and before
+    anything of the plan is carried out. `stdio` are the descriptors that the command has as 0, 1, 2.
     `connect` carries out the step `ConnectTerminal`, in the command's process. The signals `watched` are blocked in the caller
     afterwards, to be read from a signalfd(2).
 
@@ -75,6 +81,7 @@ def start(
     os.close(to_founder.reader)
     os.close(from_inside.writer)
     try:
+        meanwhile()
         if from_inside.receive() != b"founded":
             raise _unshare_error(plan)
         _write_maps(plan, founder)

@@ -19,6 +19,8 @@ from sandbox.linux import launch, syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.model.plan import Plan
 
 WATCHED = (*launch.WATCHED, syscalls.SIGWINCH)
@@ -259,10 +261,13 @@ class Relay:
         return launch.reap(self.command)
 
 
-def run(plan: Plan) -> int:
-    """Start the plan's command on a terminal of its own and relay until it ends; its exit status."""
+def run(plan: Plan, meanwhile: Callable[[], None]) -> int:
+    """Start the plan's command on a terminal of its own and relay until it ends; its exit status.
+
+    `meanwhile` as for `launch.start`.
+    """
     terminal = Terminal()
-    command = launch.start(plan, terminal.connect, WATCHED)
+    command = launch.start(plan, terminal.connect, WATCHED, meanwhile=meanwhile)
     terminal.adopt()
     return Relay(terminal, command).run()
 

@@ -9,11 +9,12 @@ let
   recipe = demo + "/recipe.py";
   setting = name: default:
     let value = builtins.getEnv name; in if value == "" then default else value;
+  patchelf = setting "NBS_RECIPE_PATCHELF" "";
 
   component = name: needs: extra: derivation {
     inherit name system;
-    builder = setting "NBS_TEST_PYTHON" "/usr/bin/python3";
-    PATH = setting "NBS_TEST_PATH" "/usr/bin:/bin:/usr/sbin:/sbin";
+    builder = setting "NBS_RECIPE_PYTHON" "/usr/bin/python3";
+    PATCHELF = if patchelf == "" then "" else "${/. + patchelf}";
     args = [ "${recipe}" name (builtins.placeholder "out") ]
       ++ map (need: "${need}=${packages.${need}}") needs
       ++ extra;

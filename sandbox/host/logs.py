@@ -1,0 +1,187 @@
+"""Build logs as Nix keeps them: found by the derivation's path, read up to a bound.
+
+Nix: `LocalFSStore::getBuildLogExact`. Each attempt to build overwrites the log of the one before.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from sandbox.errors import EvidenceError
+from sandbox.model import storepath
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from sandbox.host.nixconf import NixLocations
+
+MOST_BYTES = 64 << 20
+MOST_UNPACKED_BYTES = 512 << 20
+
+_PIECE = 1 << 20
+_COMPRESSED = ".bz2"
+
+
+class LogFile(Value):
+    """A log and where it lies. `mtime_ns`: when the attempt ended. `cut`: not all of it is here.
+
+    Bytes that are not UTF-8 are U+FFFD in `text`. Of a log that is too long the end is kept.
+    """
+
+    path: str
+    mtime_ns: int
+    text: str
+    cut: bool = False
+
+
+class LogEntry(Value):
+    """A log that lies there, unread. `derivation` is the name of the .drv without the store."""
+
+    derivation: str
+    path: str
+    mtime_ns: int
+
+
+def read_log_of(derivation: str, locations: NixLocations) -> LogFile | None:
+    """The log of the last attempt to build a derivation, or None if Nix keeps none.
+
+    Raises EvidenceError: `not-a-store-path`, `log-unreadable`.
+    """
+    for path in _candidates(derivation, locations.log_dir):
+        try:
+            return read_log_file(path)
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def _candidates(derivation: str, log_dir: str) -> Iterator[str]:
+    digest, name = storepath.split(derivation)
+    base = f"{digest}-{name}"
+    for path in (f"{log_dir}/drvs/{base[:2]}/{base[2:]}", f"{log_dir}/drvs/{base}"):
+        yield path
+        yield path + _COMPRESSED
+
+
+def read_log_file(path: str) -> LogFile:
+    """A log by its path, unpacked if its name ends in .bz2, as far as it goes.
+
+    Raises FileNotFoundError, and EvidenceError (`log-unreadable`).
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(path) from error
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _unreadable(path, "it is not a file")
+        packed = path.endswith(_COMPRESSED)
+        too_long = not packed and status.st_size > MOST_BYTES
+        if too_long:
+            os.lseek(descriptor, -MOST_BYTES, os.SEEK_END)
+        pieces = iter(lambda: os.read(descriptor, _PIECE), b"")
+        data, cut = _end_of(_unpacked(pieces) if packed else pieces)
+    except OSError as error:
+        raise _unreadable(path, str(error)) from error
+    finally:
+        os.close(descriptor)
+    return LogFile(
+        path=path,
+        mtime_ns=status.st_mtime_ns,
+        text=data.decode("utf-8", "replace"),
+        cut=cut or too_long,
+    )
+
+
+def _end_of(pieces: Iterable[bytes]) -> tuple[bytes, bool]:
+    """The last MOST_BYTES of what comes, and whether anything is missing."""
+    kept = bytearray()
+    total = 0
+    for piece in pieces:
+        total += len(piece)
+        kept += piece
+        if len(kept) > 2 * MOST_BYTES:
+            del kept[:-MOST_BYTES]
+        if total > MOST_UNPACKED_BYTES:
+            return bytes(kept[-MOST_BYTES:]), True
+    return bytes(kept[-MOST_BYTES:]), total > MOST_BYTES
+
+
+def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """What bzip2 streams, one after another, hold; a torn end is left out.
+
+    A log is torn while its build goes on, or when Nix was killed. Raises OSError if the very
+    beginning is not bzip2.
+    """
+    import bz2  # noqa: PLC0415  costs more than finding the log
+
+    unpacker = bz2.BZ2Decompressor()
+    begun = False
+    for piece in pieces:
+        rest = piece
+        while rest or not (unpacker.needs_input or unpacker.eof):
+            if unpacker.eof:
+                unpacker = bz2.BZ2Decompressor()
+            try:
+                data = unpacker.decompress(rest, max_length=_PIECE)
+            except OSError:
+                if begun:
+                    return
+                raise
+            begun = begun or bool(data) or unpacker.eof
+            rest = unpacker.unused_data
+            yield data
+
+
+def _unreadable(path: str, detail: str) -> EvidenceError:
+    return EvidenceError(
+        f"the log `{path}` cannot be read",
+        reason="log-unreadable",
+        evidence=(detail,),
+        hint=f"`ls -l {path}` shows who may",
+    )
+
+
+def recent_logs(
+    locations: NixLocations, since_ns: int, until_ns: int | None = None
+) -> tuple[LogEntry, ...]:
+    """Logs last written in a span of time, the newest first, of any outcome.
+
+    Where a kept directory does not tell its derivation, one that was written with it may. What
+    cannot be listed is left out.
+    """
+    found = []
+    for entry in _log_entries(f"{locations.log_dir}/drvs"):
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            continue
+        in_time = since_ns <= status.st_mtime_ns and (
+            until_ns is None or status.st_mtime_ns <= until_ns
+        )
+        if in_time and stat.S_ISREG(status.st_mode):
+            folder, _, name = entry.path.rpartition("/")
+            prefix = "" if folder.endswith("/drvs") else folder.rpartition("/")[2]
+            derivation = prefix + name.removesuffix(_COMPRESSED)
+            found.append(
+                LogEntry(derivation=derivation, path=entry.path, mtime_ns=status.st_mtime_ns)
+            )
+    return tuple(sorted(found, key=lambda log: (-log.mtime_ns, log.path)))
+
+
+def _log_entries(folder: str, depth: int = 1) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if depth and entry.is_dir(follow_symlinks=False):
+                    yield from _log_entries(entry.path, depth - 1)
+                else:
+                    yield entry
+    except OSError:
+        return
