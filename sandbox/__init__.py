@@ -14,7 +14,7 @@ import errno
 import os
 
 from sandbox.errors import Error, StepFailed
-from sandbox.host.case import Case, failing_phase, log_path, read, read_unbuilt
+from sandbox.host.case import Case, build_log, failing_phase, log_path, read, read_unbuilt
 from sandbox.host.catalog import (
     NixSurvey,
     demo_root,
@@ -38,11 +38,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from sandbox.host.places import KeptPlace
+    from sandbox.host.summary import Summary as Summary
+    from sandbox.model.logs import BuildLog as BuildLog
     from sandbox.model.render import Line
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 
 __all__ = [
+    "ending_text",
+    "summarise",
+    "build_log",
     "survey_nix",
     "state_directory",
     "scratch_workspace",
@@ -98,6 +104,20 @@ def plan(sandbox: Sandbox, workspace: str = "WORKSPACE") -> Plan:
     return make_plan(sandbox, paths, os.uname().machine)
 
 
+def summarise(place: KeptPlace, store: str = "") -> Summary:
+    """What can be said of a kept build at a glance."""
+    from sandbox.host.summary import summarise as look
+
+    return look(place, store)
+
+
+def ending_text(log: BuildLog) -> str:
+    """How a build ended, in a few words."""
+    from sandbox.host.summary import ending_text as word
+
+    return word(log)
+
+
 def calls(sandbox: Sandbox) -> tuple[str, ...]:
     """The system calls that `enter` would make inside, as strace prints them."""
     from sandbox.linux.record import calls_of
@@ -119,8 +139,8 @@ def difference(first: Sandbox, second: Sandbox) -> tuple[tuple[str, Line], ...]:
     return rendering.difference(first, second)
 
 
-def as_data(value: Sandbox | Plan) -> Any:
-    """A description or a plan as what JSON knows, by the schema `PLAN_SCHEMA`."""
+def as_data(value: object) -> Any:
+    """Any value of this package, or a tuple of them, as what JSON knows."""
     from sandbox.model import render as rendering
 
     return rendering.data(value)

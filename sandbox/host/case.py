@@ -13,6 +13,7 @@ from sandbox.host.machine import read_machine
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_profile
 from sandbox.model import storepath
+from sandbox.model.stores import diverted_root
 from sandbox.model.facts import EnvVars, KeptDirectory, MachineFacts, NixFacts
 from sandbox.model.value import Value
 
@@ -20,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.host.database import Database
     from sandbox.host.nixconf import NixLocations
+    from sandbox.model.logs import BuildLog
     from sandbox.model.environment import BuildEnvironment
     from sandbox.model.nixconf import NixSettings
     from sandbox.model.profile import Profile
@@ -31,7 +33,7 @@ class Case(Value):
     kept: KeptDirectory
     nix: NixFacts
     machine: MachineFacts
-    log_dir: str
+    locations: NixLocations
 
 
 def read(
@@ -48,7 +50,7 @@ def read(
     the whole store instead of the inputs. Raises `UsageError` and `EvidenceError`.
     """
     settings = read_settings(os.environ)
-    locations = find_locations(os.environ, settings, store or diverted_root(build))
+    locations = find_locations(os.environ, settings, store or store_of(build))
     kept = read_kept_directory(build, locations.store_dir)
     chosen = find_profile(kept, os.environ, profile)
     asked = None
@@ -94,7 +96,7 @@ def _case(
         partial=_partial(found, locations),
     )
     machine = read_machine(settings)
-    return Case(kept=kept, nix=nix, machine=machine, log_dir=locations.log_dir)
+    return Case(kept=kept, nix=nix, machine=machine, locations=locations)
 
 
 def read_unbuilt(derivation: str, *, store: str = "", profile: str = "") -> Case:
@@ -123,20 +125,12 @@ def read_unbuilt(derivation: str, *, store: str = "", profile: str = "") -> Case
 def log_path(case: Case) -> str:
     """Where Nix writes the log of the case's derivation when it does not compress it."""
     base = case.nix.derivation_path.rpartition("/")[2]
-    return f"{case.log_dir}/drvs/{base[:2]}/{base[2:]}"
+    return f"{case.locations.log_dir}/drvs/{base[:2]}/{base[2:]}"
 
 
-def diverted_root(build: str) -> str:
-    """The store whose state directory a kept directory lies in; empty if that is /nix or none.
-
-    Nix 2.30 and newer keep a diverted store's builds below that store's own root.
-    """
-    real = os.path.realpath(build)
-    for builds in ("/nix/var/nix/builds/", "/nix/var/nix/b/"):
-        root, found, _ = real.partition(builds)
-        if found and root and os.path.isdir(f"{root}/nix/store"):
-            return root
-    return ""
+def store_of(build: str) -> str:
+    """The root of the diverted store that keeps `build`, as for `--store`; empty if that is /nix."""
+    return diverted_root(os.path.realpath(build), os.path.isdir)
 
 
 def _inputs(
@@ -208,27 +202,43 @@ def _outputs(found: Found | None, store_dir: str) -> tuple[tuple[str, str], ...]
     )
 
 
-def _partial(found: Found | None, locations: NixLocations) -> tuple[str, ...]:
-    """Outputs that are in the store although the build failed: not valid, left by this build."""
-    return tuple(
-        path for _, path in _outputs(found, locations.store_dir) if _exists(path, locations)
-    )
+def _partial(found: Found | None, locations: NixLocations) -> tuple[tuple[str, str], ...]:
+    """Outputs that are there although the build failed, and where: not valid, left by this build.
+
+    Nix 2.8 moves those of a diverted store to their names in /nix/store itself.
+    """
+    left = []
+    for _, path in _outputs(found, locations.store_dir):
+        real = locations.real_store_dir + path[len(locations.store_dir) :]
+        for place in dict.fromkeys((real, path)):
+            if os.path.lexists(place):
+                left.append((path, place))
+                break
+    return tuple(left)
+
+
+def build_log(case: Case) -> BuildLog | None:
+    """The log of the build, read; None where Nix kept none.
+
+    Raises `EvidenceError` (`log-unreadable`).
+    """
+    # Only people want logs; entering a sandbox does not pay for reading them.
+    from sandbox.host.logs import read_log_of
+    from sandbox.model.logs import parse_log
+
+    if not case.nix.derivation_path:
+        return None
+    file = read_log_of(case.nix.derivation_path, case.locations.log_dir)
+    return None if file is None else parse_log(file.text)
 
 
 def failing_phase(case: Case) -> str:
     """The phase that failed, by the build's log; empty where there is none."""
     try:
-        from sandbox.host.logs import read_log
-        from sandbox.model.logs import parse_log
-    except ImportError:
-        return ""
-    if not case.nix.derivation_path:
-        return ""
-    try:
-        text = read_log(case.nix.derivation_path, case.log_dir)
+        log = build_log(case)
     except EvidenceError:
         return ""
-    return parse_log(text).failing_phase if text else ""
+    return log.failing_phase if log is not None else ""
 
 
 def derivation_of(build: str) -> str:
@@ -237,7 +247,7 @@ def derivation_of(build: str) -> str:
     Raises `UsageError` and `EvidenceError` as `read` does.
     """
     settings = read_settings(os.environ)
-    locations = find_locations(os.environ, settings, diverted_root(build))
+    locations = find_locations(os.environ, settings, store_of(build))
     kept = read_kept_directory(build, locations.store_dir)
     database = open_database(locations.state_dir)
     try:

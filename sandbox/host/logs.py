@@ -16,8 +16,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from sandbox.host.nixconf import NixLocations
-
 MOST_BYTES = 64 << 20
 MOST_UNPACKED_BYTES = 512 << 20
 
@@ -45,12 +43,18 @@ class LogEntry(Value):
     mtime_ns: int
 
 
-def read_log_of(derivation: str, locations: NixLocations) -> LogFile | None:
+def read_log(derivation: str, log_dir: str) -> str:
+    """The text of what `read_log_of` finds, empty if there is none."""
+    found = read_log_of(derivation, log_dir)
+    return found.text if found else ""
+
+
+def read_log_of(derivation: str, log_dir: str) -> LogFile | None:
     """The log of the last attempt to build a derivation, or None if Nix keeps none.
 
     Raises EvidenceError: `not-a-store-path`, `log-unreadable`.
     """
-    for path in _candidates(derivation, locations.log_dir):
+    for path in _candidates(derivation, log_dir):
         try:
             return read_log_file(path)
         except FileNotFoundError:
@@ -148,16 +152,14 @@ def _unreadable(path: str, detail: str) -> EvidenceError:
     )
 
 
-def recent_logs(
-    locations: NixLocations, since_ns: int, until_ns: int | None = None
-) -> tuple[LogEntry, ...]:
+def recent_logs(log_dir: str, since_ns: int, until_ns: int | None = None) -> tuple[LogEntry, ...]:
     """Logs last written in a span of time, the newest first, of any outcome.
 
     Where a kept directory does not tell its derivation, one that was written with it may. What
     cannot be listed is left out.
     """
     found = []
-    for entry in _log_entries(f"{locations.log_dir}/drvs"):
+    for entry in _log_entries(f"{log_dir}/drvs"):
         try:
             status = entry.stat(follow_symlinks=False)
         except OSError:

@@ -201,7 +201,7 @@ def bring_up(interface: str) -> None:
         request = ctypes.create_string_buffer(interface.encode(), 40)
         _check(_libc.ioctl(fd, SIOCGIFFLAGS, request), f"ioctl({fd}, SIOCGIFFLAGS)")
         flags = int.from_bytes(request.raw[16:18], byteorder) | IFF_UP
-        request[16:18] = flags.to_bytes(2, byteorder)
+        ctypes.memmove(ctypes.addressof(request) + 16, flags.to_bytes(2, byteorder), 2)
         _check(_libc.ioctl(fd, SIOCSIFFLAGS, request), f"ioctl({fd}, SIOCSIFFLAGS, IFF_UP)")
     finally:
         os.close(fd)

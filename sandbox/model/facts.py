@@ -63,7 +63,7 @@ class NixFacts(Value):
 
     `inputs_from`: "database", "nix-store", "references" or "whole-store". `inputs_exact` is False
     where rows of the database may have been missed. `outputs`: pairs of an output's name and path;
-    `partial`: those of the paths that the failed build left in the store.
+    `partial`: those of the paths where the failed build left something, and where that lies.
     """
 
     profile: Profile
@@ -79,7 +79,7 @@ class NixFacts(Value):
     inputs_from: str = ""
     missing_inputs: tuple[str, ...] = ()
     outputs: tuple[tuple[str, str], ...] = ()
-    partial: tuple[str, ...] = ()
+    partial: tuple[tuple[str, str], ...] = ()
     sandbox_sources: tuple[StoreObject, ...] = ()
 
 

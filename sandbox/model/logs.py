@@ -84,7 +84,7 @@ class BuildLog(Value):
         return self.lines[max(end - count, 0) : end]
 
 
-def read_log(text: str) -> BuildLog:
+def parse_log(text: str) -> BuildLog:
     """What a log says."""
     start = _start(text)
     lines: list[str] = []

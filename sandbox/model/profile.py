@@ -151,4 +151,5 @@ def fits_layout(profile: Profile, layout: str) -> bool:
             return profile.version[:2] in ((2, 30), (2, 31)) and not nameless
         case "build":
             return inner and profile.version < (2, 30, 0)
-    return True
+        case _:
+            return True

@@ -78,12 +78,12 @@ def _entry(entry: Entry) -> Iterator[Line]:
             text = f"{entry.kind} {entry.source}{where}, {access}"
         case Filesystem():
             text = entry.fstype + (f", {entry.options}" if entry.options else "")
+        case Output():
+            text = f"copy of {entry.source}{_owner(entry.uid, entry.gid)}"
         case BuildDirectory():
             yield from _build_directory(entry)
             return
-        case Output():
-            text = f"copy of {entry.source}{_owner(entry.uid, entry.gid)}"
-        case Inputs():
+        case _:
             yield from _inputs(entry)
             return
     yield Line(section="files", subject=entry.path, text=text, rule=entry.rule)

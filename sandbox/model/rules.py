@@ -238,16 +238,15 @@ def inputs(nix: NixFacts, *, writable: bool) -> tuple[Entry, ...]:
 
 def partial_outputs(nix: NixFacts, who: Identity) -> tuple[Entry, ...]:
     """What the build had put at its outputs; Nix moves it to the real store when a build fails."""
-    start = len(nix.store_dir)
     return tuple(
         Output(
             path=path,
-            source=nix.real_store_dir + path[start:],
+            source=source,
             uid=who.build_uid,
             gid=who.build_gid,
             rule="DerivationBuilder::cleanupBuild",
         )
-        for path in nix.partial
+        for path, source in nix.partial
     )
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Work = Callable[[int, Tally], None]
 
 _INDEX = 4
+_BLOCK = 1024
 
 
 class _Process:
@@ -42,17 +43,14 @@ def carry_out(portions: int, work: Work, tally: Tally, count: int) -> None:
     What the processes tallied is added to `tally`, and shown meanwhile. Raises what `work` raised,
     and MachineError `copy-interrupted` for a process that was killed; the others are then killed.
     """
-    queue = os.memfd_create("portions", os.MFD_CLOEXEC)
+    queue = _Queue(portions)
     children: list[_Process] = []
     try:
-        for index in range(portions):
-            os.write(queue, index.to_bytes(_INDEX, "little"))
-        os.lseek(queue, 0, os.SEEK_SET)
         for _ in range(count):
             children.append(_start(queue, work, [child.pipe for child in children]))
-        _listen(children, tally)
+        _listen(children, queue, tally)
     finally:
-        os.close(queue)
+        queue.close()
         for child in children:
             os.close(child.pipe)
             if not child.is_done:
@@ -60,7 +58,41 @@ def carry_out(portions: int, work: Work, tally: Tally, count: int) -> None:
             os.waitpid(child.pid, 0)
 
 
-def _start(queue: int, work: Work, pipes: list[int]) -> _Process:
+class _Queue:
+    """The indices of the portions, in a pipe that all processes read.
+
+    A pipe gives each index to one reader. A file whose offset the processes share does not, if it
+    is a memfd: the kernel then reads without the lock that it takes for other files.
+    """
+
+    def __init__(self, portions: int) -> None:
+        self.reading, self.writing = os.pipe()
+        os.set_blocking(self.writing, False)
+        self.rest = memoryview(
+            b"".join(index.to_bytes(_INDEX, "little") for index in range(portions))
+        )
+        self.fill()
+
+    def fill(self) -> None:
+        """Write what the pipe takes; close our end after the last."""
+        try:
+            while self.rest:
+                self.rest = self.rest[os.write(self.writing, self.rest[:_BLOCK]) :]
+        except BlockingIOError:
+            return
+        self.close_writing()
+
+    def close_writing(self) -> None:
+        if self.writing >= 0:
+            os.close(self.writing)
+            self.writing = -1
+
+    def close(self) -> None:
+        self.close_writing()
+        os.close(self.reading)
+
+
+def _start(queue: _Queue, work: Work, pipes: list[int]) -> _Process:
     ours, theirs = os.pipe()
     try:
         pid = os.fork()
@@ -76,14 +108,14 @@ def _start(queue: int, work: Work, pipes: list[int]) -> _Process:
             signal.signal(number, signal.SIG_DFL)
         for pipe in (ours, *pipes):
             os.close(pipe)
-        _work(queue, work, theirs)
+        queue.close_writing()
+        _work(queue.reading, work, theirs)
     finally:
         os._exit(1)
 
 
 def _work(queue: int, work: Work, pipe: int) -> NoReturn:
-    """Take portions until none is left. All processes read the queue through one file offset,
-    which read(2) moves for one at a time."""
+    """Take portions until none is left, and tell how that ended."""
     tally = Tally(lambda files, size: _tell(pipe, {"files": files, "bytes": size}))
     try:
         while block := os.read(queue, _INDEX):
@@ -112,18 +144,26 @@ def _tell(pipe: int, message: dict[str, Any]) -> None:
         line = line[os.write(pipe, line) :]
 
 
-def _listen(children: list[_Process], tally: Tally) -> None:
-    """Read what the processes tell until all are done."""
+def _listen(children: list[_Process], queue: _Queue, tally: Tally) -> None:
+    """Read what the processes tell, and keep the queue filled, until all are done."""
     poll = select.poll()
     by_pipe = {child.pipe: child for child in children}
     for pipe in by_pipe:
         poll.register(pipe, select.POLLIN)
+    feeding = queue.writing
+    if feeding >= 0:
+        poll.register(feeding, select.POLLOUT)
     before = tally.files, tally.bytes
     while by_pipe:
-        for pipe, _ in poll.poll():
-            if not _read(by_pipe[pipe], tally):
-                poll.unregister(pipe)
-                del by_pipe[pipe]
+        for descriptor, _ in poll.poll():
+            if descriptor == feeding:
+                queue.fill()
+                if queue.writing < 0:
+                    poll.unregister(feeding)
+                    feeding = -1
+            elif not _read(by_pipe[descriptor], tally):
+                poll.unregister(descriptor)
+                del by_pipe[descriptor]
         tally.files = before[0] + sum(child.files for child in children)
         tally.bytes = before[1] + sum(child.bytes for child in children)
         tally.tick()

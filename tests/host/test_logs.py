@@ -10,9 +10,9 @@ import pytest
 
 from sandbox.errors import EvidenceError
 from sandbox.host import logs
-from sandbox.host.logs import read_log_file, read_log_of, recent_logs
-from sandbox.host.nixconf import NixLocations, find_locations, read_settings
-from sandbox.model.logs import read_log
+from sandbox.host.logs import read_log, read_log_file, read_log_of, recent_logs
+from sandbox.host.nixconf import find_locations, read_settings
+from sandbox.model.logs import parse_log
 from tests.nix.world import NixWorld
 
 BASE = f"{'ab' + 'c' * 30}-hello.drv"
@@ -20,18 +20,19 @@ DRV = f"/nix/store/{BASE}"
 
 
 @pytest.fixture
-def locations(tmp_path):
+def log_dir(tmp_path):
     (tmp_path / "drvs/ab").mkdir(parents=True)
-    return NixLocations(log_dir=str(tmp_path))
+    return str(tmp_path)
 
 
 @pytest.mark.parametrize("place", [f"ab/{BASE[2:]}", BASE])
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_log_is_found_in_both_layouts_packed_or_not(locations, tmp_path, place, packed):
+def test_a_log_is_found_in_both_layouts_packed_or_not(log_dir, tmp_path, place, packed):
     path = tmp_path / "drvs" / (place + ".bz2" * packed)
     path.write_bytes(bz2.compress(b"a\n\xffb") if packed else b"a\n\xffb")
     os.utime(path, ns=(5, 5))
-    found = read_log_of(DRV, locations)
+    found = read_log_of(DRV, log_dir)
+    assert read_log(DRV, log_dir) == found.text
     assert (found.path, found.mtime_ns, found.text, found.cut) == (
         str(path),
         5,
@@ -40,17 +41,18 @@ def test_a_log_is_found_in_both_layouts_packed_or_not(locations, tmp_path, place
     )
 
 
-def test_no_log_is_no_error(locations):
-    assert read_log_of(DRV, locations) is None
-    assert read_log_of(DRV, NixLocations(log_dir="/dev/null")) is None
+def test_no_log_is_no_error(log_dir):
+    assert read_log_of(DRV, log_dir) is None
+    assert read_log(DRV, log_dir) == ""
+    assert read_log_of(DRV, "/dev/null") is None
 
 
 @pytest.mark.parametrize(
     "name", ["/nix/store/../../etc/passwd", "", "hello.drv", f"/nix/store/{BASE}/../x"]
 )
-def test_what_is_no_derivation_is_not_looked_for(locations, name):
+def test_what_is_no_derivation_is_not_looked_for(log_dir, name):
     with pytest.raises(EvidenceError) as caught:
-        read_log_of(name, locations)
+        read_log_of(name, log_dir)
     assert caught.value.reason == "not-a-store-path"
 
 
@@ -108,14 +110,14 @@ def test_a_log_that_unpacks_to_far_too_much_is_left_in_the_middle(tmp_path, monk
     assert found.cut
 
 
-def test_logs_of_a_span_of_time_are_listed_newest_first(locations, tmp_path):
+def test_logs_of_a_span_of_time_are_listed_newest_first(log_dir, tmp_path):
     for number, name in enumerate([f"ab/{BASE[2:]}.bz2", BASE, f"ab/{'d' * 30}-x.drv"], 1):
         (tmp_path / "drvs" / name).write_text("")
         os.utime(tmp_path / "drvs" / name, ns=(number, number))
     (tmp_path / "drvs/ab/link.drv").symlink_to("/etc/passwd")
-    assert [log.derivation for log in recent_logs(locations, 2)] == [f"ab{'d' * 30}-x.drv", BASE]
-    assert [log.mtime_ns for log in recent_logs(locations, 1, 1)] == [1]
-    assert recent_logs(NixLocations(log_dir="/gone"), 0) == ()
+    assert [log.derivation for log in recent_logs(log_dir, 2)] == [f"ab{'d' * 30}-x.drv", BASE]
+    assert [log.mtime_ns for log in recent_logs(log_dir, 1, 1)] == [1]
+    assert recent_logs("/gone", 0) == ()
 
 
 @pytest.mark.nix
@@ -133,13 +135,13 @@ def test_the_log_of_a_real_failure_tells_its_phase_and_its_error(tmp_path):
     )
     environ = world.environment
     found = find_locations(environ, read_settings(environ), world.store_arguments[1])
-    file = read_log_of(failure.drv, found)
-    log = read_log(file.text)
+    file = read_log_of(failure.drv, found.log_dir)
+    log = parse_log(file.text)
     assert log.failing_phase == "buildPhase"
     assert log.error.text == "x.c:3:5: error: bad"
-    assert [entry.derivation for entry in recent_logs(found, file.mtime_ns)] == [
+    assert [entry.derivation for entry in recent_logs(found.log_dir, file.mtime_ns)] == [
         os.path.basename(failure.drv)
     ]
-    shown = read_log(failure.log)
+    shown = parse_log(failure.log)
     assert (shown.ending.kind, shown.ending.code) == ("exit", 2)
     assert shown.error.text.endswith("x.c:3:5: error: bad")

@@ -7,18 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.model import logs
-from sandbox.model.logs import Phase, read_log, shown
+from sandbox.model.logs import Phase, parse_log, shown
 
 PHASE = '@nix { "action": "setPhase", "phase": "%s" }\n'
 
 
 def error_of(*lines: str) -> tuple[str, str] | None:
-    error = read_log("\n".join(lines)).error
+    error = parse_log("\n".join(lines)).error
     return (error.kind, error.text) if error else None
 
 
 def test_phases_come_from_the_lines_that_nix_hides():
-    log = read_log(
+    log = parse_log(
         PHASE % "unpackPhase" + "Running phase: unpackPhase\na\n" + PHASE % "buildPhase" + "b\nc\n"
     )
     assert log.lines == ("Running phase: unpackPhase", "a", "b", "c")
@@ -30,7 +30,9 @@ def test_phases_come_from_the_lines_that_nix_hides():
 
 
 def test_phases_come_from_titles_where_a_terminal_showed_the_log():
-    log = read_log("hello> Running phase: buildPhase\nhello> x\nhello> Running phase: checkPhase\n")
+    log = parse_log(
+        "hello> Running phase: buildPhase\nhello> x\nhello> Running phase: checkPhase\n"
+    )
     assert [(p.name, p.first, p.last) for p in log.phases] == [
         ("buildPhase", 1, 2),
         ("checkPhase", 3, 3),
@@ -38,7 +40,7 @@ def test_phases_come_from_titles_where_a_terminal_showed_the_log():
 
 
 def test_phases_of_older_stdenvs_come_from_their_headers():
-    log = read_log("unpacking sources\nconfiguring\nbuilding\nbuilding x\nrunning tests\n")
+    log = parse_log("unpacking sources\nconfiguring\nbuilding\nbuilding x\nrunning tests\n")
     assert [p.name for p in log.phases] == [
         "unpackPhase",
         "configurePhase",
@@ -49,12 +51,12 @@ def test_phases_of_older_stdenvs_come_from_their_headers():
 
 def test_a_header_is_a_line_like_any_other_where_phases_are_marked():
     assert [
-        p.name for p in read_log(PHASE % "buildPhase" + "configuring\ninstalling\n").phases
+        p.name for p in parse_log(PHASE % "buildPhase" + "configuring\ninstalling\n").phases
     ] == ["buildPhase"]
 
 
 def test_a_phase_without_output_has_no_lines():
-    (phase,) = read_log("x\n" + PHASE % "installPhase").phases
+    (phase,) = parse_log("x\n" + PHASE % "installPhase").phases
     assert (phase.first, phase.last) == (2, 1)
 
 
@@ -71,13 +73,15 @@ def test_a_phase_without_output_has_no_lines():
     ],
 )
 def test_a_damaged_nix_line_is_shown_as_nix_shows_it(line):
-    log = read_log(line)
+    log = parse_log(line)
     assert log.lines == (line[: logs.LONGEST_LINE],)
     assert log.phases == ()
 
 
 def test_other_nix_lines_are_hidden():
-    assert read_log('@nix {"action":"start","id":1}\n@nix {"action":"setPhase"}\nx').lines == ("x",)
+    assert parse_log('@nix {"action":"start","id":1}\n@nix {"action":"setPhase"}\nx').lines == (
+        "x",
+    )
 
 
 @pytest.mark.parametrize(
@@ -123,17 +127,17 @@ def test_a_line_is_shown_as_a_terminal_leaves_it(raw, expected):
     ],
 )
 def test_the_end_of_a_build_is_told(text, kind, code):
-    ending = read_log(f"a\n{text}\n").ending
+    ending = parse_log(f"a\n{text}\n").ending
     assert (ending.kind, ending.code, ending.line, ending.text) == (kind, code, 2, text)
 
 
 def test_the_most_telling_end_is_taken():
-    log = read_log("write: No space left on device\nbuilder for 'x' failed with exit code 1\n")
+    log = parse_log("write: No space left on device\nbuilder for 'x' failed with exit code 1\n")
     assert log.ending.kind == "no-space"
 
 
 def test_the_status_of_make_is_not_taken_for_the_builders():
-    assert read_log("make: *** [Makefile:2: all] Error 1\n").ending is None
+    assert parse_log("make: *** [Makefile:2: all] Error 1\n").ending is None
 
 
 @pytest.mark.parametrize(
@@ -230,7 +234,7 @@ def test_the_cause_behind_ninjas_failed_line_is_found():
 
 
 def test_errors_of_an_earlier_phase_do_not_count():
-    log = read_log(
+    log = parse_log(
         PHASE % "configurePhase"
         + "x.c:1:1: error: probing\n"
         + PHASE % "buildPhase"
@@ -258,7 +262,7 @@ def test_without_anything_better_makes_own_line_is_shown():
 
 
 def test_a_traceback_is_named_by_its_exception_and_shown_from_its_title():
-    log = read_log(
+    log = parse_log(
         "\n".join(
             [
                 *("line" for _ in range(30)),
@@ -300,7 +304,7 @@ def test_nixs_own_mark_before_a_line_is_no_part_of_it():
 
 
 def test_the_error_has_its_surroundings():
-    log = read_log("\n".join([*map(str, range(50)), "x.c:1:1: error: y", *map(str, range(50))]))
+    log = parse_log("\n".join([*map(str, range(50)), "x.c:1:1: error: y", *map(str, range(50))]))
     assert log.error.line == 51
     assert log.error.context[0] == "46"
     assert log.error.context[-1] == "5"
@@ -308,19 +312,19 @@ def test_the_error_has_its_surroundings():
 
 
 def test_the_last_lines_leave_out_empty_ones_at_the_end():
-    assert read_log("a\nb\nc\n\n\n").last_lines(2) == ("b", "c")
-    assert read_log("a\n").last_lines(5) == ("a",)
-    assert read_log("").last_lines(5) == ()
+    assert parse_log("a\nb\nc\n\n\n").last_lines(2) == ("b", "c")
+    assert parse_log("a\n").last_lines(5) == ("a",)
+    assert parse_log("").last_lines(5) == ()
 
 
 def test_an_empty_log_says_nothing():
-    log = read_log("")
+    log = parse_log("")
     assert (log.lines, log.phases, log.ending, log.error, log.cut) == ((), (), None, None, False)
 
 
 def test_of_a_log_with_too_many_lines_the_end_is_read(monkeypatch):
     monkeypatch.setattr(logs, "MOST_LINES", 3)
-    log = read_log("a\nb\nc\nd\n")
+    log = parse_log("a\nb\nc\nd\n")
     assert log.cut
     assert log.lines[-1] == "d"
     assert len(log.lines) <= 3
@@ -339,12 +343,12 @@ def test_of_a_log_with_too_many_lines_the_end_is_read(monkeypatch):
     ],
 )
 def test_hostile_lines_are_read_to_the_end(line):
-    assert read_log(f"{line}\n" * 200).cut is False
+    assert parse_log(f"{line}\n" * 200).cut is False
 
 
 @given(st.text(alphabet=st.sampled_from('\n\r\x1b[]K>:* 1aerorE{}@nix"\u202e') | st.characters()))
 def test_any_text_is_a_log(text):
-    log = read_log(text)
+    log = parse_log(text)
     assert all("\n" not in line and "\x1b" not in line for line in log.lines)
     if log.error:
         assert log.lines[log.error.line - 1] == log.error.text
@@ -355,7 +359,7 @@ def test_any_text_is_a_log(text):
      "KeyError", "make: [a] Error 1 (ignored)", PHASE[:-1] % "p", "Running phase: q", "building", "> error: y"]
 )))  # fmt: skip
 def test_what_is_named_lies_in_the_log_and_phases_follow_each_other(lines):
-    log = read_log("\n".join(lines))
+    log = parse_log("\n".join(lines))
     for phase, following in zip(log.phases, log.phases[1:], strict=False):
         assert phase.last + 1 == following.first
     if log.error:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.nix.world import CASES, NixError, NixWorld, RealFailure
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 pytestmark = pytest.mark.nix
 
 EXPECTED = {
     "build-command": "letters/a: No such file or directory",
     "check-phase": "make: *** [Makefile:5: check] Error 127",
-    "compile-error": "hello.c: In function 'main':\nhello.c:9:1: error: expected ';' before '}' token",
+    "compile-error": "error: expected ';' before '}' token",
     "configure": "configure: error: pkg-config not found",
     "content-addressed": "cp: cannot stat 'letter': No such file or directory",
     "fixed-output": "fetch: command not found",
@@ -33,12 +37,12 @@ EXPECTED = {
     "structured-attributes": "Running phase: buildPhase",
 }
 PHASES = {
-    "check-phase": "checkPhase",
-    "compile-error": "buildPhase",
-    "configure": "configurePhase",
-    "network": "downloadPhase",
-    "several-outputs": "installPhase",
-    "structured-attributes": "buildPhase",
+    "check-phase": ["checkPhase"],
+    "compile-error": ["buildPhase"],
+    "configure": ["configurePhase"],
+    "network": ["downloadPhase"],
+    "several-outputs": ["installPhase"],
+    "structured-attributes": ["buildPhase"],
 }
 
 
@@ -71,9 +75,8 @@ def test_a_case_fails_as_its_comment_says(world: NixWorld, case: str) -> None:
     assert os.path.isdir(failure.kept)
     assert failure.drv.startswith(str(world.store))
     assert os.path.exists(failure.drv)
-    assert [word for word in failure.log.split() if word.endswith("Phase")][-1:] == [
-        PHASES[case]
-    ] * (case in PHASES)
+    begun = re.findall(r"^Running phase: (\w+)$", failure.log, re.MULTILINE)
+    assert begun[-1:] == PHASES.get(case, [])
 
 
 @pytest.mark.parametrize("case", EXPECTED)
@@ -102,7 +105,7 @@ def test_env_vars_are_private_and_hold_the_state_before_the_phase(world: NixWorl
 
 
 def test_what_a_command_exports_comes_too_late_for_env_vars(world: NixWorld) -> None:
-    assert "LATER=" not in variables(world.fail("build-command"))
+    assert "declare -x LATER=" not in variables(world.fail("build-command"))
 
 
 def test_names_that_are_no_identifiers_are_not_in_env_vars(world: NixWorld) -> None:
@@ -173,15 +176,16 @@ def test_builds_belong_to_a_build_user_where_there_are_some(
     assert pwd.getpwuid(os.stat(failure.kept).st_uid).pw_name.startswith("nixbld")
 
 
-def test_a_shell_of_the_host_can_be_bin_sh(open_directory: Path, world: NixWorld) -> None:
-    shell = f"{world.build_stdenv()['bash']}/bin/sh"
-    settings = {"diverted": False, "sandbox_paths": f"/bin/sh={shell}"}
-    with_sh = NixWorld(world.root, **settings)  # type: ignore[arg-type]
-    text = with_sh.build(
+def test_sandbox_paths_of_the_settings_count(open_directory: Path, tmp_path: Path) -> None:
+    root = open_directory / "with-shell"
+    bash = NixWorld(root).physical(NixWorld(root).build_stdenv(tmp_path)["bash"])
+    world = NixWorld(root, sandbox_paths=f"/bin/sh={bash}/bin/sh")
+    path = world.build(
         f"with import {CASES.parent}/stdenv.nix {{ }};"
         ' mkDerivation { name = "sh"; buildCommand = "/bin/sh -c \'echo ran > $out\'"; }'
     )
-    assert Path(text).read_text() == "ran\n"
+    assert Path(world.physical(path)).read_text() == "ran\n"
+    world.remove()
 
 
 def test_a_cached_environment_needs_no_build(open_directory: Path, tmp_path: Path) -> None:
@@ -196,7 +200,7 @@ def test_a_cached_environment_needs_no_build(open_directory: Path, tmp_path: Pat
         second.remove()
 
 
-def test_an_interrupted_or_finished_build_is_no_failure(world: NixWorld) -> None:
+def test_a_build_that_succeeds_is_no_failure(world: NixWorld) -> None:
     with pytest.raises(NixError):
         world.fail("check-phase", "--arg", "repaired", "true")
 
@@ -232,10 +236,9 @@ exec "$@"
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can write to /nix")
+@pytest.mark.usefixtures("nix_world_with_build_users")
 @pytest.mark.parametrize("build_users", ["", "nixbld"])
-def test_a_real_store_lies_in_slash_nix(
-    tmp_path: Path, nix_world_with_build_users: NixWorld, build_users: str
-) -> None:
+def test_a_real_store_lies_in_slash_nix(tmp_path: Path, build_users: str) -> None:
     """In a root of its own, so that no /nix of this machine is touched."""
     root = str(CASES.parent.parent.parent)
     python = [sys.executable, "-c", REAL_WORLD, root, build_users]

@@ -1,0 +1,80 @@
+"""`nbs ls`: the failed builds that were kept on this machine, the newest first."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+
+import sandbox
+from sandbox.cli import speak, words
+
+SCHEMA = "nix-build-shell.ls/1"
+
+EPILOG = """\
+examples:
+  nbs ls                          what failed here, the newest first
+  nbs ls --json | jq '.builds[].path'
+  nbs ls --store ~/mystore        builds of a store that is not /nix/store
+"""
+
+
+def command(argv: list[str]) -> int:
+    """Print the list."""
+    made = argparse.ArgumentParser(
+        prog="nbs ls",
+        description="List the failed builds that were kept on this machine, the newest first.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--json", action="store_true", help="everything, as JSON")
+    made.add_argument("--names", action="store_true", help="names alone, one a line")
+    made.add_argument("--store", default="", metavar="STORE")
+    asked = made.parse_args(argv)
+    summaries = [
+        sandbox.summarise(place, asked.store)
+        for place in sandbox.kept_builds(os.environ, asked.store)
+    ]
+    if asked.json:
+        _print_json(summaries)
+    elif asked.names:
+        names = dict.fromkeys(s.name for s in summaries if s.name)
+        sys.stdout.write("".join(f"{speak.printable(name)}\n" for name in names))
+    elif summaries:
+        _print(summaries)
+    else:
+        speak.say("No failed build was kept on this machine.")
+        speak.say("`nix-build --keep-failed` keeps what a failure leaves; `nbs demo` makes one.")
+    return 0
+
+
+def _print_json(summaries: list[sandbox.Summary]) -> None:
+    import json
+
+    builds = [{**s.fields(), "owner": words.owner(s.owner_uid)} for s in summaries]
+    json.dump({"schema": SCHEMA, "builds": builds}, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def _print(summaries: list[sandbox.Summary]) -> None:
+    now = time.time()
+    rows = [("NAME", "PHASE", "ENDED", "AGE", "SIZE", "OWNER", "PATH")]
+    rows += [
+        (
+            s.name or "?",
+            s.phase or "-",
+            s.ending or "-",
+            words.age(now - s.mtime_ns / 1e9),
+            ("" if s.size_exact else "≥ ") + words.size(s.size),
+            words.owner(s.owner_uid) + ("" if s.readable else ", closed"),
+            s.path,
+        )
+        for s in summaries
+    ]
+    cells = [tuple(map(speak.printable, row)) for row in rows]
+    widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]) - 1)]
+    for number, row in enumerate(cells):
+        columns = [c.ljust(w) for c, w in zip(row, widths, strict=False)]
+        line = "  ".join([*columns, row[-1]])
+        print(speak.painted(line, speak.BOLD if number == 0 else "", sys.stdout))

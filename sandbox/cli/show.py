@@ -1,0 +1,124 @@
+"""`nbs show [BUILD]`: all that is known of one failed build."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+import sandbox
+from sandbox.cli import speak, words
+from sandbox.errors import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+SCHEMA = "nix-build-shell.show/1"
+LAST_LINES = 10
+
+EPILOG = """\
+examples:
+  nbs show                 the newest failure
+  nbs show hello           the newest of that name
+  nbs show --json | jq .log.error
+"""
+
+
+def command(argv: list[str]) -> int:
+    """Print what was found."""
+    made = argparse.ArgumentParser(
+        prog="nbs show",
+        description="Show all that is known of a failed build, with the first error of its log.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("build", nargs="?", default="", metavar="BUILD")
+    made.add_argument("--json", action="store_true", help="everything, as JSON")
+    made.add_argument("--derivation", default="", metavar="DRV")
+    made.add_argument("--profile", default="", metavar="VERSION")
+    made.add_argument("--store", default="", metavar="STORE")
+    asked = made.parse_args(argv)
+    path = sandbox.find_build(asked.build, store=asked.store)
+    case = sandbox.read(
+        path, store=asked.store, derivation=asked.derivation, profile=asked.profile
+    )
+    log = sandbox.build_log(case)
+    if asked.json:
+        _print_json(case, log)
+    else:
+        _print(case, log)
+    return 0
+
+
+def _facts(case: sandbox.Case) -> list[tuple[str, str]]:
+    kept, nix = case.kept, case.nix
+    env_vars = kept.env_vars.state
+    return [
+        ("name", kept.name_hint or nix.derivation_path.partition("-")[2].removesuffix(".drv")),
+        ("kept directory", kept.outer),
+        ("the build's own", kept.path if kept.path != kept.outer else ""),
+        ("owner", f"{words.owner(kept.uid)}, mode {kept.mode:04o}"),
+        ("age", words.age(time.time() - kept.mtime_ns / 1e9)),
+        ("derivation", nix.derivation_path or "not found"),
+        ("  found because", nix.derivation_from),
+        ("profile", f"{nix.profile}, from {nix.profile_from}"),
+        ("env-vars", env_vars),
+        ("phase's directory", kept.env_vars.working_directory),
+        ("inputs", f"{len(nix.inputs)}, from {nix.inputs_from}"),
+        ("outputs", ", ".join(f"{name} ({path})" for name, path in nix.outputs)),
+        ("left at outputs", ", ".join(path for path, _ in nix.partial)),
+        ("store", nix.real_store_dir if nix.real_store_dir != nix.store_dir else ""),
+    ]
+
+
+def _print(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:
+    for name, value in _facts(case):
+        if value:
+            print(f"{name:<18} {speak.printable(value)}")
+    if log is None:
+        print("log                none")
+    else:
+        _print_log(log)
+    print(f"\nenter it: nbs shell {case.kept.outer}")
+
+
+def _print_log(log: sandbox.BuildLog) -> None:
+    ended = sandbox.ending_text(log)
+    phases = " → ".join(p.name for p in log.phases)
+    print(f"{'phases':<18} {speak.printable(phases) or 'the log names none'}")
+    if ended:
+        print(f"{'ended':<18} {ended}")
+    if log.error is not None:
+        print(f"\nfirst error, line {log.error.line} of {len(log.lines)}:")
+        for number, text in enumerate(log.error.context, log.error.first):
+            mark = ">" if number == log.error.line else " "
+            line = f"  {mark} {speak.printable(text)}"
+            print(speak.painted(line, speak.BOLD if mark == ">" else "", sys.stdout))
+    print("\nlast lines:")
+    for text in log.last_lines(LAST_LINES):
+        print(f"    {speak.printable(text)}")
+
+
+def _print_json(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:
+    import json
+
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "kept": sandbox.as_data(case.kept),
+        "derivation": case.nix.derivation_path,
+        "derivation_from": case.nix.derivation_from,
+        "profile": str(case.nix.profile),
+        "inputs": [o.path for o in case.nix.inputs],
+        "inputs_from": case.nix.inputs_from,
+        "outputs": dict(case.nix.outputs),
+        "partial_outputs": [path for path, _ in case.nix.partial],
+        "log": None if log is None else {**sandbox.as_data(log), "lines": len(log.lines)},
+    }
+    try:
+        described = sandbox.describe(case, sandbox.Request(command=("COMMAND",)))
+        document["notes"] = sandbox.as_data(described.notes)
+    except Error as error:
+        document["problem"] = {"reason": error.reason, "message": error.message}
+    json.dump(document, sys.stdout, indent=2)
+    sys.stdout.write("\n")

@@ -1,0 +1,34 @@
+"""Ages, sizes and owners in words that fit into a column."""
+
+from __future__ import annotations
+
+import pwd
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+
+
+def age(seconds: float) -> str:
+    """`8 s`, `12 min`, `3 h`, `5 d`."""
+    if seconds < MINUTE:
+        return f"{max(0, int(seconds))} s"
+    if seconds < 2 * HOUR:
+        return f"{int(seconds // MINUTE)} min"
+    return f"{int(seconds // HOUR)} h" if seconds < 2 * DAY else f"{int(seconds // DAY)} d"
+
+
+def size(count: int) -> str:
+    """Bytes with a decimal unit: `512 B`, `1.2 MB`."""
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:  # noqa: PLR2004
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"  # noqa: PLR2004
+        amount /= 1000
+    return f"{amount:.1f} TB"
+
+
+def owner(uid: int) -> str:
+    """The account's name, else its number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

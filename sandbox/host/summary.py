@@ -1,0 +1,124 @@
+"""What can be said of a kept build at a glance: its name, phase and ending, from directory and log."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import Error
+from sandbox.host.builddir import read_kept_directory
+from sandbox.host.database import open_database
+from sandbox.host.derivation import Finder
+from sandbox.host.logs import read_log_of
+from sandbox.host.nixconf import find_locations, read_settings
+from sandbox.model.logs import parse_log
+from sandbox.model.stores import diverted_root
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.host.places import KeptPlace
+    from sandbox.model.logs import BuildLog
+
+MOST_ENTRIES = 20_000
+
+
+class Summary(Value):
+    """`size` in bytes, at least that if not `size_exact`; `mtime_ns` since 1970.
+
+    `phase`, `ending` and `derivation` are empty where nothing tells them, and `problem` then says
+    why, if that is known.
+    """
+
+    name: str
+    path: str
+    inner: str
+    derivation: str
+    phase: str
+    ending: str
+    mtime_ns: int
+    size: int
+    size_exact: bool
+    owner_uid: int
+    readable: bool
+    layout: str
+    problem: str = ""
+
+
+def summarise(place: KeptPlace, store: str = "") -> Summary:
+    """Look at one kept directory and the log of its derivation."""
+    derivation, name, problem, log = "", place.name_hint, "", None
+    try:
+        settings = read_settings(os.environ)
+        root = store or diverted_root(place.path, os.path.isdir)
+        locations = find_locations(os.environ, settings, root)
+        kept = read_kept_directory(place.path, locations.store_dir)
+        name = kept.name_hint or name
+        database = open_database(locations.state_dir)
+        try:
+            found = Finder(kept, locations, database).find()
+        finally:
+            if database is not None:
+                database.close()
+        if found is not None:
+            derivation = found.path
+            name = found.path.rpartition("/")[2].partition("-")[2].removesuffix(".drv")
+            file = read_log_of(found.path, locations.log_dir)
+            log = parse_log(file.text) if file is not None else None
+    except Error as error:
+        problem = error.message
+    size, exact = size_of(place.inner)
+    return Summary(
+        name=name,
+        path=place.path,
+        inner=place.inner,
+        derivation=derivation,
+        phase=log.failing_phase if log is not None else "",
+        ending=ending_text(log),
+        mtime_ns=place.mtime_ns,
+        size=size,
+        size_exact=exact,
+        owner_uid=place.owner_uid,
+        readable=place.readable,
+        layout=place.layout,
+        problem=problem,
+    )
+
+
+def ending_text(log: BuildLog | None) -> str:
+    """How the build ended, in a few words; empty where the log does not say."""
+    ending = log.ending if log is not None else None
+    if ending is None:
+        return ""
+    match ending.kind:
+        case "exit":
+            return f"exit {ending.code}"
+        case "signal":
+            return f"signal {ending.code}"
+        case "timeout":
+            return f"timeout after {ending.code} s" if ending.code else "timeout"
+        case "killed":
+            return "killed, out of memory?"
+        case "no-space":
+            return "no space left"
+        case kind:
+            return kind.replace("-", " ")
+
+
+def size_of(path: str) -> tuple[int, bool]:
+    """Bytes on disk below `path` and whether all of it was counted. Links are not followed."""
+    total, left, folders = 0, MOST_ENTRIES, [path]
+    whole = True
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    left -= 1
+                    if left < 0:
+                        return total, False
+                    status = entry.stat(follow_symlinks=False)
+                    total += status.st_blocks * 512
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(entry.path)
+        except OSError:
+            whole = False
+    return total, whole
