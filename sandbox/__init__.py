@@ -30,6 +30,7 @@ from sandbox.model.facts import Request
 from sandbox.model.plan import CopyTree, MountOverlay, Paths, Plan
 from sandbox.model.plan import plan as make_plan
 from sandbox.model.spec import BuildDirectory, Sandbox
+from sandbox.model.value import Value
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.workspace import Workspace, state_directory, sweep
 
@@ -150,6 +151,7 @@ def enter(
     sandbox: Sandbox,
     say: Callable[[str], None] = lambda _: None,
     *,
+    progress: Callable[[int, int], None] | None = None,
     stdio: tuple[int, int, int] = (0, 1, 2),
     keep: str = "",
 ) -> int:
@@ -157,40 +159,42 @@ def enter(
 
     Nothing of the run is left afterwards, but for the build directory, if `keep` is a path
     where there is nothing yet. `say` is told what a person has to know while it
-    runs. Raises `MachineError`, `CommandError`, `EvidenceError`.
+    runs, `progress` how many files and bytes are copied so far. Raises `MachineError`, `CommandError`, `EvidenceError`.
     """
     state = state_directory(os.environ)
     sweep(state)
+    run = _Run(say=say, progress=progress, stdio=stdio, keep=keep)
     try:
-        return _enter(sandbox, state, say, stdio, keep)
+        return _enter(sandbox, state, run)
     except StepFailed as failure:
         copied = _with_copy(sandbox, failure)
         if copied is None:
             raise
-    return _enter(copied, state, say, stdio, keep)
+    return _enter(copied, state, run)
 
 
-def _enter(
-    sandbox: Sandbox,
-    state: str,
-    say: Callable[[str], None],
-    stdio: tuple[int, int, int],
-    keep: str,
-) -> int:
+class _Run(Value):
+    say: Callable[[str], None]
+    progress: Callable[[int, int], None] | None
+    stdio: tuple[int, int, int]
+    keep: str
+
+
+def _enter(sandbox: Sandbox, state: str, run: _Run) -> int:
     with Workspace(state) as workspace:
         steps = plan(sandbox, workspace.path)
 
         def meanwhile() -> None:
-            prepare(steps.prepare, lambda step: _copy(step, say))
+            prepare(steps.prepare, lambda step: _copy(step, run))
 
         if sandbox.process.interactive:
             # Costs the start-up of a run without a terminal nothing. Imported before the fork.
             from sandbox.linux import terminal
 
             return terminal.run(steps, meanwhile)
-        status = launch.supervise(launch.start(steps, stdio=stdio, meanwhile=meanwhile))
-        if keep:
-            _keep(workspace.upper, keep)
+        status = launch.supervise(launch.start(steps, stdio=run.stdio, meanwhile=meanwhile))
+        if run.keep:
+            _keep(workspace.upper, run.keep)
         return status
 
 
@@ -225,12 +229,12 @@ def _with_copy(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:
     return sandbox.replace(entries=entries)
 
 
-def _copy(step: CopyTree, say: Callable[[str], None]) -> None:
+def _copy(step: CopyTree, run: _Run) -> None:
     from sandbox.workspace.copy import copy_tree
 
     owner = (step.uid, step.gid) if os.getuid() == 0 and step.uid >= 0 else None
-    report = copy_tree(step.source, step.path, owner=owner, progress=None)
+    report = copy_tree(step.source, step.path, owner=owner, progress=run.progress)
     if report.unreadable:
         count = len(report.unreadable)
         first = ", ".join(report.unreadable[:3])
-        say(f"{count} of what was kept cannot be read by you and is left out: {first}")
+        run.say(f"{count} of what was kept cannot be read by you and is left out: {first}")

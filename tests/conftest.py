@@ -15,9 +15,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
@@ -26,6 +26,9 @@ sys.path.insert(0, str(ROOT))
 
 from tests.nix.world import NixWorld  # noqa: E402  the path to it has to be set first
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
 UNPRIVILEGED = 12345
 BUILD_USERS = 4
 LIMIT_S = 120
@@ -33,7 +36,18 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 IMPLIED_BY_FIXTURE = {
     "nix_world": ("nix", "namespaces"),
     "nix_world_with_build_users": ("nix", "namespaces"),
+    "kept_by_nix": ("nix", "namespaces"),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A kept directory, and the diverted store (`--store`) that its build was made in."""
+
+    path: str
+    store: str
+    packages: Mapping[str, str]
+    """The paths of the standard environment's components by name, as a build sees them."""
 
 
 class RunTool(Protocol):
@@ -41,7 +55,7 @@ class RunTool(Protocol):
         self,
         *argv: str,
         as_user: int | None = None,
-        input: bytes | None = None,
+        input: bytes | None = None,  # noqa: A002  as subprocess.run calls it
         env: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[bytes]: ...
 
@@ -302,3 +316,52 @@ def _make_build_users() -> None:
                 ["useradd", "--system", "-g", str(group.gr_gid), "-G", "nixbld", *options, name],
                 check=True,
             )
+
+
+@pytest.fixture(scope="session")
+def store_without_nix(open_directory: Path) -> tuple[str, dict[str, str]]:
+    """A diverted store that only the recipes have filled: its root, and its components by name."""
+    root = open_directory / "without-nix"
+    (root / "nix/store").mkdir(parents=True)
+    recipe = ROOT / "sandbox/demo/recipe.py"
+    command = ["/usr/bin/python3", recipe, "all", root / "nix/store", "/nix/store"]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return str(root), dict(line.split(" ", 1) for line in listed.splitlines())
+
+
+@pytest.fixture(scope="session")
+def hand_made(
+    open_directory: Path, store_without_nix: tuple[str, dict[str, str]], unprivileged: int
+) -> Kept:
+    """The least that can be entered: an env-vars with SHELL and PATH, and no derivation.
+
+    It belongs to the unprivileged user.
+    """
+    store, packages = store_without_nix
+    path = open_directory / "hand-made"
+    path.mkdir()
+    programs = ":".join(f"{package}/bin" for package in packages.values())
+    shell = packages["bash"] + "/bin/bash"
+    text = f'declare -x PATH="{programs}"\ndeclare -x SHELL="{shell}"\ndeclare -x greeting="hallo"\n'
+    (path / "env-vars").write_text(text)
+    (path / "notes").write_text("what the build wrote\n")
+    _give(path, unprivileged)
+    return Kept(path=str(path), store=store, packages=packages)
+
+
+@pytest.fixture(scope="session")
+def kept_by_nix(open_directory: Path, nix_world: NixWorld, unprivileged: int) -> Kept:
+    """What a real Nix kept of a build that failed in its check phase, as the unprivileged user's."""
+    failure = nix_world.fail("check-phase")
+    path = open_directory / os.path.basename(failure.kept)
+    shutil.copytree(failure.kept, path, symlinks=True)
+    _give(path, unprivileged)
+    packages = nix_world.build_stdenv(_cache())
+    return Kept(path=str(path), store=f"{nix_world.root}/store", packages=packages)
+
+
+def _give(tree: Path, user: int) -> None:
+    """Make a tree belong to `user`; only root has one to give it to."""
+    if _other_user(user) is not None:
+        for path in (tree, *tree.rglob("*")):
+            os.chown(path, user, user, follow_symlinks=False)

@@ -1,7 +1,7 @@
 """The options of entering a sandbox, read without argparse, which costs more than entering.
 
-    nix-build-shell [OPTIONS] BUILD_DIR [COMMAND [ARG…]]
-    nbs shell       [OPTIONS] [BUILD] [-- COMMAND [ARG…]]
+nix-build-shell [OPTIONS] BUILD_DIR [COMMAND [ARG…]]
+nbs shell       [OPTIONS] [BUILD] [-- COMMAND [ARG…]]
 """
 
 from __future__ import annotations
@@ -58,7 +58,9 @@ def parse(argv: list[str], command: str) -> Arguments:
         else:
             raise _usage(f"there is no option `{name}`", "option-unknown", command)
     if options.keys() >= {"--sandboxed", "--unsandboxed"}:
-        raise _usage("`--sandboxed` and `--unsandboxed` exclude each other", "option-value", command)
+        raise _usage(
+            "`--sandboxed` and `--unsandboxed` exclude each other", "option-value", command
+        )
     return Arguments(options=options, rest=tuple(words))
 
 

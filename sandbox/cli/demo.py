@@ -83,7 +83,9 @@ def _fail(root: str) -> str:
         status = sandbox.enter(build, say=speak.say, stdio=stdio, keep=f"{outer}/build")
     os.chmod(f"{outer}/build", 0o755)
     with open(log, "a", encoding="utf-8") as output:
-        output.write(f"error: builder for '{demo.derivation_path}' failed with exit code {status}\n")
+        output.write(
+            f"error: builder for '{demo.derivation_path}' failed with exit code {status}\n"
+        )
     with open(log, encoding="utf-8", errors="replace") as shown:
         lines = [line.rstrip() for line in shown if not line.startswith("@nix")]
     speak.say("\n".join("  | " + speak.printable(line) for line in lines[-8:]))

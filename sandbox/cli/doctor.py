@@ -210,7 +210,9 @@ def _nix() -> Iterator[Check]:
         name="Nix's database",
         verdict="ok" if survey.database == "read" else "limited",
         seen=f"{survey.state_dir}/db: {survey.database}",
-        remedy="" if survey.database == "read" else "inputs are found by reference, which is slower",
+        remedy=""
+        if survey.database == "read"
+        else "inputs are found by reference, which is slower",
     )
     if known:
         yield Check(

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 def enter(given: arguments.Arguments, build: str, inside: tuple[str, ...]) -> int:
     """Enter the sandbox of the kept directory `build`; the command's exit status."""
     case, request = prepare(given, build, inside)
-    return sandbox.enter(sandbox.describe(case, request), say=speak.say)
+    return sandbox.enter(
+        sandbox.describe(case, request), say=speak.say, progress=speak.progress()
+    )
 
 
 def prepare(

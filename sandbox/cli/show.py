@@ -40,9 +40,7 @@ def command(argv: list[str]) -> int:
     made.add_argument("--store", default="", metavar="STORE")
     asked = made.parse_args(argv)
     path = sandbox.find_build(asked.build, store=asked.store)
-    case = sandbox.read(
-        path, store=asked.store, derivation=asked.derivation, profile=asked.profile
-    )
+    case = sandbox.read(path, store=asked.store, derivation=asked.derivation, profile=asked.profile)
     log = sandbox.build_log(case)
     if asked.json:
         _print_json(case, log)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from sandbox.errors import Error
 
@@ -27,12 +28,31 @@ def painted(text: str, colour: str, stream: TextIO) -> str:
 
 def printable(text: str) -> str:
     """`text` without what would move a terminal's cursor or change its state; it may be hostile."""
-    return "".join(c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
+    )
 
 
 def say(text: str) -> None:
     """A line of talk: on stderr, since stdout is for data."""
     print(text, file=sys.stderr, flush=True)
+
+
+def progress() -> Callable[[int, int], None] | None:
+    """A line on a terminal that counts what is copied, once that takes longer than a second."""
+    if not sys.stderr.isatty():
+        return None
+    began = shown = time.monotonic()
+
+    def show(files: int, count: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - began > 1 and now - shown > 1 / 10:
+            shown = now
+            line = f"\rcopying what was kept: {files:,} files, {count / 1e6:,.0f} MB\x1b[K\r"
+            print(line, end="", file=sys.stderr, flush=True)
+
+    return show
 
 
 def show_error(error: Error) -> None:
@@ -70,6 +90,5 @@ def run(command: Callable[[list[str]], int]) -> None:
         traceback.print_exc()
         say("\nThis is a bug in nix-build-shell. Please report it with the output of `nbs doctor`.")
         status = 125
-    sys.stdout.flush()
     # Without taking the interpreter down first, which takes a third as long as making a sandbox.
     os._exit(status)

@@ -1,0 +1,1 @@
+"""A small standard environment of the host's programs, and a build that fails in it."""

@@ -51,7 +51,10 @@ def _derivation(
 ) -> Derivation:
     shell = f"{components['bash']}/bin/bash"
     out = storepath.make_store_path(
-        "output:out", _digest(f"{source} {scripts} {sorted(components.items())}".encode()), NAME, STORE
+        "output:out",
+        _digest(f"{source} {scripts} {sorted(components.items())}".encode()),
+        NAME,
+        STORE,
     )
     env = {
         "builder": shell,

@@ -112,14 +112,14 @@ def read_env_vars(directory: str, store_dir: str) -> EnvVars:
     data, state, mtime_ns = read_bounded(f"{directory}/env-vars")
     if state != "read":
         return EnvVars(state=state, mtime_ns=mtime_ns)
-    look = {name: envvars.lookup(data, name) or "" for name in ("SHELL", "name", "PWD", "out")}
+    seen = envvars.select(data, "SHELL", "name", "PWD", "out", "NIX_BUILD_TOP")
     return EnvVars(
         state="read",
-        shell=look["SHELL"],
-        out=look["out"],
-        name=look["name"],
-        working_directory=look["PWD"],
-        build_top=envvars.lookup(data, "NIX_BUILD_TOP") or "",
+        shell=seen.get("SHELL", ""),
+        out=seen.get("out", ""),
+        name=seen.get("name", ""),
+        working_directory=seen.get("PWD", ""),
+        build_top=seen.get("NIX_BUILD_TOP", ""),
         mtime_ns=mtime_ns,
         references=tuple(sorted(storepath.references(data, store_dir))),
     )
@@ -136,8 +136,9 @@ def read_bounded(path: str, most: int = MOST_BYTES) -> tuple[bytes, str, int]:
         return b"", "unreadable", os.lstat(path).st_mtime_ns
     except OSError:
         return b"", "unsafe", 0
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > most:
+        os.close(descriptor)
+        return b"", "unsafe", status.st_mtime_ns
     with open(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > most:
-            return b"", "unsafe", status.st_mtime_ns
         return file.read(most), "read", status.st_mtime_ns

@@ -51,9 +51,7 @@ def roots_of(
     return tuple(dict.fromkeys(roots))
 
 
-def _written_outputs(
-    path: str, wanted: tuple[str, ...], locations: NixLocations
-) -> dict[str, str]:
+def _written_outputs(path: str, wanted: tuple[str, ...], locations: NixLocations) -> dict[str, str]:
     try:
         derivation = read_derivation(path, locations)
     except EvidenceError:
@@ -97,7 +95,7 @@ def _closure(
 ) -> tuple[set[str], str]:
     if database is not None:
         paths = database.closure(roots)
-        if paths.issuperset(roots):
+        if database.exact and paths.issuperset(roots):
             return paths, "database"
     asked = closure_by_nix(roots, locations, os.environ)
     if asked is not None:

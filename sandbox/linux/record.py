@@ -44,8 +44,7 @@ class Recorder:
     ) -> None:
         options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
         self.note(
-            f'mount("overlay", {quoted(target)}, "overlay", 0, {quoted(options)})'
-            f" as {uid}:{gid}"
+            f'mount("overlay", {quoted(target)}, "overlay", 0, {quoted(options)}) as {uid}:{gid}'
         )
 
     def mount_setattr(self, target: str, *, read_only: bool, recursive: bool) -> None:

@@ -222,7 +222,9 @@ def seccomp_filter(program: bytes) -> None:
     code = ctypes.create_string_buffer(program, len(program))
     header = len(program) // 8
     address = ctypes.addressof(code)
-    fprog = ctypes.create_string_buffer(header.to_bytes(8, byteorder) + address.to_bytes(8, byteorder))
+    fprog = ctypes.create_string_buffer(
+        header.to_bytes(8, byteorder) + address.to_bytes(8, byteorder)
+    )
     _check(
         _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(fprog), 0, 0),
         f"prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, {{len={header}}})",

@@ -53,9 +53,7 @@ def command_line(kept: KeptDirectory, nix: NixFacts, request: Request, top: str)
     )
 
 
-def _from_env_vars(
-    kept: KeptDirectory, nix: NixFacts, request: Request, top: str
-) -> CommandLine:
+def _from_env_vars(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> CommandLine:
     """Bash sources the file itself: it alone knows its quoting for certain."""
     shell = kept.env_vars.shell
     read = f"source {shell_word(top + '/env-vars')}"
@@ -69,9 +67,7 @@ def _from_env_vars(
     )
 
 
-def _from_derivation(
-    kept: KeptDirectory, nix: NixFacts, request: Request, top: str
-) -> CommandLine:
+def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> CommandLine:
     """Nix's own variables, and what `$stdenv/setup` makes of them."""
     assert nix.environment is not None
     derivation = nix.derivation

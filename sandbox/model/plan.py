@@ -340,9 +340,7 @@ def _mounts(sandbox: Sandbox, paths: Paths) -> Iterator[EnterStep]:
                 yield _build_mount(entry, paths, sandbox.process)
             case Filesystem():
                 target = root + entry.path
-                yield Mount(
-                    source="none", target=target, fstype=entry.fstype, data=entry.options
-                )
+                yield Mount(source="none", target=target, fstype=entry.fstype, data=entry.options)
                 if entry.fstype == "devpts":
                     yield SetMode(path=target + "/ptmx", mode=0o666)
             case _:
@@ -354,9 +352,7 @@ def _input_mounts(inputs: Inputs, root: str) -> Iterator[EnterStep]:
     store = root + inputs.path
     yield Mount(source=store, target=store, flags=MS_BIND)
     yield Mount(source="none", target=store, flags=MS_SHARED)
-    yield BindEach(
-        source=inputs.source, target=store, names=(*inputs.directories, *inputs.files)
-    )
+    yield BindEach(source=inputs.source, target=store, names=(*inputs.directories, *inputs.files))
     if inputs.read_only:
         yield SetReadOnly(target=store, read_only=True, recursive=True)
         yield SetReadOnly(target=store, read_only=False)

@@ -102,9 +102,7 @@ def _inputs(entry: Inputs) -> Iterator[Line]:
     for kind, names in (("directory", entry.directories), ("file", entry.files)):
         for name in names:
             text = f"{kind} {entry.source}/{name}, {access}"
-            yield Line(
-                section="inputs", subject=f"{entry.path}/{name}", text=text, rule=entry.rule
-            )
+            yield Line(section="inputs", subject=f"{entry.path}/{name}", text=text, rule=entry.rule)
     for name, target in entry.links:
         text = f"link to {target}"
         yield Line(section="inputs", subject=f"{entry.path}/{name}", text=text, rule=entry.rule)
@@ -200,5 +198,3 @@ def prepare_line(step: PrepareStep) -> str:
             return f"chmod {step.mode:04o} {step.path}" + (
                 f" && chown {step.uid}:{step.gid} {step.path}" if step.uid != CALLER else ""
             )
-
-

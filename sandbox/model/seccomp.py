@@ -127,7 +127,9 @@ _ARCHITECTURES = {
 def _instruction(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
     """One struct sock_filter: u16 code, u8 jt, u8 jf, u32 k. All machines here are little-endian."""
     return (
-        code.to_bytes(2, "little") + bytes((if_true, if_false)) + (k & 0xFFFFFFFF).to_bytes(4, "little")
+        code.to_bytes(2, "little")
+        + bytes((if_true, if_false))
+        + (k & 0xFFFFFFFF).to_bytes(4, "little")
     )
 
 

@@ -62,11 +62,11 @@ def remove_entry(name: str, directory: int) -> Removal:
     if name in ("", ".", "..") or "/" in name:
         raise ValueError(f"{name!r} is not the name of an entry")
     try:
+        if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            return _Removing(directory).remove(name)
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
-        return Removal()
-    except IsADirectoryError:
-        return _Removing(directory).remove(name)
+        pass
     except OSError as error:
         return Removal(left=1, examples=(f"{name}: {error.strerror}",))
     return Removal()

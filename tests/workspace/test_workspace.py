@@ -1,0 +1,324 @@
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from sandbox.errors import MachineError
+from sandbox.workspace import workspace as module
+from sandbox.workspace.workspace import Workspace, state_directory, sweep
+from tests.workspace.trees import UNPRIVILEGED, in_child, python
+
+Run = Callable[[Callable[[], None]], None]
+
+HOLD = (
+    "from sandbox.workspace.workspace import Workspace",
+    "import time",
+    "workspace = Workspace(sys.argv[1]).__enter__()",
+    "open(workspace.upper + '/file', 'w').close()",
+    "print(workspace.path, flush=True)",
+)
+HEAVY = (
+    "dataclasses re typing enum json pathlib subprocess tempfile shutil argparse collections "
+    "contextlib socket logging ctypes sandbox.workspace.copy"
+)
+
+
+def start(state: Path, *lines: str) -> tuple[subprocess.Popen[str], Path]:
+    """A process that holds a workspace and then does what `lines` say."""
+    process = subprocess.Popen([*python(*HOLD, *lines), state], stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    return process, Path(process.stdout.readline().strip())
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+    assert process.stdout
+    process.stdout.close()
+
+
+def runs(state: Path) -> list[str]:
+    return os.listdir(state / "run")
+
+
+def test_a_workspace_is_private_and_goes_with_all_that_is_in_it(
+    place: Path, run_as_caller: Run
+) -> None:
+    def check() -> None:
+        with Workspace(str(place)) as workspace:
+            assert os.path.dirname(workspace.path) == str(place / "run")
+            for path in (workspace.path, workspace.root, workspace.upper, workspace.work):
+                assert stat.S_IMODE(os.stat(path).st_mode) == 0o700
+                assert len(os.listdir(path)) == (4 if path == workspace.path else 0)
+            os.makedirs(workspace.work + "/work/work")
+            os.chmod(workspace.work + "/work/work", 0)
+            os.chmod(workspace.work, 0)
+            assert sweep(str(place)) == ()
+        assert not workspace.removal.left
+        assert runs(place) == []
+
+    run_as_caller(check)
+
+
+def test_a_workspace_goes_when_its_block_ends_with_an_error(place: Path) -> None:
+    with pytest.raises(LookupError), Workspace(str(place)):
+        raise LookupError
+    assert runs(place) == []
+
+
+def test_a_workspace_that_was_killed_is_swept_and_one_that_lives_stays(place: Path) -> None:
+    killed, left = start(place, "time.sleep(100)")
+    alive, held = start(place, "time.sleep(100)")
+    try:
+        assert sweep(str(place)) == ()
+        kill(killed)
+        assert sweep(str(place)) == (left.name,)
+        assert runs(place) == [held.name]
+        assert (held / "upper" / "file").exists()
+    finally:
+        kill(killed)
+        kill(alive)
+    assert sweep(str(place)) == (held.name,)
+
+
+def test_a_child_that_calls_exec_does_not_hold_the_lock(place: Path) -> None:
+    holder, path = start(
+        place,
+        "import os",
+        "print(os.posix_spawnp('sleep', ['sleep', '100'], os.environ), flush=True)",
+        "time.sleep(100)",
+    )
+    assert holder.stdout
+    sleeper = int(holder.stdout.readline())
+    kill(holder)
+    try:
+        assert sweep(str(place)) == (path.name,)
+    finally:
+        os.kill(sleeper, signal.SIGKILL)
+
+
+def test_a_forked_child_shares_the_lock_until_it_forgets_it(place: Path) -> None:
+    holder, path = start(
+        place,
+        "import os, signal",
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])",
+        "child = os.fork()",
+        "if child == 0:",
+        "    signal.sigwait([signal.SIGUSR1])",
+        "    workspace.forget()",
+        "    print('forgotten', flush=True)",
+        "else:",
+        "    print(child, flush=True)",
+        "time.sleep(100)",
+    )
+    assert holder.stdout
+    child = int(holder.stdout.readline())
+    holder.kill()
+    holder.wait()
+    try:
+        assert sweep(str(place)) == ()
+        os.kill(child, signal.SIGUSR1)
+        assert holder.stdout.readline() == "forgotten\n"
+        assert sweep(str(place)) == (path.name,)
+    finally:
+        os.kill(child, signal.SIGKILL)
+        holder.stdout.close()
+
+
+def test_a_forked_child_does_not_remove_its_parents_workspace(place: Path) -> None:
+    with Workspace(str(place)) as workspace:
+        in_child(workspace.__exit__)
+        assert os.path.isdir(workspace.upper)
+        assert sweep(str(place)) == ()
+    assert runs(place) == []
+
+
+def test_sweeping_where_nothing_is_does_nothing(place: Path) -> None:
+    assert sweep(str(place / "nothing")) == ()
+    (place / "run").mkdir()
+    assert sweep(str(place)) == ()
+
+
+def test_what_a_start_left_before_its_lock_is_swept_and_what_is_no_directory_stays(
+    place: Path,
+) -> None:
+    (place / "run" / "started").mkdir(parents=True)
+    (place / "run" / "file").touch()
+    (place / "elsewhere" / "kept").mkdir(parents=True)
+    (place / "run" / "link").symlink_to(place / "elsewhere")
+    assert sweep(str(place)) == ("started",)
+    assert sorted(runs(place)) == ["file", "link"]
+    assert (place / "elsewhere" / "kept").exists()
+
+
+def test_starts_and_sweepers_that_meet_take_nothing_from_each_other(
+    place: Path, run_as_caller: Run
+) -> None:
+    def make_many() -> None:
+        for _ in range(150):
+            with Workspace(str(place)) as workspace:
+                names = os.listdir(workspace.path)
+                os.mkdir(workspace.upper + "/mine")
+                assert sorted(names) == ["lock", "root", "upper", "work"]
+            assert not workspace.removal.left
+
+    def sweep_often() -> None:
+        for _ in range(600):
+            sweep(str(place))
+
+    def leave_many() -> None:
+        for number in range(600):
+            os.mkdir(place / "run" / f"left-{number}")
+
+    def check() -> None:
+        Workspace(str(place)).__enter__().__exit__()
+        tasks = (make_many, make_many, sweep_often, sweep_often, leave_many)
+        children = []
+        for task in tasks:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    in_child(task)
+                    os._exit(0)
+                finally:
+                    os._exit(1)
+            children.append(pid)
+        assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * len(tasks)
+        sweep(str(place))
+        assert runs(place) == []
+
+    run_as_caller(check)
+
+
+def test_a_start_whose_directory_a_sweeper_takes_tries_another_name(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sweeper comes in the moment between mkdir(2) and flock(2), once on each side of open(2)."""
+    real = module._locked
+    swept = []
+
+    def sweeping_first(directory: int) -> int:
+        if len(swept) < 2:
+            monkeypatch.setattr(module, "_locked", real)
+            swept.append(sweep(str(place)))
+            monkeypatch.setattr(module, "_locked", sweeping_first)
+        return real(directory)
+
+    monkeypatch.setattr(module, "_locked", sweeping_first)
+    with Workspace(str(place)) as workspace:
+        assert runs(place) == [os.path.basename(workspace.path)]
+    assert [len(names) for names in swept] == [1, 1]
+
+
+def environ(**variables: Path | str) -> dict[str, str]:
+    return {name: str(value) for name, value in variables.items()}
+
+
+def test_the_state_is_where_the_settings_say(place: Path, run_as_caller: Run) -> None:
+    def check() -> None:
+        home = place / "home"
+        home.mkdir()
+        everything = {"NBS_STATE_HOME": place / "a/b", "XDG_STATE_HOME": place / "xdg"}
+        assert state_directory(environ(**everything, HOME=home)) == f"{place}/a/b"
+        del everything["NBS_STATE_HOME"]
+        assert state_directory(environ(**everything, HOME=home)) == f"{place}/xdg/nix-build-shell"
+        in_home = f"{home}/.local/state/nix-build-shell"
+        assert state_directory(environ(XDG_STATE_HOME="relative", HOME=home)) == in_home
+        assert state_directory(environ(HOME=home)) == in_home
+        for path in (place / "a", place / "a/b", Path(in_home), Path(in_home).parent):
+            assert stat.S_IMODE(path.stat().st_mode) == 0o700
+
+    run_as_caller(check)
+
+
+def test_without_a_home_the_state_is_in_tmp(place: Path) -> None:
+    """Nobody has this number, so there is no entry in passwd either."""
+    uid = os.getuid() or 987_654
+    if os.getuid():
+        pytest.skip("who runs the tests has a home")
+    fallback = f"/tmp/nix-build-shell-{uid}"
+
+    def check() -> None:
+        assert state_directory(environ(HOME="/homeless-shelter")) == fallback
+        assert state_directory(environ(HOME="/nonexistent")) == fallback
+        assert state_directory({}) == fallback
+        assert state_directory(environ(XDG_STATE_HOME="/proc/none")) == fallback
+        assert not os.path.exists("/nonexistent")
+        os.rmdir(fallback)
+
+    in_child(check, uid=uid)
+
+
+def test_an_unwritable_home_is_passed_by_and_an_unwritable_choice_is_an_error(place: Path) -> None:
+    if os.getuid():
+        pytest.skip("needs a user without files")
+    os.chown(place, UNPRIVILEGED, -1)
+
+    def check() -> None:
+        (place / "home").mkdir(mode=0o500)
+        fallback = f"/tmp/nix-build-shell-{UNPRIVILEGED}"
+        assert state_directory(environ(HOME=place / "home")) == fallback
+        with pytest.raises(MachineError) as caught:
+            state_directory(environ(NBS_STATE_HOME=place / "home" / "state"))
+        assert caught.value.reason == "workspace-unwritable"
+
+    in_child(check, uid=UNPRIVILEGED)
+
+
+@pytest.mark.usefixtures("as_root")
+def test_a_home_of_another_user_is_not_filled(place: Path) -> None:
+    os.chown(place, UNPRIVILEGED, -1)
+    assert not module._state_in_home(environ(HOME=place)).startswith(str(place))
+
+
+@pytest.mark.usefixtures("as_root")
+def test_a_state_directory_of_another_user_is_refused(place: Path) -> None:
+    (place / "state").mkdir()
+    os.chown(place / "state", UNPRIVILEGED, -1)
+    with pytest.raises(MachineError) as caught:
+        state_directory(environ(NBS_STATE_HOME=place / "state"))
+    assert caught.value.reason == "state-directory-unsafe"
+
+
+def test_a_state_directory_that_is_a_link_is_refused(place: Path) -> None:
+    (place / "target").mkdir()
+    (place / "state").symlink_to(place / "target")
+    with pytest.raises(MachineError) as caught:
+        state_directory(environ(NBS_STATE_HOME=place / "state"))
+    assert caught.value.reason == "state-directory-unsafe"
+    (place / "target" / "run").symlink_to("/etc")
+    with pytest.raises(MachineError) as caught, Workspace(str(place / "target")):
+        pass
+    assert caught.value.reason == "state-directory-unsafe"
+
+
+def test_a_state_directory_that_others_can_enter_is_closed(place: Path) -> None:
+    (place / "state").mkdir()
+    (place / "state").chmod(0o755)
+    state_directory(environ(NBS_STATE_HOME=place / "state"))
+    assert stat.S_IMODE((place / "state").stat().st_mode) == 0o700
+
+
+def test_nothing_heavy_is_imported(place: Path) -> None:
+    """Every start of the command pays for these imports. The front door's own are not at issue."""
+    done = subprocess.run(
+        python(
+            "import types",
+            "package = sys.modules['sandbox'] = types.ModuleType('sandbox')",
+            "package.__path__ = [sys.path[0] + '/sandbox']",
+            "before = set(sys.modules)",
+            "import sandbox.workspace.workspace",
+            f"print(*(set({HEAVY!r}.split()) & (set(sys.modules) - before)))",
+        ),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        cwd=place,
+    )
+    assert done.stdout.split() == []
