@@ -30,6 +30,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 UNPRIVILEGED = 12345
+FAILS_IN_CHECK_PHASE = f"""
+with import {ROOT}/tests/nix/stdenv.nix {{ }};
+mkDerivation {{
+  name = "hello-1.0";
+  src = {ROOT}/sandbox/demo/hello;
+  nativeBuildInputs = [ iproute2 ];
+  doCheck = true;
+}}
+"""
 BUILD_USERS = 4
 LIMIT_S = 120
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -352,7 +361,7 @@ def hand_made(
 @pytest.fixture(scope="session")
 def kept_by_nix(open_directory: Path, nix_world: NixWorld, unprivileged: int) -> Kept:
     """What a real Nix kept of a build that failed in its check phase, as the unprivileged user's."""
-    failure = nix_world.fail("check-phase")
+    failure = nix_world.fail(FAILS_IN_CHECK_PHASE)
     path = open_directory / os.path.basename(failure.kept)
     shutil.copytree(failure.kept, path, symlinks=True)
     _give(path, unprivileged)

@@ -4,12 +4,15 @@ import fcntl
 import os
 import resource
 from collections.abc import Callable
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.workspace.remove import Removal, remove_entry, remove_tree
 from tests.workspace.trees import UNPRIVILEGED, in_child, make_deep_tree, make_odd_tree
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Run = Callable[[Callable[[], None]], None]
 

@@ -16,6 +16,9 @@ from tests.workspace.trees import UNPRIVILEGED, in_child, python
 
 Run = Callable[[Callable[[], None]], None]
 
+HOMELESS = 987_654
+"""A user of whom nothing is known: no entry in passwd, no files."""
+
 HOLD = (
     "from sandbox.workspace.workspace import Workspace",
     "import time",
@@ -237,12 +240,9 @@ def test_the_state_is_where_the_settings_say(place: Path, run_as_caller: Run) ->
     run_as_caller(check)
 
 
-def test_without_a_home_the_state_is_in_tmp(place: Path) -> None:
-    """Nobody has this number, so there is no entry in passwd either."""
-    uid = os.getuid() or 987_654
-    if os.getuid():
-        pytest.skip("who runs the tests has a home")
-    fallback = f"/tmp/nix-build-shell-{uid}"
+@pytest.mark.usefixtures("as_root")
+def test_without_a_home_the_state_is_in_tmp() -> None:
+    fallback = f"/tmp/nix-build-shell-{HOMELESS}"
 
     def check() -> None:
         assert state_directory(environ(HOME="/homeless-shelter")) == fallback
@@ -252,23 +252,23 @@ def test_without_a_home_the_state_is_in_tmp(place: Path) -> None:
         assert not os.path.exists("/nonexistent")
         os.rmdir(fallback)
 
-    in_child(check, uid=uid)
+    in_child(check, uid=HOMELESS)
 
 
+@pytest.mark.usefixtures("as_root")
 def test_an_unwritable_home_is_passed_by_and_an_unwritable_choice_is_an_error(place: Path) -> None:
-    if os.getuid():
-        pytest.skip("needs a user without files")
-    os.chown(place, UNPRIVILEGED, -1)
+    os.chown(place, HOMELESS, -1)
 
     def check() -> None:
         (place / "home").mkdir(mode=0o500)
-        fallback = f"/tmp/nix-build-shell-{UNPRIVILEGED}"
+        fallback = f"/tmp/nix-build-shell-{HOMELESS}"
         assert state_directory(environ(HOME=place / "home")) == fallback
+        os.rmdir(fallback)
         with pytest.raises(MachineError) as caught:
             state_directory(environ(NBS_STATE_HOME=place / "home" / "state"))
         assert caught.value.reason == "workspace-unwritable"
 
-    in_child(check, uid=UNPRIVILEGED)
+    in_child(check, uid=HOMELESS)
 
 
 @pytest.mark.usefixtures("as_root")

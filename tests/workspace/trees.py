@@ -9,8 +9,11 @@ import socket
 import stat
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 UNPRIVILEGED = 12345
 MOMENT_NS = 1_234_567_890_123_456_789
