@@ -94,9 +94,9 @@ class World:
         directory.mkdir(parents=True)
         bash = f"/nix/store/{self.shell}/bin"
         (directory / "env-vars").write_text(
-            f'declare -x NIX_BUILD_TOP="/build"\ndeclare -x PATH="{bash}"\n'
-            f'declare -x SHELL="{bash}/sh"\ndeclare -x name="bench-1.0"\n'
-            f'declare -x out="/nix/store/{self.out}"\n'
+            f'export NIX_BUILD_TOP="/build"\nexport PATH="{bash}"\n'
+            f'export SHELL="{bash}/sh"\nexport name="bench-1.0"\n'
+            f'export out="/nix/store/{self.out}"\n'
         )
         return directory
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 
-from sandbox.errors import Error, StepFailed
+from sandbox.errors import Error, EvidenceError, StepFailed
 from sandbox.host.case import Case, build_log, failing_phase, log_path, read, read_unbuilt
 from sandbox.host.catalog import (
     NixSurvey,
@@ -95,7 +95,10 @@ def describe_build(case: Case) -> Sandbox:
     derivation, environment = case.nix.derivation, case.nix.environment
     request = Request(command=("builder",), unsandboxed=False)
     described = rules.sandbox(case.kept, case.nix, case.machine, request)
-    assert derivation is not None and environment is not None
+    if derivation is None or environment is None:
+        raise EvidenceError(
+            "there is no derivation that could be built", reason="environment-unknown"
+        )
     return from_the_start(described, derivation, environment)
 
 

@@ -78,12 +78,9 @@ def find_inputs(
             evidence=("its derivation was not found, and env-vars names no path of the store",),
             hint=f"`nix-build-shell --whole-store {kept.outer}` shows the whole store instead",
         )
-    _, gone = kinds(roots, locations)
-    if gone:
-        raise _missing(kept, gone)
     paths, source = _closure(roots, locations, database)
     # A database can be somebody else's, too: a name that is none of the store's never gets far.
-    valid = sorted(p for p in paths if storepath.is_store_path(p, locations.store_dir))
+    valid = sorted(p for p in paths.union(roots) if storepath.is_store_path(p, locations.store_dir))
     objects, missing = kinds(valid, locations)
     if missing:
         raise _missing(kept, missing)
@@ -97,6 +94,10 @@ def _closure(
         paths = database.closure(roots)
         if database.exact and paths.issuperset(roots):
             return paths, "database"
+    present = [o.path for o in kinds(roots, locations)[0]]
+    if len(present) < len(roots):
+        # Nothing knows the closure of what is gone; naming the roots that are gone helps most.
+        return set(roots), "references"
     asked = closure_by_nix(roots, locations, os.environ)
     if asked is not None:
         return asked, "nix-store"

@@ -16,6 +16,7 @@ from sandbox.model.plan import (
     ConnectTerminal,
     EnterStep,
     InstallFilter,
+    MakePlacesInMemory,
     Mount,
     MountOverlay,
     NoNewPrivileges,
@@ -44,10 +45,14 @@ if TYPE_CHECKING:
         def mount(
             self, source: str, target: str, fstype: str = "", flags: int = 0, data: str = ""
         ) -> None: ...
+        def bind_each(self, source: str, target: str, names: tuple[str, ...]) -> None: ...
         def mount_overlay(
             self, *, lower: str, upper: str, work: str, target: str, uid: int, gid: int
         ) -> None: ...
         def mount_setattr(self, target: str, *, read_only: bool, recursive: bool) -> None: ...
+        def make_places(
+            self, path: str, directories: tuple[str, ...], files: tuple[str, ...]
+        ) -> None: ...
         def pivot_root(self, new_root: str) -> None: ...
         def chmod(self, path: str, mode: int) -> None: ...
         def setgid(self, gid: int) -> None: ...
@@ -76,15 +81,12 @@ def apply(step: EnterStep, calls: Calls) -> None:  # noqa: C901, PLR0912  one ca
         case Mount():
             calls.mount(step.source, step.target, step.fstype, step.flags, step.data)
         case BindEach():
-            for name in step.names:
-                calls.mount(
-                    f"{step.source}/{name}",
-                    f"{step.target}/{name}",
-                    "",
-                    syscalls.MS_BIND | syscalls.MS_REC,
-                )
+            calls.bind_each(step.source, step.target, step.names)
         case MountOverlay():
             calls.mount_overlay(**step.fields())
+        case MakePlacesInMemory():
+            calls.mount("none", step.path, "tmpfs", 0, "mode=0755")
+            calls.make_places(step.path, step.directories, step.files)
         case SetReadOnly():
             calls.mount_setattr(step.target, read_only=step.read_only, recursive=step.recursive)
         case SetMode():
@@ -134,8 +136,10 @@ class Linux:
     sethostname = staticmethod(syscalls.sethostname)
     setdomainname = staticmethod(syscalls.setdomainname)
     mount = staticmethod(syscalls.mount)
+    bind_each = staticmethod(syscalls.bind_each)
     mount_overlay = staticmethod(syscalls.mount_overlay)
     mount_setattr = staticmethod(syscalls.mount_setattr)
+    make_places = staticmethod(syscalls.make_places)
     pivot_root = staticmethod(syscalls.pivot_root)
     personality = staticmethod(syscalls.personality)
     set_limit = staticmethod(syscalls.set_limit)

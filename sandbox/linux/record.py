@@ -39,6 +39,12 @@ class Recorder:
         what = ", ".join(map(quoted, (source, target, fstype)))
         self.note(f"mount({what}, {mount_flags(flags)}, {quoted(data)})")
 
+    def bind_each(self, source: str, target: str, names: tuple[str, ...]) -> None:
+        for name in names:
+            self.mount(
+                f"{source}/{name}", f"{target}/{name}", flags=syscalls.MS_BIND | syscalls.MS_REC
+            )
+
     def mount_overlay(
         self, *, lower: str, upper: str, work: str, target: str, uid: int, gid: int
     ) -> None:
@@ -54,6 +60,14 @@ class Recorder:
             f"mount_setattr(AT_FDCWD, {quoted(target)}, {flags}, "
             f"{{attr_{change}=MOUNT_ATTR_RDONLY}})"
         )
+
+    def make_places(
+        self, path: str, directories: tuple[str, ...], files: tuple[str, ...]
+    ) -> None:
+        for name in directories:
+            self.note(f"mkdir({quoted(f'{path}/{name}')}, 0755)")
+        for name in files:
+            self.note(f"mknod({quoted(f'{path}/{name}')}, S_IFREG|0644)")
 
     def pivot_root(self, new_root: str) -> None:
         self.note(f"chdir({quoted(new_root)})")

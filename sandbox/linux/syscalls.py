@@ -121,6 +121,20 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str 
         _check(-1, f"mount({what}, {mount_flags(flags)}, {quoted(data)})")
 
 
+def bind_each(source: str, target: str, names: tuple[str, ...]) -> None:
+    """mount(2) with MS_BIND|MS_REC for each name below `source`, at the same name below `target`.
+
+    One function, for the thousands of a large closure: most of the time is the kernel's.
+    """
+    call, flags = _libc.mount, MS_BIND | MS_REC
+    before, after = os.fsencode(source) + b"/", os.fsencode(target) + b"/"
+    for name in names:
+        raw = os.fsencode(name)
+        if call(before + raw, after + raw, b"", flags, b""):
+            paths = f"{quoted(f'{source}/{name}')}, {quoted(f'{target}/{name}')}"
+            _check(-1, f'mount({paths}, "", {mount_flags(flags)}, "")')
+
+
 def mount_overlay(*, lower: str, upper: str, work: str, target: str, uid: int, gid: int) -> None:
     """mount(2) of an overlay whose own files belong to `uid` and `gid`, as this namespace counts.
 
@@ -163,6 +177,20 @@ def mount_setattr(target: str, *, read_only: bool, recursive: bool) -> None:
         f"mount_setattr(AT_FDCWD, {quoted(target)}, {'AT_RECURSIVE' if recursive else '0'}, "
         f"{{attr_{'set' if read_only else 'clr'}=MOUNT_ATTR_RDONLY}})",
     )
+
+
+def make_places(path: str, directories: tuple[str, ...], files: tuple[str, ...]) -> None:
+    """mkdir(2) and mknod(2) of empty directories and files below `path`, to be mounted on."""
+    before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.chdir(path)
+        for name in directories:
+            os.mkdir(name, 0o755)
+        for name in files:
+            os.mknod(name, 0o644)
+    finally:
+        os.fchdir(before)
+        os.close(before)
 
 
 def pivot_root(new_root: str) -> None:

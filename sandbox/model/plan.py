@@ -41,6 +41,10 @@ class Paths(Value):
     upper: str
     work: str
 
+    def beside(self, name: str) -> str:
+        """A directory of the workspace that only some sandboxes need."""
+        return f"{self.root.rpartition('/')[0]}/{name}"
+
 
 class MakeDirectory(Value):
     """mkdir(2), writable for the time of preparing; `SetOwner` gives it its mode."""
@@ -128,6 +132,14 @@ class BindEach(Value):
     names: tuple[str, ...]
 
 
+class MakePlacesInMemory(Value):
+    """A tmpfs at `path` with many empty directories and files, the lower layer of an overlay."""
+
+    path: str
+    directories: tuple[str, ...]
+    files: tuple[str, ...]
+
+
 class SetReadOnly(Value):
     """mount_setattr(2): the mount at `target`, and those below it if `recursive`."""
 
@@ -202,6 +214,7 @@ EnterStep = (
     | Mount
     | MountOverlay
     | BindEach
+    | MakePlacesInMemory
     | SetReadOnly
     | SetMode
     | PivotRoot
@@ -278,7 +291,7 @@ def _prepare(sandbox: Sandbox, paths: Paths) -> Iterator[PrepareStep]:
             case Bind():
                 yield MakeFile(path=root + entry.path)
             case Inputs():
-                yield from _input_places(entry, root)
+                yield from _input_places(entry, paths, sandbox)
             case Output():
                 yield CopyTree(
                     source=entry.source, path=root + entry.path, uid=entry.uid, gid=entry.gid
@@ -289,9 +302,19 @@ def _prepare(sandbox: Sandbox, paths: Paths) -> Iterator[PrepareStep]:
                 pass
 
 
-def _input_places(inputs: Inputs, root: str) -> Iterator[PrepareStep]:
-    place = root + inputs.path
-    yield MakePlaces(path=place, directories=inputs.directories, files=inputs.files)
+def _input_places(inputs: Inputs, paths: Paths, sandbox: Sandbox) -> Iterator[PrepareStep]:
+    place = paths.root + inputs.path
+    if inputs.places == "memory":
+        place = paths.beside("store")
+        for name in ("store", "store-work", "places"):
+            yield MakeDirectory(path=paths.beside(name))
+        made = next(e for e in sandbox.entries if e.path == inputs.path)
+        assert isinstance(made, Directory)
+        uid, gid = sandbox.uid_map.outside, made.gid
+        yield SetOwner(path=paths.beside("store-work"), mode=0o700, uid=uid, gid=gid)
+        yield SetOwner(path=place, mode=made.mode, uid=made.uid, gid=gid)
+    else:
+        yield MakePlaces(path=place, directories=inputs.directories, files=inputs.files)
     for name, target in inputs.links:
         yield MakeLink(path=f"{place}/{name}", target=target)
 
@@ -330,7 +353,7 @@ def _mounts(sandbox: Sandbox, paths: Paths) -> Iterator[EnterStep]:
     for entry in sandbox.entries:
         match entry:
             case Inputs():
-                yield from _input_mounts(entry, root)
+                yield from _input_mounts(entry, paths, sandbox.process)
             case Bind(within=False):
                 target = root + entry.path
                 yield Mount(source=entry.source, target=target, flags=MS_BIND | MS_REC)
@@ -347,10 +370,24 @@ def _mounts(sandbox: Sandbox, paths: Paths) -> Iterator[EnterStep]:
                 pass
 
 
-def _input_mounts(inputs: Inputs, root: str) -> Iterator[EnterStep]:
+def _input_mounts(inputs: Inputs, paths: Paths, process: Process) -> Iterator[EnterStep]:
     """The store directory stays writable: the outputs are made in it."""
-    store = root + inputs.path
-    yield Mount(source=store, target=store, flags=MS_BIND)
+    store = paths.root + inputs.path
+    if inputs.places == "memory":
+        places = paths.beside("places")
+        yield MakePlacesInMemory(
+            path=places, directories=inputs.directories, files=inputs.files
+        )
+        yield MountOverlay(
+            lower=places,
+            upper=paths.beside("store"),
+            work=paths.beside("store-work"),
+            target=store,
+            uid=process.uid,
+            gid=process.gid,
+        )
+    else:
+        yield Mount(source=store, target=store, flags=MS_BIND)
     yield Mount(source="none", target=store, flags=MS_SHARED)
     yield BindEach(source=inputs.source, target=store, names=(*inputs.directories, *inputs.files))
     if inputs.read_only:

@@ -86,7 +86,9 @@ class Inputs(Value):
     """The input closure: store paths seen at their own names, one mount each.
 
     `directories` and `files` are names below both `path` and `source`; `links` are pairs of a name
-    and what the link says. Nothing else of the host's store is visible.
+    and what the link says. Nothing else of the host's store is visible. `places` is where the
+    empty directories lie that are mounted on: on "disk" with the rest of the root, or in "memory"
+    below an overlay, for closures so large that a disk would take longer than all else.
     """
 
     path: str
@@ -95,6 +97,7 @@ class Inputs(Value):
     files: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
     read_only: bool = True
+    places: str = "disk"
     rule: str
 
 

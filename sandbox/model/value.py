@@ -34,18 +34,20 @@ class Value:
     """
 
     _fields: tuple[str, ...] = ()
+    _names: frozenset[str] = frozenset()
     _defaults: dict[str, Any] = {}  # noqa: RUF012  filled once for each class, below
 
     def __init_subclass__(cls) -> None:
-        own = tuple(cls.__dict__.get("__annotations__") or cls.__annotations__)
+        own = tuple(cls.__annotations__)
         cls._fields = tuple(dict.fromkeys(cls._fields + own))
+        cls._names = frozenset(cls._fields)
         cls._defaults = cls._defaults | {k: cls.__dict__[k] for k in own if k in cls.__dict__}
 
     def __init__(self, **given: Any) -> None:
         fields = self.__dict__
         fields.update(self._defaults)
         fields.update(given)
-        if len(fields) != len(self._fields) or not fields.keys() <= set(self._fields):
+        if fields.keys() != self._names:
             missing = [f for f in self._fields if f not in fields]
             unknown = [f for f in fields if f not in self._fields]
             raise TypeError(f"{type(self).__name__}: missing {missing}, unknown {unknown}")
