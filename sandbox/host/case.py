@@ -8,7 +8,7 @@ from sandbox.errors import EvidenceError
 from sandbox.host.builddir import read_env_vars, read_kept_directory
 from sandbox.host.database import open_database
 from sandbox.host.derivation import Finder, Found, read_derivation
-from sandbox.host.inputs import InputPaths, find_inputs, roots_of, whole_store
+from sandbox.host.inputs import WHOLE_STORE, InputPaths, find_inputs, roots_of
 from sandbox.host.machine import read_machine
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_profile
@@ -142,7 +142,7 @@ def _inputs(
     whole: bool,
 ) -> InputPaths:
     if whole:
-        return whole_store(locations)
+        return WHOLE_STORE
     if found is not None:
         roots = roots_of(found.derivation, locations, database)
     else:

@@ -214,6 +214,7 @@ def _raise_report(report: bytes, plan: Plan) -> None:
         f"`{plan.execute.program}` {'is not there' if missing else 'cannot be run'}",
         reason="command-not-found" if missing else "command-not-runnable",
         evidence=(f"{call} = {strerror}",),
+        hint="name the command with its whole path inside, as `/nix/store/…/bin/bash`",
         exit_code=127 if missing else 126,
     )
 

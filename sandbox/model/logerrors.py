@@ -55,7 +55,7 @@ _CAUSES = (
     ("cmake", r"^CMake Error\b"),
     ("meson", r"meson\.build:\d+:\d+: ERROR: "),
     ("configure", r"^(?:\S*/)?configure: error: "),
-    ("interpreter", r"\bbad interpreter\b"),
+    ("interpreter", r"\bbad interpreter\b|cannot execute: required file not found$"),
     ("patch", r"^(?:Hunk #\d+|\d+ out of \d+ hunks?) FAILED\b"),
     ("panic", r"\bpanicked at |^panic: "),
     ("test", r"^E   +\S"),

@@ -293,18 +293,25 @@ def _prepare(sandbox: Sandbox, paths: Paths) -> Iterator[PrepareStep]:
             case Inputs():
                 yield from _input_places(entry, paths, sandbox)
             case Output():
-                yield CopyTree(
-                    source=entry.source, path=root + entry.path, uid=entry.uid, gid=entry.gid
-                )
+                yield _output_copy(entry, sandbox, paths)
             case BuildDirectory():
                 yield from _build_directory(entry, paths)
             case Directory() | Filesystem():
                 pass
 
 
+def _output_copy(output: Output, sandbox: Sandbox, paths: Paths) -> CopyTree:
+    """To where the store's own files are: in the root, or in the overlay's upper layer."""
+    store = next(entry for entry in sandbox.entries if isinstance(entry, Inputs))
+    path = paths.root + output.path
+    if store.places != "disk":
+        path = paths.beside("store") + output.path[len(store.path) :]
+    return CopyTree(source=output.source, path=path, uid=output.uid, gid=output.gid)
+
+
 def _input_places(inputs: Inputs, paths: Paths, sandbox: Sandbox) -> Iterator[PrepareStep]:
     place = paths.root + inputs.path
-    if inputs.places == "memory":
+    if inputs.places != "disk":
         place = paths.beside("store")
         for name in ("store", "store-work", "places"):
             yield MakeDirectory(path=paths.beside(name))
@@ -373,21 +380,23 @@ def _mounts(sandbox: Sandbox, paths: Paths) -> Iterator[EnterStep]:
 def _input_mounts(inputs: Inputs, paths: Paths, process: Process) -> Iterator[EnterStep]:
     """The store directory stays writable: the outputs are made in it."""
     store = paths.root + inputs.path
-    if inputs.places == "memory":
-        places = paths.beside("places")
-        yield MakePlacesInMemory(
-            path=places, directories=inputs.directories, files=inputs.files
-        )
+    if inputs.places == "disk":
+        yield Mount(source=store, target=store, flags=MS_BIND)
+    else:
+        lower = inputs.source
+        if inputs.places == "memory":
+            lower = paths.beside("places")
+            yield MakePlacesInMemory(
+                path=lower, directories=inputs.directories, files=inputs.files
+            )
         yield MountOverlay(
-            lower=places,
+            lower=lower,
             upper=paths.beside("store"),
             work=paths.beside("store-work"),
             target=store,
             uid=process.uid,
             gid=process.gid,
         )
-    else:
-        yield Mount(source=store, target=store, flags=MS_BIND)
     yield Mount(source="none", target=store, flags=MS_SHARED)
     yield BindEach(source=inputs.source, target=store, names=(*inputs.directories, *inputs.files))
     if inputs.read_only:

@@ -216,6 +216,11 @@ def inputs(nix: NixFacts, *, writable: bool) -> tuple[Entry, ...]:
 
     Read-only, unlike Nix: a builder that owns its root could change the host's store through them.
     """
+    if nix.inputs_from == "whole-store":
+        rule = "asked for: --whole-store"
+        return (
+            Inputs(path=nix.store_dir, source=nix.real_store_dir, places="store", rule=rule),
+        )
     rule = f"input closure, from {nix.inputs_from}"
     own = {path for _, path in nix.outputs}
     present = {o.path: o for o in (*nix.inputs, *nix.sandbox_sources) if o.path not in own}

@@ -88,7 +88,8 @@ class Inputs(Value):
     `directories` and `files` are names below both `path` and `source`; `links` are pairs of a name
     and what the link says. Nothing else of the host's store is visible. `places` is where the
     empty directories lie that are mounted on: on "disk" with the rest of the root, or in "memory"
-    below an overlay, for closures so large that a disk would take longer than all else.
+    below an overlay, for closures so large that a disk would take longer than all else. "store"
+    puts the whole store of the host below the overlay instead, when that was asked for.
     """
 
     path: str

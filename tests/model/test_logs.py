@@ -365,3 +365,15 @@ def test_what_is_named_lies_in_the_log_and_phases_follow_each_other(lines):
     if log.error:
         assert log.error.context == log.lines[log.error.first - 1 :][: len(log.error.context)]
         assert log.error.text in log.error.context
+
+
+def test_a_script_whose_interpreter_is_missing_is_the_cause_and_not_what_make_says_of_it() -> None:
+    """bash 5.2 no longer says "bad interpreter" where execve(2) finds no file."""
+    text = (
+        "Running phase: checkPhase\n./test.sh\n"
+        "/nix/store/x/bin/bash: line 1: ./test.sh: cannot execute: required file not found\n"
+        "make: *** [Makefile:5: check] Error 127\n"
+    )
+    error = parse_log(text).error
+    assert error is not None
+    assert (error.kind, error.line) == ("interpreter", 3)
