@@ -163,10 +163,7 @@ def seconds(command: list[str]) -> float:
 
 def pairs(first: list[list[str]], second: list[list[str]], runs: int) -> list[tuple[float, float]]:
     """The times of two sets of commands, each set's added up, run in turn after one to warm up."""
-    both = [
-        (sum(map(seconds, first)), sum(map(seconds, second)))
-        for _ in range(runs + 1)
-    ]
+    both = [(sum(map(seconds, first)), sum(map(seconds, second))) for _ in range(runs + 1)]
     return both[1:]
 
 
@@ -175,7 +172,7 @@ def report(name: str, times: list[tuple[float, float]], limit: str, *, ratio: bo
     first, second = (statistics.median(column) * 1000 for column in zip(*times, strict=True))
     values = sorted(a / b if ratio else (a - b) * 1000 for a, b in times)
     middle = statistics.median(values)
-    unit = "×" if ratio else " ms"
+    unit = " times" if ratio else " ms"
     print(
         f"| {name} | {first:.1f} ms | {second:.1f} ms | {middle:.2f}{unit} "
         f"({values[0]:.2f} to {values[-1]:.2f}) | {limit} |",

@@ -47,35 +47,35 @@ if TYPE_CHECKING:
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 
 __all__ = [
-    "ending_text",
-    "summarise",
-    "build_log",
-    "survey_nix",
-    "state_directory",
-    "scratch_workspace",
-    "probe",
-    "kept_builds",
-    "NixSurvey",
     "PLAN_SCHEMA",
     "Case",
     "Error",
+    "NixSurvey",
     "Request",
     "Sandbox",
     "as_data",
+    "build_log",
     "calls",
     "demo_root",
     "describe",
     "describe_build",
     "difference",
+    "ending_text",
     "enter",
     "failing_phase",
     "find_build",
+    "kept_builds",
     "log_path",
     "newest_kept_below",
     "plan",
+    "probe",
     "read",
     "read_unbuilt",
     "render",
+    "scratch_workspace",
+    "state_directory",
+    "summarise",
+    "survey_nix",
 ]
 
 
@@ -162,7 +162,8 @@ def enter(
 
     Nothing of the run is left afterwards, but for the build directory, if `keep` is a path
     where there is nothing yet. `say` is told what a person has to know while it
-    runs, `progress` how many files and bytes are copied so far. Raises `MachineError`, `CommandError`, `EvidenceError`.
+    runs, `progress` how many files and bytes are copied so far.
+    Raises `MachineError`, `CommandError`, `EvidenceError`.
     """
     state = state_directory(os.environ)
     sweep(state)

@@ -73,7 +73,7 @@ class MachineError(Error):
     """This machine does not allow what was asked."""
 
 
-class StepFailed(MachineError):
+class StepFailed(MachineError):  # noqa: N818  says what happened, as a caller reads it
     """The kernel refused one step of the plan.
 
     `index` counts the plan's steps from 0; `call` is the call as strace would show it.

@@ -21,7 +21,7 @@ SYSCTLS = (
     (
         "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
         "1",
-        "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0` allows it until the next boot",
+        "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0` allows it until reboot",
     ),
     (
         "/proc/sys/kernel/unprivileged_userns_clone",

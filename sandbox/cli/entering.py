@@ -1,4 +1,4 @@
-"""Entering a sandbox as the options say: what `nix-build-shell`, `nbs shell` and `nbs demo` share."""
+"""Entering a sandbox as the options say: what all verbs that enter one share."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 def enter(given: arguments.Arguments, build: str, inside: tuple[str, ...]) -> int:
     """Enter the sandbox of the kept directory `build`; the command's exit status."""
     case, request = prepare(given, build, inside)
-    return sandbox.enter(
-        sandbox.describe(case, request), say=speak.say, progress=speak.progress()
-    )
+    return sandbox.enter(sandbox.describe(case, request), say=speak.say, progress=speak.progress())
 
 
 def prepare(

@@ -31,7 +31,8 @@ options:
 
 exit status: COMMAND's; 128+N if signal N ended it; 125 the sandbox cannot be made;
 126 COMMAND cannot be run; 127 COMMAND is not there; 2 wrong usage.
-`nbs` does more: `nbs ls` finds kept builds, `nbs plan` shows the sandbox, `nbs doctor` this machine.
+`nbs` does more: `nbs ls` finds kept builds, `nbs plan` shows the sandbox, `nbs doctor` tries the
+machine.
 """
 
 

@@ -1,4 +1,6 @@
-"""`nbs shell [BUILD] [-- COMMAND…]`: enter the sandbox of a failed build, found by any of its names."""
+"""`nbs shell [BUILD] [-- COMMAND…]`: enter the sandbox of a failed build, found by any of its
+names.
+"""
 
 from __future__ import annotations
 

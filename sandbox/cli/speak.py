@@ -84,7 +84,7 @@ def run(command: Callable[[list[str]], int]) -> None:
         # The reader of our output has gone; the interpreter must not find out once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = 141
-    except Exception:
+    except Exception:  # noqa: BLE001  whatever it is, it is a bug of ours and is shown whole
         import traceback
 
         traceback.print_exc()

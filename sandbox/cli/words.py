@@ -18,12 +18,12 @@ def age(seconds: float) -> str:
 
 def size(count: int) -> str:
     """Bytes with a decimal unit: `512 B`, `1.2 MB`."""
-    amount = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
+    if count < 1000:  # noqa: PLR2004
+        return f"{count} B"
+    amount = count / 1000
+    for unit in ("kB", "MB", "GB"):
         if amount < 1000:  # noqa: PLR2004
-            return (
-                f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
-            )  # noqa: PLR2004
+            return f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
 

@@ -13,16 +13,16 @@ from sandbox.host.machine import read_machine
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_profile
 from sandbox.model import storepath
-from sandbox.model.stores import diverted_root
 from sandbox.model.facts import EnvVars, KeptDirectory, MachineFacts, NixFacts
+from sandbox.model.stores import diverted_root
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.host.database import Database
     from sandbox.host.nixconf import NixLocations
-    from sandbox.model.logs import BuildLog
     from sandbox.model.environment import BuildEnvironment
+    from sandbox.model.logs import BuildLog
     from sandbox.model.nixconf import NixSettings
     from sandbox.model.profile import Profile
 
@@ -75,7 +75,7 @@ def _case(
         if found is None:
             found = Finder(kept, locations, database).find()
         inputs = _inputs(kept, locations, database, found, whole=whole)
-        environment = _environment(kept, locations, database, found, settings, profile)
+        environment = _environment(kept, locations, found, settings, profile)
     finally:
         if database is not None:
             database.close()
@@ -129,7 +129,7 @@ def log_path(case: Case) -> str:
 
 
 def store_of(build: str) -> str:
-    """The root of the diverted store that keeps `build`, as for `--store`; empty if that is /nix."""
+    """The root of the diverted store that keeps `build`, as for `--store`; empty for /nix."""
     return diverted_root(os.path.realpath(build), os.path.isdir)
 
 
@@ -160,7 +160,6 @@ def _exists(path: str, locations: NixLocations) -> bool:
 def _environment(
     kept: KeptDirectory,
     locations: NixLocations,
-    database: Database | None,
     found: Found | None,
     settings: NixSettings,
     profile: Profile,

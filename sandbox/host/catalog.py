@@ -1,4 +1,6 @@
-"""The failed builds of this machine, and which one a person means: by path, .drv, name, or the newest."""
+"""The failed builds of this machine, and which one a person means: by path, .drv, name, or the
+newest.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,9 @@ class Finder:
         return self._only(found)
 
     def _scan(self, out: str, how: str) -> list[Found]:
-        """Without a row in the database, as for floating outputs: read the derivations of that name."""
+        """Without a row in the database, as for floating outputs: read the derivations of that
+        name.
+        """
         name = storepath.split(out)[1]
         stems = {name}
         while "-" in name:
@@ -100,7 +102,7 @@ class Finder:
         return self._only(found)
 
     def _failed_then(self, path: str, *, by_time: bool) -> bool:
-        """Is there a log of this derivation, and (by time) was it last written with the directory?"""
+        """Was this derivation's log last written with the directory? Only asked `by_time`."""
         written = log_time(path, self.locations.log_dir)
         if not by_time:
             return True

@@ -1,4 +1,4 @@
-"""What can be said of a kept build at a glance: its name, phase and ending, from directory and log."""
+"""What can be said of a kept build at a glance: its name, phase, ending, age and size."""
 
 from __future__ import annotations
 
@@ -89,19 +89,14 @@ def ending_text(log: BuildLog | None) -> str:
     ending = log.ending if log is not None else None
     if ending is None:
         return ""
-    match ending.kind:
-        case "exit":
-            return f"exit {ending.code}"
-        case "signal":
-            return f"signal {ending.code}"
-        case "timeout":
-            return f"timeout after {ending.code} s" if ending.code else "timeout"
-        case "killed":
-            return "killed, out of memory?"
-        case "no-space":
-            return "no space left"
-        case kind:
-            return kind.replace("-", " ")
+    words = {
+        "exit": f"exit {ending.code}",
+        "signal": f"signal {ending.code}",
+        "timeout": f"timeout after {ending.code} s" if ending.code else "timeout",
+        "killed": "killed, out of memory?",
+        "no-space": "no space left",
+    }
+    return words.get(ending.kind, ending.kind.replace("-", " "))
 
 
 def size_of(path: str) -> tuple[int, bool]:

@@ -62,7 +62,9 @@ def _program(name: str, environ: Mapping[str, str]) -> str:
 
 
 def _remembered(program: str, environ: Mapping[str, str]) -> Profile | None:
-    """Starting Nix takes longer than making a sandbox, so its answer is kept with the file's identity."""
+    """Starting Nix takes longer than making a sandbox, so its answer is kept with the file's
+    identity.
+    """
     status = os.stat(program)
     identity = f"{program} {status.st_size} {status.st_mtime_ns}"
     cache = _cache_file(environ)

@@ -69,10 +69,9 @@ def _from_env_vars(kept: KeptDirectory, nix: NixFacts, request: Request, top: st
 
 def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> CommandLine:
     """Nix's own variables, and what `$stdenv/setup` makes of them."""
-    assert nix.environment is not None
     derivation = nix.derivation
     builder = derivation.builder if derivation is not None else ""
-    variables = nix.environment.variables
+    variables = nix.environment.variables if nix.environment is not None else ()
     shell = builder if builder.rpartition("/")[2] in BASH_NAMES else ""
     structured = derivation is not None and derivation.structured_attributes
     if shell and (structured or any(n == "stdenv" for n, _ in variables)):
@@ -126,7 +125,7 @@ def _directories(kept: KeptDirectory, top: str) -> tuple[str, ...]:
 
 
 def _startup_file(kept: KeptDirectory, nix: NixFacts, request: Request) -> str:
-    """The prompt and the history of an interactive shell; the terminal's own title is left alone."""
+    """The prompt and the history of an interactive shell."""
     if request.command:
         return ""
     name = kept.name_hint or kept.env_vars.name or nix.derivation_path.rpartition("/")[2]

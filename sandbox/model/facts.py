@@ -51,7 +51,9 @@ class KeptDirectory(Value):
 
 
 class StoreObject(Value):
-    """A store path that exists. `kind`: "directory", "file" or "symlink" (then `target` is what it says)."""
+    """A store path that exists. `kind`: "directory", "file" or "symlink" (then `target` is what it
+    says).
+    """
 
     path: str
     kind: str
@@ -84,7 +86,7 @@ class NixFacts(Value):
 
 
 class HostFile(Value):
-    """A file of the host that may be shown inside. `real` has no links; `kind` as in `spec.Bind`."""
+    """A file of the host that may be shown inside. `real` is without links; `kind` as in `Bind`."""
 
     path: str
     real: str

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Line(Value):
-    """One fact about a sandbox: its section, what it is about, what holds, and the rule behind it."""
+    """One fact about a sandbox: its section, what it is about, what holds, and its rule."""
 
     section: str
     subject: str
@@ -161,7 +161,7 @@ def text(sandbox: Sandbox) -> str:
 
 
 def difference(first: Sandbox, second: Sandbox) -> tuple[tuple[str, Line], ...]:
-    """What only one of two descriptions has: pairs of "-" or "+" and a line. Order does not count."""
+    """What only one of two descriptions has: pairs of "-" or "+" and a line, in any order."""
     old, new = lines(first), lines(second)
     gone, come = set(old) - set(new), set(new) - set(old)
     changes = [("-", line) for line in old if line in gone]
@@ -170,7 +170,7 @@ def difference(first: Sandbox, second: Sandbox) -> tuple[tuple[str, Line], ...]:
 
 
 def data(value: object) -> Any:
-    """A value as what JSON knows; each object says in `kind` what it is. Bytes become hexadecimal."""
+    """A value as what JSON knows; each object says in `kind` what it is. Bytes are hexadecimal."""
     if isinstance(value, Value):
         return {"kind": type(value).__name__, **{k: data(v) for k, v in value.fields().items()}}
     if isinstance(value, (tuple, list)):

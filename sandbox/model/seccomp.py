@@ -7,8 +7,11 @@ architecture of the call first, since one process can make calls of several.
 
 from __future__ import annotations
 
-from sandbox.model.profile import Profile
 from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.model.profile import Profile
 
 EPERM, ENOSYS, EOPNOTSUPP = 1, 38, 95
 RET_ALLOW, RET_ERRNO, RET_KILL_THREAD = 0x7FFF0000, 0x00050000, 0
@@ -20,7 +23,7 @@ OFFSET_NUMBER, OFFSET_ARCHITECTURE, OFFSET_ARGUMENTS = 0, 4, 16
 
 
 class FilterRule(Value):
-    """A call that answers with `errno`; with a `mask`, only when that argument has one of its bits."""
+    """A call that answers with `errno`; with a `mask`, only if that argument has one of its bits."""
 
     call: str
     errno: int
@@ -125,7 +128,7 @@ _ARCHITECTURES = {
 
 
 def _instruction(code: int, k: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    """One struct sock_filter: u16 code, u8 jt, u8 jf, u32 k. All machines here are little-endian."""
+    """One struct sock_filter: u16 code, u8 jt, u8 jf, u32 k, for little-endian machines."""
     return (
         code.to_bytes(2, "little")
         + bytes((if_true, if_false))

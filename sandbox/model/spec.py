@@ -10,8 +10,11 @@ are the host's numbers; `CALLER` leaves what is made to the one who makes it.
 
 from __future__ import annotations
 
-from sandbox.model.seccomp import Filter
 from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.model.seccomp import Filter
 
 CALLER = -1
 
@@ -44,7 +47,8 @@ class Symlink(Value):
 
 
 class Bind(Value):
-    """A path of the host that is seen at `path`. `kind` is "directory" or "file" (any non-directory).
+    """A path of the host that is seen at `path`. `kind` is "directory" or "file" (any non-
+    directory).
 
     `within`: `source` is a path inside the sandbox instead, looked up when its root is in place.
     """
@@ -129,7 +133,8 @@ class IdMap(Value):
 class Process(Value):
     """The command: PID 1 inside.
 
-    `program` is what is executed, `argv[0]` if it is empty. `directories` are tried in turn, the first that exists becomes the working directory.
+    `program` is what is executed, `argv[0]` if it is empty. `directories` are tried in turn, the
+    first that exists becomes the working directory.
     `interactive` gives it a controlling terminal. `core_limit` and `open_files` are soft limits in
     the kernel's units; None keeps what the caller has.
     """
@@ -153,7 +158,7 @@ class Process(Value):
 
 
 class Note(Value):
-    """Something a person must know about this sandbox: what differs from the build's own, and why."""
+    """What a person must know about this sandbox: how it differs from the build's own, and why."""
 
     subject: str
     text: str
