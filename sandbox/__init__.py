@@ -23,7 +23,7 @@ from sandbox.host.catalog import (
     newest_kept_below,
     survey_nix,
 )
-from sandbox.linux import launch, probe
+from sandbox.linux import launch
 from sandbox.model import rules
 from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import Request
@@ -41,10 +41,12 @@ if TYPE_CHECKING:
 
     from sandbox.host.places import KeptPlace
     from sandbox.host.summary import Summary as Summary
+    from sandbox.linux import probe as probe
     from sandbox.model.logs import BuildLog as BuildLog
     from sandbox.model.render import Line
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
+SHOWN_NAMES = 3
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -68,7 +70,6 @@ __all__ = [
     "log_path",
     "newest_kept_below",
     "plan",
-    "probe",
     "read",
     "read_unbuilt",
     "render",
@@ -77,6 +78,15 @@ __all__ = [
     "summarise",
     "survey_nix",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "probe":
+        # What only `nbs doctor` does, no other run pays for.
+        from sandbox.linux import probe as module
+
+        return module
+    raise AttributeError(name)
 
 
 def describe(case: Case, request: Request) -> Sandbox:
@@ -238,7 +248,12 @@ def _copy(step: CopyTree, run: _Run) -> None:
 
     owner = (step.uid, step.gid) if os.getuid() == 0 and step.uid >= 0 else None
     report = copy_tree(step.source, step.path, owner=owner, progress=run.progress)
-    if report.unreadable:
-        count = len(report.unreadable)
-        first = ", ".join(report.unreadable[:3])
-        run.say(f"{count} of what was kept cannot be read by you and is left out: {first}")
+    if report.unreadable_count:
+        run.say(_left_out("cannot be read by you", report.unreadable_count, report.unreadable))
+    if report.skipped_count:
+        run.say(_left_out("cannot be copied", report.skipped_count, report.skipped))
+
+
+def _left_out(why: str, count: int, names: tuple[str, ...]) -> str:
+    more = ", …" if count > SHOWN_NAMES else ""
+    return f"{count} of what was kept {why} and left out: {', '.join(names[:SHOWN_NAMES])}{more}"
