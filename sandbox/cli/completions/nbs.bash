@@ -1,0 +1,116 @@
+# Completion for nbs and nix-build-shell in bash. It needs nothing but bash itself.
+
+_nbs_options() {
+  case $1 in
+    nix-build-shell | shell)
+      printf '%s\n' --copy --derivation --help --inputs --profile --sandboxed --store --unsandboxed \
+        --version --whole-store
+      ;;
+    ls) printf '%s\n' --help --json --names --store ;;
+    show) printf '%s\n' --derivation --help --json --profile --store ;;
+    plan)
+      printf '%s\n' --calls --copy --derivation --diff --help --inputs --json --profile \
+        --sandboxed --store --unsandboxed --whole-store
+      ;;
+    doctor) printf '%s\n' --help --json ;;
+    demo) printf '%s\n' --again --help ;;
+    completion) printf '%s\n' --help ;;
+    nbs) printf '%s\n' --help --version ;;
+  esac
+}
+
+# The words on standard input that begin with $1, as COMPREPLY; names of builds can hold any character.
+_nbs_reply() {
+  local word
+  COMPREPLY=()
+  while IFS= read -r word; do
+    if [[ $word == "$1"* ]]; then
+      COMPREPLY+=("$(printf '%q' "$word")")
+    fi
+  done
+}
+
+_nbs_files() {
+  local kind=$1 current=$2
+  compopt -o filenames 2>/dev/null
+  COMPREPLY=()
+  while IFS= read -r word; do COMPREPLY+=("$word"); done < <(compgen "-$kind" -- "$current")
+}
+
+# BUILD: a name that `nbs ls` knows, or a path.
+_nbs_builds() {
+  local current=$1
+  if [[ $current == */* || $current == .* ]]; then
+    _nbs_files d "$current"
+  else
+    _nbs_reply "$current" < <(nbs ls --names 2>/dev/null)
+  fi
+}
+
+# The value of the option before the cursor; false if that is none with a value.
+_nbs_value() {
+  local option=$1 current=$2
+  case $option in
+    --inputs) _nbs_reply "$current" < <(printf '%s\n' ro rw) ;;
+    --profile) _nbs_reply "$current" < <(printf '%s\n' 2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94) ;;
+    --derivation) _nbs_files f "$current" ;;
+    --store) _nbs_files d "$current" ;;
+    --diff) _nbs_builds "$current" ;;
+    *) return 1 ;;
+  esac
+}
+
+# How many words before the cursor, from $1 on, are neither options nor their values; `--` ends.
+_nbs_operands() {
+  local index count=0
+  for ((index = $1; index < COMP_CWORD; index++)); do
+    case ${COMP_WORDS[index]} in
+      --) count=-1 && break ;;
+      --derivation | --diff | --inputs | --profile | --store) ((index++)) ;;
+      -*) ;;
+      *) ((count++)) ;;
+    esac
+  done
+  printf '%s' "$count"
+}
+
+# The command inside has programs and paths of its own: none of the host's are right.
+_nix_build_shell() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+  COMPREPLY=()
+  if [[ $(_nbs_operands 1) != 0 ]]; then return; fi
+  if _nbs_value "$previous" "$current"; then return; fi
+  if [[ $current == -* ]]; then
+    _nbs_reply "$current" < <(_nbs_options nix-build-shell)
+  else
+    _nbs_files d "$current"
+  fi
+}
+
+_nbs() {
+  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
+  COMPREPLY=()
+  if ((COMP_CWORD == 1)); then
+    _nbs_reply "$current" < <(
+      printf '%s\n' completion demo doctor ls plan shell show
+      if [[ $current == -* ]]; then _nbs_options nbs; fi
+    )
+    return
+  fi
+  local operands
+  operands=$(_nbs_operands 2)
+  if ((operands < 0)); then return; fi
+  if _nbs_value "$previous" "$current"; then return; fi
+  if [[ $current == -* ]]; then
+    _nbs_reply "$current" < <(_nbs_options "$verb")
+    return
+  fi
+  if ((operands > 0)); then return; fi
+  case $verb in
+    shell | show | plan) _nbs_builds "$current" ;;
+    completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
+  esac
+}
+
+complete -F _nbs nbs
+complete -F _nix_build_shell nix-build-shell

@@ -1,0 +1,93 @@
+# Completion for nbs and nix-build-shell in fish.
+
+function __nbs_words
+    # The words before the cursor, behind the command's own.
+    set --local words (commandline --cut-at-cursor --tokenize --current-process)
+    printf '%s\n' $words[2..]
+end
+
+function __nbs_operands
+    # Those that are neither options nor their values; `--` is one.
+    set --local skip no
+    for word in (__nbs_words)
+        if test $skip = yes
+            set skip no
+            continue
+        end
+        switch $word
+            case --derivation --diff --inputs --profile --store
+                set skip yes
+            case --
+                echo $word
+            case '-*'
+            case '*'
+                echo $word
+        end
+    end
+end
+
+function __nbs_no_verb
+    test -z (__nbs_operands | string join ' ')
+end
+
+function __nbs_verb_is
+    # The verb is one of these, and no `--` was there: behind it is a command of the sandbox's.
+    set --local operands (__nbs_operands)
+    contains -- "$operands[1]" $argv; and not contains -- -- $operands
+end
+
+function __nbs_wants_build
+    set --local operands (__nbs_operands)
+    contains -- "$operands[1]" shell show plan; and test (count $operands) -eq 1
+end
+
+function __nbs_builds
+    command nbs ls --names 2>/dev/null
+    __fish_complete_directories (commandline --current-token)
+end
+
+function __nbs_wants_directory
+    test -z (__nbs_operands | string join ' ')
+end
+
+complete --command nbs --no-files
+complete --command nbs --condition __nbs_no_verb --long-option help --short-option h -d 'what there is'
+complete --command nbs --condition __nbs_no_verb --long-option version -d 'the version'
+complete --command nbs --condition __nbs_no_verb --arguments shell -d 'enter the sandbox of a failed build'
+complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
+complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that is known of one'
+complete --command nbs --condition __nbs_no_verb --arguments plan -d 'its sandbox as data'
+complete --command nbs --condition __nbs_no_verb --arguments doctor -d 'what this machine allows'
+complete --command nbs --condition __nbs_no_verb --arguments demo -d 'a failed build to try everything on'
+complete --command nbs --condition __nbs_no_verb --arguments completion -d 'the completion script'
+complete --command nbs --condition __nbs_wants_build --arguments '(__nbs_builds)'
+complete --command nbs --condition '__nbs_verb_is completion' --arguments 'bash fish zsh'
+
+set --local all shell ls show plan doctor demo completion
+complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
+complete --command nbs --condition '__nbs_verb_is ls show plan doctor' --long-option json -d 'for programs'
+complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
+complete --command nbs --condition '__nbs_verb_is plan' --long-option calls -d 'the system calls'
+complete --command nbs --condition '__nbs_verb_is plan' --long-option diff --require-parameter --arguments '(__nbs_builds)' -d 'compare with another build'
+complete --command nbs --condition '__nbs_verb_is demo' --long-option again -d 'build once more'
+
+# What entering a sandbox, and describing it, have in common: a condition for each command.
+function __nbs_complete_entering --argument-names command entering describing storing
+    complete --command $command --condition $entering --long-option copy -d 'copy what was kept'
+    complete --command $command --condition $entering --long-option sandboxed -d 'a sandbox although the build had none'
+    complete --command $command --condition $entering --long-option unsandboxed -d "the host's files, as the build had them"
+    complete --command $command --condition $entering --long-option whole-store -d 'the whole store, not the inputs alone'
+    complete --command $command --condition $entering --long-option inputs --exclusive --arguments 'ro rw' -d 'may inputs be written'
+    complete --command $command --condition $describing --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
+    complete --command $command --condition $describing --long-option profile --exclusive --arguments '2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94' -d 'the Nix whose sandbox is made'
+    complete --command $command --condition $storing --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
+end
+
+__nbs_complete_entering nbs '__nbs_verb_is shell plan' '__nbs_verb_is shell plan show' '__nbs_verb_is shell plan show ls'
+__nbs_complete_entering nix-build-shell __nbs_wants_directory __nbs_wants_directory __nbs_wants_directory
+functions --erase __nbs_complete_entering
+
+complete --command nix-build-shell --no-files
+complete --command nix-build-shell --condition __nbs_wants_directory --arguments '(__fish_complete_directories (commandline --current-token))' -d 'a kept directory'
+complete --command nix-build-shell --condition __nbs_wants_directory --long-option help --short-option h -d 'how it is used'
+complete --command nix-build-shell --condition __nbs_wants_directory --long-option version -d 'the version'
