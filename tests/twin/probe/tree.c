@@ -103,7 +103,12 @@ static void walk(const char *path)
     if (kind == 'c' || kind == 'b')
         snprintf(about, sizeof about, " %d:%d", major(status.st_rdev), minor(status.st_rdev));
     else if (kind == '-')
-        snprintf(about, sizeof about, " size %lld links %d", (long long)status.st_size, (int)status.st_nlink);
+        snprintf(about, sizeof about, " size %lld", (long long)status.st_size);
+    if (kind == '-') {
+        char links[4200];
+        snprintf(links, sizeof links, "links.%s", path);
+        say(links, "%d", (int)status.st_nlink);
+    }
     if (in_store)
         snprintf(about + strlen(about), sizeof about - strlen(about), " time %lld", (long long)status.st_mtime);
     if (kind == 'l')

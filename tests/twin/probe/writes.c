@@ -23,9 +23,8 @@ void try_writes(void)
     outcome("write./etc/passwd", open("/etc/passwd", O_WRONLY));
     outcome("write./etc/hosts", open("/etc/hosts", O_WRONLY));
     outcome("write./bin/sh", open("/bin/sh", O_WRONLY));
-    outcome("write.unlink /etc/passwd", on_host() ? -1 : unlink("/etc/does-not-exist"));
     outcome("write.rmdir /bin", rmdir("/bin"));
-    outcome("write.chmod /", on_host() ? -1 : chmod("/tmp", 01777));
+    outcome("write.chmod /", chmod("/", 0750));
     if (getenv("out")) {
         struct stat status;
         if (lstat(getenv("out"), &status) == 0)

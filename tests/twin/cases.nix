@@ -1,0 +1,58 @@
+# What the twin test builds: each runs the probe in place of a builder, which tells all and fails.
+# The builder's shell becomes the probe, so that it is the first process, as a command inside is.
+{ probe, pkgs ? import ../nix/stdenv.nix { } }:
+
+let
+  binary = builtins.path { path = /. + probe; name = "probe"; };
+  scene = attributes: pkgs.mkDerivation ({
+    name = "twin-1.0";
+    probe = binary;
+    phases = "preparePhase buildPhase";
+    preparePhase = "mkdir -p work/inner; cd work; echo text > file; ln -s file link; chmod 600 file";
+    buildPhase = ''exec "$probe"'';
+    strictDeps = true;
+  } // attributes);
+in
+{
+  plain = scene {
+    text = "two\nlines\tand 'quotes' \"of\" \\ both $kinds `and` ümlaut !";
+    empty = "";
+    "a-b" = "no name of a variable";
+    passAsFile = [ "long" ];
+    long = "a text that comes in a file";
+    exportReferencesGraph = [ "graph" pkgs.dash ];
+  };
+  fixed-output = scene {
+    outputHashMode = "recursive";
+    outputHashAlgo = "sha256";
+    outputHash = "0000000000000000000000000000000000000000000000000000";
+    impureEnvVars = [ "NBS_TWIN_PROXY" "NBS_TWIN_NOT_SET" ];
+  };
+  structured = scene {
+    __structuredAttrs = true;
+    list = [ "a b" "c" ];
+    set = { key = "value"; };
+    number = 3;
+    yes = true;
+    env = { EXPORTED = "to the builder"; };
+  };
+  outputs = scene {
+    outputs = [ "out" "dev" "doc" ];
+    buildPhase = ''
+      mkdir -p "$out/bin"; echo program > "$out/bin/program"; chmod 500 "$out/bin/program"
+      ln -s "$out/bin/program" "$out/link"; echo text > "$doc"
+      exec "$probe"
+    '';
+  };
+  open = scene { __noChroot = true; };
+  narrow = scene { system = "i686-linux"; };
+  raw = derivation {
+    name = "raw-1.0";
+    inherit (pkgs) system dash;
+    builder = binary;
+    args = [ "one" "two words" ];
+    "a-b" = "no name of a variable";
+    PATH = "";
+    TERM = "not this one";
+  };
+}
