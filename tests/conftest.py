@@ -201,7 +201,9 @@ def code(open_directory: Path) -> Path:
     if _run_as(user, "/bin/sh", "-c", f"cd '{ROOT}/sandbox/cli' && cat ./*.py").returncode == 0:
         return ROOT
     copy = open_directory / "code"
-    shutil.copytree(ROOT / "sandbox", copy / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(
+        ROOT / "sandbox", copy / "sandbox", ignore=shutil.ignore_patterns("__pycache__")
+    )
     return copy
 
 
@@ -213,7 +215,9 @@ def _python(user: int | None) -> str:
 
 
 @pytest.fixture(scope="session")
-def tool_command(open_directory: Path, code: Path) -> Callable[..., tuple[list[str], dict[str, str]]]:
+def tool_command(
+    open_directory: Path, code: Path
+) -> Callable[..., tuple[list[str], dict[str, str]]]:
     """What starts a module of the command line as a user: `(module, user) -> (argv, environment)`.
 
     Nothing of the environment of the tests is in it, nor of the machine's settings of Nix.
@@ -320,7 +324,13 @@ def _make_build_users() -> None:
         try:
             pwd.getpwnam(name)
         except KeyError:
-            options = ["--no-create-home", "--home-dir", "/var/empty", "--shell", "/usr/sbin/nologin"]
+            options = [
+                "--no-create-home",
+                "--home-dir",
+                "/var/empty",
+                "--shell",
+                "/usr/sbin/nologin",
+            ]
             subprocess.run(
                 ["useradd", "--system", "-g", str(group.gr_gid), "-G", "nixbld", *options, name],
                 check=True,
@@ -351,7 +361,9 @@ def hand_made(
     path.mkdir()
     programs = ":".join(f"{package}/bin" for package in packages.values())
     shell = packages["bash"] + "/bin/bash"
-    text = f'declare -x PATH="{programs}"\ndeclare -x SHELL="{shell}"\ndeclare -x greeting="hallo"\n'
+    text = (
+        f'declare -x PATH="{programs}"\ndeclare -x SHELL="{shell}"\ndeclare -x greeting="hallo"\n'
+    )
     (path / "env-vars").write_text(text)
     (path / "notes").write_text("what the build wrote\n")
     _give(path, unprivileged)

@@ -70,14 +70,11 @@ def show_error(error: Error) -> None:
 def run(command: Callable[[list[str]], int]) -> None:
     """Run a command's main function and exit with its status. The only place that exits."""
     try:
-        status = command(sys.argv[1:])
+        status = _status(command)
         sys.stdout.flush()
     except Error as error:
         show_error(error)
         status = error.exit_code
-    except SystemExit as exit_:
-        # argparse leaves this way, having said what there is to say.
-        status = exit_.code if isinstance(exit_.code, int) else 2
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:
@@ -92,3 +89,11 @@ def run(command: Callable[[list[str]], int]) -> None:
         status = 125
     # Without taking the interpreter down first, which takes a third as long as making a sandbox.
     os._exit(status)
+
+
+def _status(command: Callable[[list[str]], int]) -> int:
+    try:
+        return command(sys.argv[1:])
+    except SystemExit as exit_:
+        # argparse leaves this way, having said what there is to say.
+        return exit_.code if isinstance(exit_.code, int) else 2

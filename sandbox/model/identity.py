@@ -16,7 +16,7 @@ OWNER_WRITES = 0o200
 
 
 class Identity(Value):
-    """`build_*`: the builder's ids on the host. `root_uid`: the host's id that owns the root.
+    """`build_*`: the builder's ids on the host. `root_*`: the host's ids that own the root.
 
     `owns_root_instead`: the builder has to own what belonged to root in the build, because the
     caller may use no other id.
@@ -25,6 +25,7 @@ class Identity(Value):
     build_uid: int
     build_gid: int
     root_uid: int
+    root_gid: int
     inside_uid: int = 1000
     inside_gid: int = 100
     ids: int = 1
@@ -52,12 +53,17 @@ def identity(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts) -> Ident
             build_uid=machine.uid,
             build_gid=machine.gid,
             root_uid=machine.uid,
+            root_gid=machine.gid,
             owns_root_instead=not same,
         )
     if kept.uid == 0:
         # Root without build users: Nix gave the whole root to the builder, which was root outside.
-        return Identity(build_uid=FREE_ID, build_gid=FREE_ID, root_uid=FREE_ID)
-    return Identity(build_uid=kept.uid, build_gid=kept.gid or FREE_ID, root_uid=0)
+        return Identity(
+            build_uid=FREE_ID, build_gid=FREE_ID, root_uid=FREE_ID, root_gid=FREE_ID
+        )
+    return Identity(
+        build_uid=kept.uid, build_gid=kept.gid or FREE_ID, root_uid=0, root_gid=0
+    )
 
 
 def _uid_range(kept: KeptDirectory, machine: MachineFacts) -> Identity:
@@ -71,5 +77,11 @@ def _uid_range(kept: KeptDirectory, machine: MachineFacts) -> Identity:
         )
     base = kept.uid or FREE_ID
     return Identity(
-        build_uid=base, build_gid=base, root_uid=base, inside_uid=0, inside_gid=0, ids=65536
+        build_uid=base,
+        build_gid=base,
+        root_uid=base,
+        root_gid=base,
+        inside_uid=0,
+        inside_gid=0,
+        ids=65536,
     )

@@ -107,19 +107,19 @@ def root_entries(nix: NixFacts, who: Identity, top: str) -> tuple[Entry, ...]:
     nix_dir = nix.store_dir.rpartition("/")[0]
     made: list[Entry] = [
         Directory(path="/", mode=who.closed(0o750), uid=who.root_uid, gid=who.build_gid, rule=PREPARE),
-        Directory(path="/tmp", mode=0o1777, uid=who.root_uid, rule=PREPARE),  # noqa: S108
-        Directory(path="/etc", mode=who.closed(nix.profile.etc_mode), uid=who.root_uid, rule=PREPARE),
-        Directory(path="/dev", mode=who.closed(0o755), uid=who.root_uid, rule=ENTER),
-        Directory(path="/dev/pts", mode=0o755, uid=who.root_uid, rule=ENTER),
-        Directory(path="/dev/shm", mode=0o755, uid=who.root_uid, rule=ENTER),  # noqa: S108
-        Directory(path="/proc", mode=0o555, uid=who.root_uid, rule=ENTER),
-        Directory(path="/bin", mode=who.closed(0o755), uid=who.root_uid, rule=PATHS),
+        Directory(path="/tmp", mode=0o1777, uid=who.root_uid, gid=who.root_gid, rule=PREPARE),  # noqa: S108
+        Directory(path="/etc", mode=who.closed(nix.profile.etc_mode), uid=who.root_uid, gid=who.root_gid, rule=PREPARE),
+        Directory(path="/dev", mode=who.closed(0o755), uid=who.root_uid, gid=who.root_gid, rule=ENTER),
+        Directory(path="/dev/pts", mode=0o755, uid=who.root_uid, gid=who.root_gid, rule=ENTER),
+        Directory(path="/dev/shm", mode=0o755, uid=who.root_uid, gid=who.root_gid, rule=ENTER),  # noqa: S108
+        Directory(path="/proc", mode=0o555, uid=who.root_uid, gid=who.root_gid, rule=ENTER),
+        Directory(path="/bin", mode=who.closed(0o755), uid=who.root_uid, gid=who.root_gid, rule=PATHS),
     ]
     parent = ""
     for part in nix_dir.strip("/").split("/"):
         parent += "/" + part
         made.append(
-            Directory(path=parent, mode=who.closed(0o755), uid=who.root_uid, rule=PREPARE)
+            Directory(path=parent, mode=who.closed(0o755), uid=who.root_uid, gid=who.root_gid, rule=PREPARE)
         )
     made.append(
         Directory(

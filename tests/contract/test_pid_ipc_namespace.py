@@ -29,7 +29,10 @@ def test_the_namespace_is_a_new_one(output, namespace):
 
 
 def test_children_are_in_the_same_pid_namespace(shell):
-    assert shell("[ $(readlink /proc/self/ns/pid) = $(readlink /proc/1/ns/pid) ] && echo same") == "same\n"
+    assert (
+        shell("[ $(readlink /proc/self/ns/pid) = $(readlink /proc/1/ns/pid) ] && echo same")
+        == "same\n"
+    )
 
 
 def test_there_are_no_system_v_objects(shell):

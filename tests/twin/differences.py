@@ -28,6 +28,25 @@ DIFFERENCES = (
     Difference(name="ptmx-node", keys=("tree./dev/ptmx", "mount./dev/ptmx")),
     Difference(name="bin-sh", keys=("*./bin", "*./bin/sh", "write.rmdir /bin", "links./bin/sh")),
     Difference(name="output", keys=("descriptor.[12]*", "terminal.[12]")),
+    Difference(
+        name="host-files-read-only",
+        keys=("mount./etc/*", "write./etc/hosts"),
+        when=("fixed-output",),
+    ),
+    Difference(name="command-name", keys=("process.argv0",), when=("raw",)),
+    Difference(
+        name="builder-was-root",
+        keys=(
+            "identity.[ug]id_map",
+            "owner./dev/*",
+            "owner./etc/*",
+            "owner./nix/store/*",
+            "owner./proc",
+            "sysctl.*.write",
+            "write./etc/*",
+        ),
+        when=("root alone",),
+    ),
     Difference(name="death-signal", keys=("process.parent_death_signal",)),
 )
 

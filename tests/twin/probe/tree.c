@@ -113,8 +113,9 @@ static void walk(const char *path)
         snprintf(about + strlen(about), sizeof about - strlen(about), " time %lld", (long long)status.st_mtime);
     if (kind == 'l')
         (void)!readlink(path, target, sizeof target - 1);
-    say(key, "%c %04o %d:%d%s%s%s", kind, status.st_mode & 07777, status.st_uid, status.st_gid, about,
-        *target ? " -> " : "", target);
+    say(key, "%c %04o%s%s%s", kind, status.st_mode & 07777, about, *target ? " -> " : "", target);
+    snprintf(key, sizeof key, "owner.%s", path);
+    say(key, "%d:%d", status.st_uid, status.st_gid);
     if (kind != 'd' || in_store || strcmp(path, "/proc") == 0 || strcmp(path, "/sys") == 0)
         return;
     if (on_host() && strcmp(path, "/") != 0)
