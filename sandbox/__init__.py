@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from sandbox.errors import Error, EvidenceError, StepFailed
 from sandbox.host.case import Case, build_log, failing_phase, log_path, read, read_unbuilt
@@ -244,10 +245,13 @@ def _with_copy(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:
 
 
 def _copy(step: CopyTree, run: _Run) -> None:
-    from sandbox.workspace.copy import copy_tree
+    from sandbox.workspace.copy import copy_entry, copy_tree
 
     owner = (step.uid, step.gid) if os.getuid() == 0 and step.uid >= 0 else None
-    report = copy_tree(step.source, step.path, owner=owner, progress=run.progress)
+    if step.any_kind and not stat.S_ISDIR(os.lstat(step.source).st_mode):
+        report = copy_entry(step.source, step.path, owner=owner)
+    else:
+        report = copy_tree(step.source, step.path, owner=owner, progress=run.progress)
     if report.unreadable_count:
         run.say(_left_out("cannot be read by you", report.unreadable_count, report.unreadable))
     if report.skipped_count:

@@ -46,21 +46,37 @@ def kinds(
     """
     there: list[StoreObject] = []
     missing: list[str] = []
-    for path in paths:
-        real = locations.real(path)
-        try:
-            mode = os.lstat(real).st_mode
-            if stat.S_ISDIR(mode):
-                there.append(StoreObject(path=path, kind="directory"))
-            elif stat.S_ISREG(mode):
-                there.append(StoreObject(path=path, kind="file"))
-            elif stat.S_ISLNK(mode):
-                there.append(StoreObject(path=path, kind="symlink", target=os.readlink(real)))
-            else:
+    try:
+        # Relative to the store, of which a large closure would walk the path thousands of times.
+        store = os.open(locations.real_store_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return (), tuple(paths)
+    start = len(locations.store_dir) + 1
+    try:
+        for path in paths:
+            found = _kind(path, path[start:], store)
+            if found is None:
                 missing.append(path)
-        except (OSError, ValueError):
-            missing.append(path)
+            else:
+                there.append(found)
+    finally:
+        os.close(store)
     return tuple(there), tuple(missing)
+
+
+def _kind(path: str, name: str, store: int) -> StoreObject | None:
+    try:
+        mode = os.stat(name, dir_fd=store, follow_symlinks=False).st_mode
+        if stat.S_ISDIR(mode):
+            return StoreObject(path=path, kind="directory")
+        if stat.S_ISREG(mode):
+            return StoreObject(path=path, kind="file")
+        if stat.S_ISLNK(mode):
+            target = os.readlink(name, dir_fd=store)
+            return StoreObject(path=path, kind="symlink", target=target)
+    except (OSError, ValueError):
+        pass
+    return None
 
 
 def closure_by_nix(
@@ -76,7 +92,7 @@ def closure_by_nix(
     Roots that are not valid make Nix refuse the whole question: leave out what `kinds` misses.
     Nix is not asked where it would first have to make a store.
     """
-    import subprocess  # noqa: PLC0415  only where there is no database
+    import subprocess  # only where there is no database
 
     given = sorted({root for root in roots if root.startswith(locations.store_dir + "/")})
     there = (f"{locations.state_dir}/{name}" for name in ("db", "daemon-socket/socket"))

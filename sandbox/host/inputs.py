@@ -75,7 +75,8 @@ def find_inputs(
         )
     paths, source = _closure(roots, locations, database)
     # A database can be somebody else's, too: a name that is none of the store's never gets far.
-    valid = sorted(p for p in paths.union(roots) if storepath.is_store_path(p, locations.store_dir))
+    more = (p for p in paths.difference(roots) if storepath.is_store_path(p, locations.store_dir))
+    valid = sorted((*roots, *more))
     objects, missing = kinds(valid, locations)
     if missing:
         raise _missing(kept, missing)

@@ -123,7 +123,7 @@ def _unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
     A log is torn while its build goes on, or when Nix was killed. Raises OSError if the very
     beginning is not bzip2.
     """
-    import bz2  # noqa: PLC0415  costs more than finding the log
+    import bz2  # costs more than finding the log
 
     unpacker = bz2.BZ2Decompressor()
     begun = False

@@ -85,7 +85,7 @@ def home(environ: Mapping[str, str]) -> str:
     """HOME, else what the user database says, else `/`."""
     if environ.get("HOME"):
         return environ["HOME"]
-    import pwd  # noqa: PLC0415  asks the network on some machines, and is hardly ever needed
+    import pwd  # asks the network on some machines, and is hardly ever needed
 
     try:
         return pwd.getpwuid(os.geteuid()).pw_dir

@@ -66,34 +66,48 @@ def start(
     """Make the sandbox and start its command in it; the command's PID as the host sees it.
 
     `meanwhile` is done by the caller's process while the kernel makes the namespaces, and before
-    anything of the plan is carried out. `stdio` are the descriptors that the command has as 0, 1, 2.
-    `connect` carries out the step `ConnectTerminal`, in the command's process. The signals `watched` are blocked in the caller
-    afterwards, to be read from a signalfd(2).
+    anything of the plan is carried out. `stdio` are the descriptors that the command has as 0, 1
+    and 2. `connect` carries out the step `ConnectTerminal`, in the command's process. The signals
+    `watched` are blocked in the caller afterwards, to be read from a signalfd(2).
 
-    Raises `MachineError` (`user-namespaces-forbidden`, `step-failed`) and `CommandError`.
+    Raises `MachineError` (`user-namespaces-forbidden`, `id-map-refused`, `process-refused`,
+    `step-failed`) and `CommandError`.
     """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    syscalls.set_blocked_signals(watched)
     to_founder, from_inside = Channel(), Channel()
     founder = os.fork()
     if founder == 0:
         _found(plan, to_founder, from_inside, connect, stdio)
     os.close(to_founder.reader)
     os.close(from_inside.writer)
+    children = [founder]
     try:
         meanwhile()
-        if from_inside.receive() != b"founded":
-            raise _unshare_error(plan)
+        # Until here a signal does to the caller what it does elsewhere: a copy may take long.
+        syscalls.set_blocked_signals(watched)
+        _expect_namespaces(from_inside.receive(), plan)
         _write_maps(plan, founder)
         to_founder.send(b"mapped")
-        command = int(from_inside.receive() or b"0")
+        command = _command(from_inside.receive())
+        children.append(command)
         os.waitpid(founder, 0)
+        children.remove(founder)
         to_founder.send(b"adopted")
         _raise_report(from_inside.receive(), plan)
+    except BaseException:
+        _end(children)
+        raise
     finally:
         os.close(to_founder.writer)
         os.close(from_inside.reader)
     return command
+
+
+def _end(children: list[int]) -> None:
+    """Of a start that came to nothing no process stays, not even as a zombie."""
+    for pid in children:
+        os.kill(pid, syscalls.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def _found(
@@ -106,6 +120,7 @@ def _found(
     """The founder, and after its fork the command. Never returns to the caller's code."""
     status = 125
     try:
+        syscalls.set_blocked_signals(WATCHED)
         os.close(orders.writer)
         os.close(report.reader)
         for place, descriptor in enumerate(stdio):
@@ -122,7 +137,7 @@ def _found(
             elif orders.receive() == b"adopted":
                 _become(plan, report, connect)
     except OSError as error:
-        report.send(f"{FOUNDER_STEP}\0{error.errno}\0{error.filename}".encode())
+        report.send(f"{FOUNDER_STEP}\0{error.errno}\0{error.filename or ''}".encode())
     finally:
         os._exit(status)
 
@@ -182,15 +197,38 @@ def _write_maps(plan: Plan, pid: int) -> None:
             ) from None
 
 
-def _unshare_error(plan: Plan) -> MachineError:
-    """Ask once more in a process of its own which call it is that the machine refuses."""
-    names = "|".join("NEW" + ("NS" if n == "mnt" else n.upper()) for n in plan.namespaces)
-    return MachineError(
+def _expect_namespaces(report: bytes, plan: Plan) -> None:
+    if report == b"founded":
+        return
+    names = "|".join("CLONE_NEW" + ("NS" if n == "mnt" else n.upper()) for n in plan.namespaces)
+    call, why = _refusal(report)
+    raise MachineError(
         "this machine does not let you create user namespaces",
         reason="user-namespaces-forbidden",
-        evidence=(f"unshare({names}) was refused",),
+        evidence=(f"{call or f'unshare({names})'} = {why}",),
         hint="`nbs doctor` finds out why, and says how to allow it",
     )
+
+
+def _command(report: bytes) -> int:
+    """The PID of the founder's child, which has become ours."""
+    if report.isdigit():
+        return int(report)
+    call, why = _refusal(report)
+    raise MachineError(
+        "this machine does not let you start another process",
+        reason="process-refused",
+        evidence=(f"{call or 'fork()'} = {why}",),
+        hint="`ulimit -u` shows how many you may have",
+    )
+
+
+def _refusal(report: bytes) -> tuple[str, str]:
+    """The call that the founder was refused, empty where its error does not name it, and why."""
+    if not report:
+        return "", "the process that makes the sandbox was ended from outside"
+    _, number, call = report.decode(errors="surrogateescape").split("\0", 2)
+    return call, os.strerror(int(number))
 
 
 def _raise_report(report: bytes, plan: Plan) -> None:
@@ -220,7 +258,7 @@ def _raise_report(report: bytes, plan: Plan) -> None:
 
 
 def supervise(command: int) -> int:
-    """Wait for the command; pass on what ends processes. Its exit status, or 128 + the signal's number.
+    """Wait for the command; pass on what ends processes. Its status, or 128 + the signal's number.
 
     A signal that PID 1 neither catches nor ignores would be lost on it (pid_namespaces(7)); any
     other process would have died of it, so the command does.
@@ -240,7 +278,7 @@ def supervise(command: int) -> int:
 
 
 def reap(command: int) -> int | None:
-    """The command's status if it has ended, and None if not; other children are reaped in passing."""
+    """The command's status if it has ended, else None; other children are reaped in passing."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -266,7 +304,7 @@ def deliver(command: int, number: int) -> int:
 
 
 def would_be_lost(pid: int, number: int) -> bool:
-    """Is the signal at its default in `pid`? proc_pid_status(5): SigIgn, SigCgt; and it is PID 1."""
+    """Is the signal at its default in `pid`, a PID 1? proc_pid_status(5): SigIgn, SigCgt."""
     try:
         with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
             lines = dict(line.split(":\t", 1) for line in file if ":\t" in line)

@@ -143,14 +143,13 @@ def mount_overlay(*, lower: str, upper: str, work: str, target: str, uid: int, g
     outside. With the mapped ids in turn the paths could not be walked, so they are opened before.
     The mount table then shows no path of the host either.
     """
-    opened = {
-        name: os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        for name, path in (("l", lower), ("u", upper), ("w", work), ("t", target))
-    }
-    at = {name: f"/proc/self/fd/{fd}" for name, fd in opened.items()}
-    _libc.setfsuid(uid)
-    _libc.setfsgid(gid)
+    opened: dict[str, int] = {}
     try:
+        for name, path in (("l", lower), ("u", upper), ("w", work), ("t", target)):
+            opened[name] = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        _libc.setfsuid(uid)
+        _libc.setfsgid(gid)
+        at = {name: f"/proc/self/fd/{fd}" for name, fd in opened.items()}
         options = f"lowerdir={at['l']},upperdir={at['u']},workdir={at['w']},userxattr"
         mount("overlay", at["t"], "overlay", 0, options)
     finally:

@@ -74,12 +74,16 @@ class MakePlaces(Value):
 
 
 class CopyTree(Value):
-    """A private copy of a tree; whose files shall belong to `uid` and `gid`."""
+    """A private copy of a tree; whose files shall belong to `uid` and `gid`.
+
+    `any_kind`: what lies at `source` may also be a single file or a link, as outputs are.
+    """
 
     source: str
     path: str
     uid: int
     gid: int
+    any_kind: bool = False
 
 
 class SetOwner(Value):
@@ -309,7 +313,9 @@ def _output_copy(output: Output, sandbox: Sandbox, paths: Paths) -> CopyTree:
     path = paths.root + output.path
     if store.places != "disk":
         path = paths.beside("store") + output.path[len(store.path) :]
-    return CopyTree(source=output.source, path=path, uid=output.uid, gid=output.gid)
+    return CopyTree(
+        source=output.source, path=path, uid=output.uid, gid=output.gid, any_kind=True
+    )
 
 
 def _input_places(inputs: Inputs, paths: Paths, sandbox: Sandbox) -> Iterator[PrepareStep]:

@@ -8,6 +8,7 @@ down into directories, and `entries` copies what is in them.
 from __future__ import annotations
 
 import os
+import stat
 
 from sandbox.errors import EvidenceError
 from sandbox.model.value import Value
@@ -72,6 +73,38 @@ def copy_tree(
         raise refusal(error, destination) from None
 
 
+def copy_entry(source: str, destination: str, *, owner: tuple[int, int] | None) -> CopyReport:
+    """Copy a single file or link; anything else is left out, and reported as skipped.
+
+    Raises as `copy_tree` does.
+    """
+    folder, _, name = source.rpartition("/")
+    place, _, new_name = destination.rpartition("/")
+    tally = Tally(None)
+    entries = Entries(tally, owner, -1)
+    opened: list[int] = []
+    try:
+        for path in (folder, place):
+            opened.append(os.open(path or "/", OPEN_DIRECTORY))
+        status = os.stat(name, dir_fd=opened[0], follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode):
+            opened.append(open_source(name, opened[0], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
+            entries.fresh_file(opened[2], os.fstat(opened[2]), new_name, opened[1])
+        elif stat.S_ISLNK(status.st_mode):
+            text = os.readlink(name, dir_fd=opened[0])
+            entries.fresh_node(new_name, opened[1], status, text)
+        else:
+            tally.skip(name)
+    except PermissionError:
+        tally.unread(name)
+    except OSError as error:
+        raise refusal(error, destination) from None
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+    return _report(tally)
+
+
 def _open_top(source: str | int, destination: str) -> Pair:
     name, directory = (source, None) if isinstance(source, str) else (".", source)
     try:
@@ -113,6 +146,10 @@ def _copy_top(
         os.close(links)
         remove_entry(name, top.target)
     spread.finish()
+    return _report(tally)
+
+
+def _report(tally: Tally) -> CopyReport:
     counts = tally.counts()
     names = {key: tuple(counts[key]) for key in ("unreadable", "skipped")}
     return CopyReport(**(counts | names))

@@ -104,7 +104,7 @@ def test_the_directory_is_a_file_system_of_the_sandbox_s_own(output, directory, 
     assert [mount[2] for mount in mounts if mount[1] == directory] == [kind]
 
 
-def test_a_pseudo_terminal_can_be_made(shell, kept):
+def test_a_pseudo_terminal_can_be_made(shell):
     # `exec` leaves ptmx open, and the terminal that it made appears in /dev/pts meanwhile.
     assert shell("exec 5<>/dev/ptmx; ls /dev/pts").split() == ["0", "ptmx"]
 

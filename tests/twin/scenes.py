@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import pickle
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 CASES = HERE / "cases.nix"
 MARK = "twin: "
-HOST_SOCKET = "\0nix-build-shell twin test"
+HOST_SOCKET = f"nix-build-shell twin test {os.getpid()}"
+"""An abstract socket of the host, of this session alone."""
 T = TypeVar("T")
 
 
@@ -73,6 +73,7 @@ def compile_probe(directory: Path) -> Path:
     program = directory / "probe"
     sources = sorted(map(str, (HERE / "probe").glob("*.c")))
     options = ["-O1", "-Wall", "-Wextra", "-Werror", "-static", "-no-pie"]
+    options.append(f'-DHOST_SOCKET="{HOST_SOCKET}"')
     subprocess.run(["gcc", *options, "-o", str(program), *sources], check=True)
     program.chmod(0o755)
     return program
@@ -125,6 +126,3 @@ def command_line(world: NixWorld, scene: str, kept: str, program: str) -> list[s
     options = ["--store", uri, *(["--unsandboxed"] if scene == "open" else [])]
     return [*options, kept, program, *(["one", "two words"] if scene == "raw" else [])]
 
-
-if __name__ == "__main__":
-    sys.stdout.write(str(compile_probe(Path(sys.argv[1]))) + "\n")

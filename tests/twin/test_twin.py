@@ -54,7 +54,7 @@ def probe(open_directory: Path) -> Path:
 def host_socket() -> Iterator[None]:
     """An abstract socket of the host, which whoever shares its network can reach."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-        listener.bind(HOST_SOCKET)
+        listener.bind("\0" + HOST_SOCKET)
         listener.listen(1000)
         yield
 

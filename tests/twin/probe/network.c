@@ -9,7 +9,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-#define HOST_SOCKET "nix-build-shell twin test"
+/* HOST_SOCKET: the name of an abstract socket of the host, given when this is compiled. */
 
 static int ascending(const void *a, const void *b)
 {
