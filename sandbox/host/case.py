@@ -173,6 +173,7 @@ def _environment(
     # A slow path: most builds have an env-vars that says all.
     from sandbox.model.environment import NixBehaviour, build_environment
 
+    cores = len(os.sched_getaffinity(0))
     return build_environment(
         found.derivation,
         derivation_path=found.path,
@@ -182,8 +183,8 @@ def _environment(
         nix=NixBehaviour(
             version=profile.version,
             lix=profile.lix,
-            cores=settings.cores or 0,
-            machine_cores=len(os.sched_getaffinity(0)),
+            cores=cores if settings.cores is None else settings.cores,
+            machine_cores=cores,
         ),
     )
 

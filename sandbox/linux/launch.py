@@ -147,7 +147,7 @@ def _become(plan: Plan, report: Channel, connect: Callable[[], None]) -> None:
     index = 0
     calls = Linux(connect)
     try:
-        for index, step in enumerate(plan.enter):
+        for index, step in enumerate(plan.enter):  # noqa: B007  told on failure
             apply(step, calls)
         index = len(plan.enter)
         if _is_orphan(report):

@@ -287,7 +287,9 @@ def _prepare(  # noqa: C901  one case a kind of entry
     root = paths.root
     for entry in sandbox.entries:
         match entry:
-            case Directory(path=path) if path != "/":
+            case Bind(path="/"):
+                pass
+            case Directory(path=path) if path != "/" and not _of_host(entry, sandbox):
                 yield MakeDirectory(path=root + path)
             case File():
                 yield MakeFile(path=root + entry.path, content=entry.content, mode=entry.mode)
@@ -348,10 +350,28 @@ def _build_directory(entry: BuildDirectory, paths: Paths) -> Iterator[PrepareSte
         yield SetOwner(path=path, mode=0o700, uid=entry.uid, gid=entry.gid)
 
 
+def _shows_host(sandbox: Sandbox) -> bool:
+    """Is the root the host's own? Directories of the description then cover those of the host."""
+    return any(isinstance(entry, Bind) and entry.path == "/" for entry in sandbox.entries)
+
+
+def _of_host(entry: Directory, sandbox: Sandbox) -> bool:
+    """Is it the host's store, which is there already where the root is the host's?"""
+    stores = [e.path for e in sandbox.entries if isinstance(e, Inputs)]
+    return entry.path in stores and _shows_host(sandbox)
+
+
+def _covers_host(entry: Directory, sandbox: Sandbox) -> bool:
+    """The topmost of those that are made: it brings what is made in it."""
+    made = [e.path for e in sandbox.entries if isinstance(e, Directory)]
+    inner = any(entry.path.startswith(path + "/") for path in made)
+    return _shows_host(sandbox) and not inner and not _of_host(entry, sandbox)
+
+
 def _owners(sandbox: Sandbox, paths: Paths) -> Iterator[PrepareStep]:
     """Children first: afterwards a directory may not let us in any more."""
     for entry in reversed(sandbox.entries):
-        if isinstance(entry, Directory):
+        if isinstance(entry, Directory) and not _of_host(entry, sandbox):
             path = paths.root + (entry.path if entry.path != "/" else "")
             yield SetOwner(path=path, mode=entry.mode, uid=entry.uid, gid=entry.gid)
 
@@ -371,8 +391,14 @@ def _mounts(sandbox: Sandbox, paths: Paths) -> Iterator[EnterStep]:
         match entry:
             case Inputs():
                 yield from _input_mounts(entry, paths, sandbox.process)
+            case Directory() if _covers_host(entry, sandbox):
+                # Where the workspace lies below the root that now covers it.
+                yield Mount(
+                    source=root + root + entry.path, target=root + entry.path, flags=MS_BIND
+                )
+                yield SetReadOnly(target=root + entry.path, read_only=False)
             case Bind(within=False):
-                target = root + entry.path
+                target = root + (entry.path if entry.path != "/" else "")
                 yield Mount(source=entry.source, target=target, flags=MS_BIND | MS_REC)
                 if entry.read_only:
                     yield SetReadOnly(target=target, read_only=True, recursive=True)

@@ -143,13 +143,14 @@ def _account_files(who: Identity, top: str) -> tuple[Entry, ...]:
     )
 
 
-def network_files(nix: NixFacts, machine: MachineFacts) -> tuple[Entry, ...]:
+def network_files(nix: NixFacts, machine: MachineFacts, who: Identity) -> tuple[Entry, ...]:
     """/etc/hosts, or for builds with the host's network the host's files. Nix: prepareSandbox."""
     if not keeps_host_network(nix):
         hosts = "127.0.0.1 localhost\n::1 localhost\n"
-        return (File(path="/etc/hosts", content=hosts, rule=PREPARE),)
+        return (File(path="/etc/hosts", content=hosts, mode=who.closed(0o644), rule=PREPARE),)
+    switch = "hosts: files dns\nservices: files\n"
     entries: list[Entry] = [
-        File(path="/etc/nsswitch.conf", content="hosts: files dns\nservices: files\n", rule=PREPARE)
+        File(path="/etc/nsswitch.conf", content=switch, mode=who.closed(0o644), rule=PREPARE)
     ]
     for file in machine.files:
         if file.path in ("/etc/resolv.conf", "/etc/services", "/etc/hosts"):
@@ -401,7 +402,7 @@ def sandbox(
     top = build_top(kept, nix)
     entries = (
         *root_entries(nix, who, top),
-        *network_files(nix, machine),
+        *network_files(nix, machine, who),
         *devices(nix, machine),
         *inputs(nix, writable=request.inputs_writable),
         *partial_outputs(nix, who),

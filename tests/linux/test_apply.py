@@ -40,6 +40,14 @@ CALLS = [
         ],
     ),
     (
+        plan.MakePlacesInMemory(path="/w/store", directories=("a",), files=("b",)),
+        [
+            'mount("none", "/w/store", "tmpfs", 0, "mode=0755")',
+            'mkdir("/w/store/a", 0755)',
+            'mknod("/w/store/b", S_IFREG|0644)',
+        ],
+    ),
+    (
         plan.SetReadOnly(target="/w/x", read_only=True, recursive=True),
         ['mount_setattr(AT_FDCWD, "/w/x", AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY})'],
     ),

@@ -137,5 +137,3 @@ def test_a_shell_that_is_not_there_is_told_and_nothing_is_left(described):
 def test_a_shell_that_cannot_be_run_is_told_and_nothing_is_left(described):
     broken = described.replace(process=described.process.replace(program="/etc/passwd"))
     assert in_child(lambda: left_of(broken)) == ("command-not-runnable", True, [])
-
-

@@ -22,11 +22,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MACHINE = platform.machine()
-PROFILES = ("nix-2.8", "nix-2.18.1", "nix-2.18.3", "nix-2.24.0", "nix-2.34.8", "nix-2.35.0", "lix-2.90", "lix-2.94")
+PROFILES = (
+    "nix-2.8",
+    "nix-2.18.1",
+    "nix-2.18.3",
+    "nix-2.24.0",
+    "nix-2.34.8",
+    "nix-2.35.0",
+    "lix-2.90",
+    "lix-2.94",
+)
 
 pytestmark = [
     pytest.mark.namespaces,
-    pytest.mark.skipif(MACHINE != "x86_64", reason="the numbers in these tests are those of x86_64"),
+    pytest.mark.skipif(
+        MACHINE != "x86_64", reason="the numbers in these tests are those of x86_64"
+    ),
 ]
 
 
@@ -133,7 +144,11 @@ def test_lix_hides_io_uring_and_what_it_does_not_know(profile, refused):
 
     io_uring = call(425, 0, None)
     answers = filtered(profile, inside)
-    assert answers == ((errno.ENOSYS,) * 3 if refused else (io_uring, call(426, -1, 0, 0, 0, None, 0), errno.ENOSYS))
+    assert answers == (
+        (errno.ENOSYS,) * 3
+        if refused
+        else (io_uring, call(426, -1, 0, 0, 0, None, 0), errno.ENOSYS)
+    )
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -191,7 +206,9 @@ def int80(tmp_path_factory: pytest.TempPathFactory) -> str:
 def answers_of(program: str, file: bytes, profile: str) -> list[int]:
     def inside() -> list[int]:
         out = subprocess.run([program, file], capture_output=True, check=False).stdout
-        return [int.from_bytes(out[i : i + 4], "little", signed=True) for i in range(0, len(out), 4)]
+        return [
+            int.from_bytes(out[i : i + 4], "little", signed=True) for i in range(0, len(out), 4)
+        ]
 
     found = filtered(profile, inside) if profile else in_child(inside)
     assert isinstance(found, list)

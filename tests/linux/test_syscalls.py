@@ -78,7 +78,9 @@ def test_an_overlay_leaves_no_descriptor_open_even_when_it_is_refused(tmp_path):
 
     def inside():
         before = os.listdir("/proc/self/fd")
-        error = refused(syscalls.mount_overlay, **places, target=str(tmp_path / "none"), uid=0, gid=0)
+        error = refused(
+            syscalls.mount_overlay, **places, target=str(tmp_path / "none"), uid=0, gid=0
+        )
         return error.errno, before == os.listdir("/proc/self/fd")
 
     assert in_namespaces(inside) == (errno.ENOENT, True)

@@ -5,7 +5,6 @@
 let
   binary = builtins.path { path = /. + probe; name = "probe"; };
   scene = attributes: pkgs.mkDerivation ({
-    name = "twin-1.0";
     probe = binary;
     phases = "preparePhase buildPhase";
     preparePhase = "mkdir -p work/inner; cd work; echo text > file; ln -s file link; chmod 600 file";
@@ -15,6 +14,7 @@ let
 in
 {
   plain = scene {
+    name = "plain-1.0";
     text = "two\nlines\tand 'quotes' \"of\" \\ both $kinds `and` ümlaut !";
     empty = "";
     "a-b" = "no name of a variable";
@@ -23,12 +23,14 @@ in
     exportReferencesGraph = [ "graph" pkgs.dash ];
   };
   fixed-output = scene {
+    name = "fixed-output-1.0";
     outputHashMode = "recursive";
     outputHashAlgo = "sha256";
     outputHash = "0000000000000000000000000000000000000000000000000000";
     impureEnvVars = [ "NBS_TWIN_PROXY" "NBS_TWIN_NOT_SET" ];
   };
   structured = scene {
+    name = "structured-1.0";
     __structuredAttrs = true;
     list = [ "a b" "c" ];
     set = { key = "value"; };
@@ -37,6 +39,7 @@ in
     env = { EXPORTED = "to the builder"; };
   };
   outputs = scene {
+    name = "outputs-1.0";
     outputs = [ "out" "dev" "doc" ];
     buildPhase = ''
       mkdir -p "$out/bin"; echo program > "$out/bin/program"; chmod 500 "$out/bin/program"
@@ -44,8 +47,8 @@ in
       exec "$probe"
     '';
   };
-  open = scene { __noChroot = true; };
-  narrow = scene { system = "i686-linux"; };
+  open = scene { name = "open-1.0"; __noChroot = true; };
+  narrow = scene { name = "narrow-1.0"; system = "i686-linux"; };
   raw = derivation {
     name = "raw-1.0";
     inherit (pkgs) system dash;

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -34,6 +36,13 @@ class OpenWorld(NixWorld):
     def __init__(self, root: Path, **settings: str) -> None:
         super().__init__(root, **settings)
         self.store = self.root / "store/nix/store"
+        # As a real Nix has it: the kept directory is in /tmp, and the store is not.
+        self.tmp = Path(tempfile.mkdtemp(prefix="nbs-tests-", dir="/tmp"))
+        self.tmp.chmod(0o755)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.tmp, ignore_errors=True)
+        super().remove()
 
     @property
     def uri(self) -> str:

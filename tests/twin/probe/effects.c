@@ -115,6 +115,7 @@ void try_nodes(void)
     outcome("node.exchange", renameat2(AT_FDCWD, low_path, AT_FDCWD, "another", RENAME_EXCHANGE));
     outcome("node.to /tmp", rename(low_path, "/tmp/try"));
     unlink("another");
+    unlink("/tmp/try");
     close(file);
     unlink(low_path);
 }

@@ -1,0 +1,291 @@
+"""A command's life: what it is given, what reaches it, how it ends, and that nothing stays."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Kept, RunTool
+
+pytestmark = pytest.mark.namespaces
+
+LIMIT_S = 30
+ENDING = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]
+
+
+@pytest.fixture
+def run(hand_made: Kept, run_tool: RunTool, unprivileged: int):
+    def run(*command: str, **options: object) -> subprocess.CompletedProcess[bytes]:
+        return run_tool(
+            "--store", hand_made.store, hand_made.path, *command, as_user=unprivileged, **options
+        )
+
+    return run
+
+
+@pytest.fixture
+def argv(hand_made: Kept, tool_command, unprivileged: int) -> tuple[list[str], dict[str, object]]:
+    """The command line up to the command, and what subprocess has to be told."""
+    start, environment = tool_command("sandbox.cli.nix_build_shell", unprivileged)
+    who = {"user": unprivileged, "group": unprivileged, "extra_groups": ()}
+    options = {"env": environment, "cwd": "/", **(who if os.getuid() == 0 else {})}
+    return [*start, "--store", hand_made.store, hand_made.path], options
+
+
+@pytest.fixture
+def running(argv) -> Callable[..., object]:
+    """A run that has said `ready` on its standard output: `with running(script) as tool`."""
+
+    @contextmanager
+    def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
+        start, options = argv
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen([*start, *command], **pipes, **options) as tool:
+            try:
+                assert tool.stdout.readline() == b"ready\n"
+                yield tool
+            finally:
+                tool.kill()
+
+    return running
+
+
+def end_of(tool: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
+    out, err = tool.communicate(timeout=LIMIT_S)
+    return tool.returncode, out, err
+
+
+def eventually(fact: Callable[[], object]) -> bool:
+    """Does it become true within the limit?"""
+    end = time.monotonic() + LIMIT_S
+    while not fact():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def command_of(tool: subprocess.Popen[bytes]) -> int:
+    """The command's PID as it is outside: the tool's only child."""
+    with open(f"/proc/{tool.pid}/task/{tool.pid}/children") as file:
+        return int(file.read())
+
+
+def processes_in(namespace: str) -> list[str]:
+    """The processes in a pid namespace, as outside sees them."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/ns/pid") == namespace:
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+def is_named(name: str, pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read() == f"{name}\n"
+    except OSError:
+        return False
+
+
+def namespace_of(pid: int) -> str:
+    return os.readlink(f"/proc/{pid}/ns/pid")
+
+
+@pytest.mark.parametrize("status", [0, 1, 7, 125, 126, 127, 128, 255])
+def test_a_status_passes_through(run, status):
+    assert run("bash", "-c", f"exit {status}").returncode == status
+
+
+def test_a_signal_that_ends_the_command_from_outside_becomes_a_status(running):
+    with running("bash", "-c", "echo ready; exec sleep 1000") as tool:
+        os.kill(command_of(tool), signal.SIGKILL)
+        assert end_of(tool) == (128 + signal.SIGKILL, b"", b"")
+
+
+def test_a_signal_that_ends_a_child_of_the_shell_becomes_its_status(run):
+    assert run("bash", "-c", "bash -c 'kill -SEGV $$'; exit $?").returncode == 128 + signal.SIGSEGV
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
+def test_a_signal_ends_a_command_that_does_not_handle_it(running, number):
+    with running("bash", "-c", "echo ready; exec sleep 1000") as tool:
+        tool.send_signal(number)
+        assert end_of(tool) == (128 + number, b"", b"")
+
+
+# Bash ignores SIGQUIT, wherever it runs.
+@pytest.mark.parametrize(
+    "number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name
+)
+def test_a_signal_ends_a_shell_that_waits_for_a_program(running, number):
+    with running("bash", "-c", "echo ready; sleep 1000; echo went on") as tool:
+        namespace = namespace_of(command_of(tool))
+        assert eventually(lambda: any(is_named("sleep", pid) for pid in processes_in(namespace)))
+        tool.send_signal(number)
+        assert end_of(tool)[:2] == (128 + number, b"")
+
+
+@pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
+def test_a_signal_that_the_command_handles_is_its_own_affair(running, number):
+    script = (
+        f"trap 'echo handled; exit 3' {number.name[3:]}; echo ready; while :; do sleep 0.05; done"
+    )
+    with running("bash", "-c", script) as tool:
+        tool.send_signal(number)
+        status, out, _ = end_of(tool)
+        assert (status, out) == (3, b"handled\n")
+
+
+def test_a_signal_that_the_command_ignores_has_no_effect(running):
+    script = "trap '' TERM; echo ready; sleep 0.5; exit 4"
+    with running("bash", "-c", script) as tool:
+        tool.send_signal(signal.SIGTERM)
+        assert end_of(tool) == (4, b"", b"")
+
+
+def test_a_killed_tool_takes_every_process_with_it(running):
+    with running("bash", "-c", "sleep 1000 & setsid sleep 1000 & echo ready; wait") as tool:
+        namespace = namespace_of(command_of(tool))
+        tool.kill()
+        assert eventually(lambda: processes_in(namespace) == [])
+
+
+def test_a_killed_tool_leaves_no_mount(running):
+    with running("bash", "-c", "echo ready; exec sleep 1000") as tool:
+        tool.kill()
+        tool.wait()
+        with open("/proc/self/mountinfo") as file:
+            assert "nbs-tests" not in file.read()
+
+
+def test_the_next_start_sweeps_what_a_killed_one_left(running, run, argv):
+    runs = argv[1]["env"]["NBS_STATE_HOME"] + "/run"
+    with running("bash", "-c", "echo > /build/left; echo ready; exec sleep 1000") as tool:
+        assert len(os.listdir(runs)) == 1
+        namespace = namespace_of(command_of(tool))
+        tool.kill()
+        assert eventually(lambda: processes_in(namespace) == [])
+        tool.wait()
+    assert len(os.listdir(runs)) == 1
+    assert run("true").returncode == 0
+    assert os.listdir(runs) == []
+
+
+def test_a_run_that_still_lives_is_not_swept(running, run):
+    with running("bash", "-c", "echo ready; sleep 1; [ -e /build/env-vars ] && exit 5") as tool:
+        assert run("true").returncode == 0
+        assert end_of(tool)[0] == 5
+
+
+def test_what_the_command_started_ends_with_it(running):
+    with running("bash", "-c", "setsid sleep 1000 >&- 2>&- & echo ready; sleep 0.5") as tool:
+        namespace = namespace_of(command_of(tool))
+        assert end_of(tool)[0] == 0
+        assert processes_in(namespace) == []
+
+
+def test_the_tool_has_no_other_child_than_the_command(running):
+    with running("bash", "-c", "(sleep 0.01 &); echo ready; sleep 1000") as tool:
+        assert command_of(tool) > 0
+
+
+def test_the_command_leads_a_session_and_a_process_group_of_its_own(run):
+    done = run(
+        "bash", "-c", "read -r _ _ _ _ group session _ < /proc/self/stat; echo $group $session"
+    )
+    assert done.stdout == b"1 1\n"
+
+
+def test_only_the_three_descriptors_get_inside(hand_made, tool_command):
+    # As the caller, since a descriptor of root's may be one that nobody else can open again.
+    start, environment = tool_command("sandbox.cli.nix_build_shell")
+    extra = [os.open("/", os.O_RDONLY), *os.pipe()]
+    done = subprocess.run(
+        [*start, "--store", hand_made.store, hand_made.path, "bash", "-c", "ls /proc/1/fd; :"],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        pass_fds=extra,
+        check=False,
+    )
+    for descriptor in extra:
+        os.close(descriptor)
+    assert done.stdout.split() == [b"0", b"1", b"2"]
+
+
+def test_nothing_of_the_caller_s_environment_gets_inside(run):
+    caller = {
+        "FOO": "from outside",
+        "BASH_ENV": "/etc/profile",
+        "ENV": "/etc/profile",
+        "LD_LIBRARY_PATH": "/nowhere",
+        "PERL5LIB": "/nowhere",
+        "NIX_PATH": "nixpkgs=/nowhere",
+        "BASH_FUNC_echo%%": "() { printf outside; }",
+        "TERM": "xterm",
+        "LC_ALL": "C.UTF-8",
+    }
+    inside = run("env", "-0", env=caller).stdout.decode().split("\0")
+    names = {line.partition("=")[0] for line in inside if line}
+    assert names == {"PATH", "SHELL", "greeting", "PWD", "SHLVL", "OLDPWD", "_"} & names
+    assert {"PATH", "SHELL", "greeting"} <= names
+
+
+def test_bash_env_of_the_caller_is_not_run(run):
+    done = run(
+        "bash", "-c", "echo -n", env={"BASH_ENV": "/proc/self/environ", "SHELLOPTS": "xtrace"}
+    )
+    assert (done.stdout, done.stderr) == (b"", b"")
+
+
+def test_every_signal_is_at_its_default_and_none_held_back(argv):
+    start, options = argv
+    done = subprocess.run(
+        [*start, "grep", "^Sig[BIC]", "/proc/self/status"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
+        check=False,
+        **options,
+    )
+    print(done)
+    lines = dict(line.split(":\t", 1) for line in done.stdout.decode().splitlines())
+    assert {lines[name] for name in ("SigBlk", "SigIgn", "SigCgt")} == {"0" * 16}
+
+
+def test_the_umask_is_the_build_s_own(argv):
+    start, options = argv
+    command = [*start, "bash", "-c", "umask"]
+    done = subprocess.run(
+        command, capture_output=True, umask=0o077, check=False, stdin=subprocess.DEVNULL, **options
+    )
+    assert done.stdout == b"0022\n"
+
+
+def test_a_pipe_that_nobody_reads_ends_the_command_alone(argv):
+    start, options = argv
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as file:
+        done = subprocess.run(
+            [*start, "bash", "-c", "yes; exit ${PIPESTATUS[0]}"],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.PIPE,
+            check=False,
+            **options,
+        )
+    assert done.returncode == 128 + signal.SIGPIPE
