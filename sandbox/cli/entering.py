@@ -34,7 +34,7 @@ def banner(case: sandbox.Case, described: sandbox.Sandbox) -> list[str]:
     if described.environment_source != "env-vars":
         lines.append(f"variables: from {described.environment_source}")
     lines += [f"{n.subject}: {n.text}" for n in described.notes if n.subject in SAID_ON_ENTERING]
-    return [speak.printable(line) for line in lines]
+    return [speak.one_line(line) for line in lines]
 
 
 def prepare(

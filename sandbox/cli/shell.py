@@ -4,6 +4,7 @@ names.
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 import sandbox
@@ -62,6 +63,6 @@ def split(rest: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         raise UsageError(
             f"`{words[0]}` stands where only `--` and a command can stand",
             reason="command-unclear",
-            hint=f"`nbs shell {build} -- {' '.join(words)}`",
+            hint=f"`nbs shell {shlex.join([build, '--', *words])}`",
         )
     return build, tuple(words)

@@ -33,6 +33,11 @@ def printable(text: str) -> str:
     )
 
 
+def one_line(text: str) -> str:
+    """`printable` text that cannot pretend to be two lines or two columns."""
+    return printable(text).replace("\n", "\N{REPLACEMENT CHARACTER}").replace("\t", " ")
+
+
 def say(text: str) -> None:
     """A line of talk: on stderr, since stdout is for data."""
     print(text, file=sys.stderr, flush=True)
@@ -58,10 +63,10 @@ def progress() -> Callable[[int, int], None] | None:
 def show_error(error: Error) -> None:
     """The error as people read it: what, what was seen, the way on, and the word for machines."""
     stream = sys.stderr
-    lines = [painted("error:", RED, stream) + " " + printable(error.message)]
-    lines += [f"  {printable(line)}" for line in error.evidence]
+    lines = [painted("error:", RED, stream) + " " + one_line(error.message)]
+    lines += [f"  {one_line(line)}" for line in error.evidence]
     if error.hint:
-        lines += ["", painted("hint:", YELLOW, stream) + " " + printable(error.hint)]
+        lines += ["", painted("hint:", YELLOW, stream) + " " + one_line(error.hint)]
     word = f"({error.reason}, {error.exit_code})"
     lines.append(painted(word.rjust(80), DIM, stream))
     say("\n".join(lines))

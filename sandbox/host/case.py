@@ -172,13 +172,15 @@ def _environment(
         return None
     # A slow path: most builds have an env-vars that says all.
     from sandbox.model.environment import NixBehaviour, build_environment
+    from sandbox.model.rules import was_sandboxed
 
+    inside = was_sandboxed(kept, settings, found.derivation)
     cores = len(os.sched_getaffinity(0))
     return build_environment(
         found.derivation,
         derivation_path=found.path,
         store_dir=locations.store_dir,
-        build_dir=settings.sandbox_build_dir,
+        build_dir=settings.sandbox_build_dir if inside else kept.path,
         host_build_dir=kept.path,
         nix=NixBehaviour(
             version=profile.version,
@@ -241,13 +243,13 @@ def failing_phase(case: Case) -> str:
     return log.failing_phase if log is not None else ""
 
 
-def derivation_of(build: str) -> str:
+def derivation_of(build: str, store: str = "") -> str:
     """The path of the derivation that was built in a kept directory; empty if nothing leads to it.
 
     Raises `UsageError` and `EvidenceError` as `read` does.
     """
     settings = read_settings(os.environ)
-    locations = find_locations(os.environ, settings, store_of(build))
+    locations = find_locations(os.environ, settings, store or store_of(build))
     kept = read_kept_directory(build, locations.store_dir)
     database = open_database(locations.state_dir)
     try:

@@ -102,30 +102,31 @@ def find_build(build: str, *, store: str = "") -> str:
         return next((p for p in places if p.readable), places[0]).path
     wanted = build.rpartition("/")[2].removesuffix(".drv")
     if build.endswith(".drv"):
-        return _by_derivation(build, wanted, places)
+        return _by_derivation(build, wanted, places, store)
     for place in places:
-        if is_called(name_of(place), wanted):
+        if is_called(name_of(place, store), wanted):
             return place.path
-    raise _unknown(build, places)
+    raise _unknown(build, places, store)
 
 
-def _by_derivation(build: str, base: str, places: tuple[KeptPlace, ...]) -> str:
+def _by_derivation(build: str, base: str, places: tuple[KeptPlace, ...], store: str) -> str:
     """The name narrows the search; the derivation found in each directory decides."""
     from sandbox.host.case import derivation_of
 
     wanted = base.partition("-")[2]
     for place in places:
-        if is_called(name_of(place), wanted) or not name_of(place):
+        name = name_of(place, store)
+        if is_called(name, wanted) or not name:
             try:
-                found = derivation_of(place.path)
-            except EvidenceError:
+                found = derivation_of(place.path, store)
+            except (EvidenceError, UsageError):
                 continue
             if found.rpartition("/")[2] == build.rpartition("/")[2]:
                 return place.path
-    raise _unknown(build, places)
+    raise _unknown(build, places, store)
 
 
-def name_of(place: KeptPlace) -> str:
+def name_of(place: KeptPlace, store: str = "") -> str:
     """The derivation's name: from the directory's, else from what lies in it, else empty."""
     if place.name_hint:
         return place.name_hint
@@ -134,7 +135,7 @@ def name_of(place: KeptPlace) -> str:
     name = name_in_env_vars(place.inner)
     if not name:
         try:
-            name = derivation_of(place.path).rpartition("/")[2].partition("-")[2]
+            name = derivation_of(place.path, store).rpartition("/")[2].partition("-")[2]
         except (EvidenceError, UsageError):
             return ""
     return name.removesuffix(".drv")
@@ -147,8 +148,8 @@ def is_called(name: str, wanted: str) -> bool:
     )
 
 
-def _unknown(build: str, places: tuple[KeptPlace, ...]) -> UsageError:
-    names = dict.fromkeys(filter(None, map(name_of, places)))
+def _unknown(build: str, places: tuple[KeptPlace, ...], store: str) -> UsageError:
+    names = dict.fromkeys(filter(None, (name_of(place, store) for place in places)))
     return UsageError(
         f"no kept build is called `{build}`",
         reason="build-unknown",

@@ -12,6 +12,7 @@ import os
 from sandbox.errors import DerivationSyntaxError, EvidenceError
 from sandbox.host.builddir import read_bounded
 from sandbox.model import aterm, storepath
+from sandbox.model.command import shell_word
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -145,7 +146,7 @@ def unclear(kept: KeptDirectory, paths: list[str]) -> EvidenceError:
         f"`{kept.outer}` may belong to {len(paths)} derivations",
         reason="derivation-unclear",
         evidence=tuple(paths),
-        hint=f"say which: `nix-build-shell --derivation {paths[0]} {kept.outer}`",
+        hint=f"say which: `nix-build-shell --derivation {paths[0]} {shell_word(kept.outer)}`",
     )
 
 

@@ -8,6 +8,7 @@ from sandbox.errors import EvidenceError
 from sandbox.host.closure import closure_by_nix, closure_by_references, kinds
 from sandbox.host.derivation import read_derivation
 from sandbox.model import storepath
+from sandbox.model.command import shell_word
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -71,7 +72,7 @@ def find_inputs(
             f"nothing tells which inputs `{kept.name_hint or kept.outer}` had",
             reason="inputs-unknown",
             evidence=("its derivation was not found, and env-vars names no path of the store",),
-            hint=f"`nix-build-shell --whole-store {kept.outer}` shows the whole store instead",
+            hint=f"`nix-build-shell --whole-store {shell_word(kept.outer)}` shows the whole store instead",
         )
     paths, source = _closure(roots, locations, database)
     # A database can be somebody else's, too: a name that is none of the store's never gets far.

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.model.nixconf import NixSettings
 
-DEVICES = ("full", "kvm", "null", "random", "tty", "urandom", "zero")
+DEVICES = ("full", "kvm", "null", "random", "shm", "tty", "urandom", "zero")
 NETWORK_FILES = ("/etc/resolv.conf", "/etc/services", "/etc/hosts")
 SYS_LANDLOCK_CREATE_RULESET = 444
 LANDLOCK_CREATE_RULESET_VERSION = 1

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """The calls of a run. `refuse` is the number of the call, from 0, that gets `errno`; -1: none."""
+    """The calls of a run. `refuse` is the number of the call, from 0, that gets `errno`."""
 
     def __init__(self, refuse: int = -1, errno: int = 1) -> None:
         self.calls: list[str] = []

@@ -47,7 +47,7 @@ class Terminal:
         self.master = -1
 
     def connect(self) -> None:
-        """In the command's process: open the inner terminal, put it in the place of the caller's."""
+        """In the command's process: open the inner terminal and put it in place of the caller's."""
         master = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
         fcntl.ioctl(master, TIOCSPTLCK, b"\0\0\0\0")
         number = int.from_bytes(fcntl.ioctl(master, TIOCGPTN, b"\0\0\0\0"), "little")
@@ -107,7 +107,7 @@ class Terminal:
             termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
 
     def resize(self) -> None:
-        """The caller's window has another size: tell the inner terminal, which tells its programs."""
+        """The caller's window has another size: tell the inner terminal, and so its programs."""
         fcntl.ioctl(self.master, termios.TIOCSWINSZ, _window_size(self.descriptors[0]))
 
 
@@ -229,7 +229,7 @@ class Relay:
             self._end_or_stop(number)
         elif number == syscalls.SIGINT:
             # A shell that waits for a child catches the interrupt, then sends it to itself with the
-            # default action, which PID 1 does not have: it shows as no longer caught a moment later.
+            # default action, which PID 1 does not have: a moment later it is no longer caught.
             self.interrupted_with, self.look_again_at = number, time.monotonic() + LATER_S
 
     def _look_again(self) -> None:

@@ -96,8 +96,14 @@ def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: 
 
 
 def _source_setup(*, structured: bool) -> str:
-    """As nixpkgs' default builder begins; without leaving an env-vars or an EXIT trap behind."""
-    attributes = '[ ! -e "${NIX_ATTRS_SH_FILE-}" ] || source "$NIX_ATTRS_SH_FILE"; '
+    """As nixpkgs' default builder begins; without leaving an env-vars or an EXIT trap behind.
+
+    NIX_ATTRS_SH_FILE of an older Nix names a path outside, and the builder looks beside it.
+    """
+    attributes = (
+        'for attributes in "${NIX_ATTRS_SH_FILE-}" "$NIX_BUILD_TOP/.attrs.sh"; do '
+        'if [ -e "$attributes" ]; then source "$attributes"; break; fi; done; unset attributes; '
+    )
     return (
         (attributes if structured else "")
         + 'noDumpEnvVars=1; if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi; '

@@ -99,6 +99,8 @@ def _build_directory(entry: BuildDirectory) -> Iterator[Line]:
 
 def _inputs(entry: Inputs) -> Iterator[Line]:
     access = "read-only" if entry.read_only else "writable"
+    text = f"{access}, from {entry.source}, {_PLACES[entry.places]}"
+    yield Line(section="inputs", subject=entry.path, text=text, rule=entry.rule)
     for kind, names in (("directory", entry.directories), ("file", entry.files)):
         for name in names:
             text = f"{kind} {entry.source}/{name}, {access}"
@@ -106,6 +108,13 @@ def _inputs(entry: Inputs) -> Iterator[Line]:
     for name, target in entry.links:
         text = f"link to {target}"
         yield Line(section="inputs", subject=f"{entry.path}/{name}", text=text, rule=entry.rule)
+
+
+_PLACES = {
+    "disk": "each mounted on a place on disk",
+    "memory": "each mounted on a place in memory",
+    "store": "all that is there",
+}
 
 
 def _owner(uid: int, gid: int) -> str:
@@ -125,7 +134,7 @@ def _process(sandbox: Sandbox) -> Iterator[Line]:
         yield line("program", process.program)
     yield line("argv", " ".join(map(repr, process.argv)))
     yield line("ids", f"{process.uid}:{process.gid}")
-    yield line("directory", " or ".join(process.directories))
+    yield line("directory", " or ".join(map(repr, process.directories)))
     yield line("umask", f"{process.umask:04o}")
     yield line("personality", f"{process.personality:#x}")
     yield line("no_new_privs", str(int(process.no_new_privileges)))
@@ -147,6 +156,17 @@ def _process(sandbox: Sandbox) -> Iterator[Line]:
         yield Line(section="environment", subject=name, text=repr(value), rule="initEnv")
 
 
+def visible(text: str) -> str:
+    """`text` on one line, with what a terminal would act on as an escape: it may be hostile.
+
+    >>> print(visible("a\\x1b[2Jb\\n"))
+    a\\x1b[2Jb\\n
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def text(sandbox: Sandbox) -> str:
     """The description as people read it: sections, aligned, each line with its rule."""
     parts: list[str] = []
@@ -156,7 +176,7 @@ def text(sandbox: Sandbox) -> str:
             section = line.section
             parts.append(f"\n{section}" if parts else section)
         rule = f"   [{line.rule}]" if line.rule else ""
-        parts.append(f"  {line.subject:<28} {line.text}{rule}")
+        parts.append(f"  {visible(line.subject):<28} {visible(line.text)}{rule}")
     return "\n".join(parts) + "\n"
 
 

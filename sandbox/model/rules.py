@@ -29,7 +29,11 @@ from sandbox.model.spec import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sandbox.model.aterm import Derivation
     from sandbox.model.facts import HostFile, KeptDirectory, MachineFacts, NixFacts, Request
+    from sandbox.model.nixconf import NixSettings
 
 ADDR_NO_RANDOMIZE = 0x0040000
 PER_LINUX32 = 0x0008
@@ -53,21 +57,22 @@ def build_top(kept: KeptDirectory, nix: NixFacts) -> str:
     return nix.settings.sandbox_build_dir
 
 
-def was_sandboxed(kept: KeptDirectory, nix: NixFacts) -> bool:
+def was_sandboxed(
+    kept: KeptDirectory, settings: NixSettings, derivation: Derivation | None
+) -> bool:
     """Did Nix make a sandbox at all? Nix: `useChroot` in DerivationBuildingGoal.
 
     NIX_BUILD_TOP settles it. Without it, the directory inside the directory does (only sandboxed
     builds have one), and else the settings and the derivation.
     """
     if kept.env_vars.build_top:
-        return kept.env_vars.build_top in ("/build", nix.settings.sandbox_build_dir)
+        return kept.env_vars.build_top in ("/build", settings.sandbox_build_dir)
     if kept.layout in ("build", "named-pid-build", "pid-build"):
         return True
-    if nix.settings.sandbox == "relaxed" and nix.derivation is not None:
-        derivation = nix.derivation
+    if settings.sandbox == "relaxed" and derivation is not None:
         open_to_host = derivation.fixed_output or derivation.impure
         return not (open_to_host or derivation.get("__noChroot") == "1")
-    return nix.settings.sandbox != "false"
+    return settings.sandbox != "false"
 
 
 def keeps_host_network(nix: NixFacts) -> bool:
@@ -104,28 +109,22 @@ def root_entries(nix: NixFacts, who: Identity, top: str) -> tuple[Entry, ...]:
     Made in this order, parents first. Where the builder did not own the root but the caller does
     now, the owner's write bit is left out: what was refused to the build is refused here.
     """
-    nix_dir = nix.store_dir.rpartition("/")[0]
-    made: list[Entry] = [
-        Directory(path="/", mode=who.closed(0o750), uid=who.root_uid, gid=who.build_gid, rule=PREPARE),
-        Directory(path="/tmp", mode=0o1777, uid=who.root_uid, gid=who.root_gid, rule=PREPARE),  # noqa: S108
-        Directory(path="/etc", mode=who.closed(nix.profile.etc_mode), uid=who.root_uid, gid=who.root_gid, rule=PREPARE),
-        Directory(path="/dev", mode=who.closed(0o755), uid=who.root_uid, gid=who.root_gid, rule=ENTER),
-        Directory(path="/dev/pts", mode=0o755, uid=who.root_uid, gid=who.root_gid, rule=ENTER),
-        Directory(path="/dev/shm", mode=0o755, uid=who.root_uid, gid=who.root_gid, rule=ENTER),  # noqa: S108
-        Directory(path="/proc", mode=0o555, uid=who.root_uid, gid=who.root_gid, rule=ENTER),
-        Directory(path="/bin", mode=who.closed(0o755), uid=who.root_uid, gid=who.root_gid, rule=PATHS),
+
+    def own(path: str, mode: int, rule: str) -> Directory:
+        return Directory(path=path, mode=mode, uid=who.root_uid, gid=who.root_gid, rule=rule)
+
+    made = [
+        own("/", who.closed(0o750), PREPARE).replace(gid=who.build_gid),
+        own("/tmp", 0o1777, PREPARE),  # noqa: S108
+        own("/etc", who.closed(nix.profile.etc_mode), PREPARE),
+        own("/dev", who.closed(0o755), ENTER),
+        own("/dev/pts", 0o755, ENTER),
+        own("/dev/shm", 0o755, ENTER),  # noqa: S108
+        own("/proc", 0o555, ENTER),
+        own("/bin", who.closed(0o755), PATHS),
     ]
-    parent = ""
-    for part in nix_dir.strip("/").split("/"):
-        parent += "/" + part
-        made.append(
-            Directory(path=parent, mode=who.closed(0o755), uid=who.root_uid, gid=who.root_gid, rule=PREPARE)
-        )
-    made.append(
-        Directory(
-            path=nix.store_dir, mode=0o1775, uid=who.root_uid, gid=who.build_gid, rule=PREPARE
-        )
-    )
+    made += missing_parents(nix.store_dir, {entry.path for entry in made}, who, PREPARE)
+    made.append(own(nix.store_dir, 0o1775, PREPARE).replace(gid=who.build_gid))
     return (*made, *_account_files(who, top))
 
 
@@ -138,8 +137,8 @@ def _account_files(who: Identity, top: str) -> tuple[Entry, ...]:
     )
     group = f"root:x:0:\nnixbld:!:{who.inside_gid}:\nnogroup:x:65534:\n"
     return (
-        File(path="/etc/passwd", content=passwd, rule=START_CHILD),
-        File(path="/etc/group", content=group, rule=PREPARE),
+        File(path="/etc/passwd", content=passwd, mode=who.closed(0o644), rule=START_CHILD),
+        File(path="/etc/group", content=group, mode=who.closed(0o644), rule=PREPARE),
     )
 
 
@@ -259,18 +258,27 @@ def partial_outputs(nix: NixFacts, who: Identity) -> tuple[Entry, ...]:
     )
 
 
-def shell_entries(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts) -> tuple[Entry, ...]:
+def shell_entries(
+    kept: KeptDirectory,
+    nix: NixFacts,
+    machine: MachineFacts,
+    who: Identity,
+    made: tuple[Entry, ...],
+) -> tuple[Entry, ...]:
     """/bin/sh and what else `sandbox-paths` names. Nix: getPathsInSandbox, doBind.
 
-    /bin/sh is the one that nix.conf names, if it exists; else the build's own SHELL.
+    /bin/sh is the one that nix.conf names, if it exists; else the build's own SHELL. A file of
+    `made` gives way to one that nix.conf names; a directory or a mount of the sandbox's own stays.
     """
     exists = {file.path: file for file in machine.files}
+    there = {entry.path: entry for entry in made}
     entries: list[Entry] = []
     for wanted in nix.settings.sandbox_paths:
         file = exists.get(wanted.source)
-        if file is not None and not wanted.target.startswith((nix.store_dir, "/proc", "/dev")):
-            entries += missing_parents(wanted.target)
+        if file is not None and can_be_shown(wanted.target, there):
+            entries += missing_parents(wanted.target, there, who, "sandbox-paths")
             entries.append(_host_file(wanted.target, file, "sandbox-paths"))
+            there.update((entry.path, entry) for entry in entries)
     shell = kept.env_vars.shell
     if shell and not any(e.path == "/bin/sh" for e in entries):
         rule = "contract: the build's SHELL"
@@ -280,15 +288,43 @@ def shell_entries(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts) -> 
     return tuple(entries)
 
 
-def missing_parents(path: str) -> list[Entry]:
-    """The directories above `path` below the root's own. Nix: createDirs in doBind."""
+def can_be_shown(path: str, there: Mapping[str, Entry]) -> bool:
+    """Can a file of the host be mounted at `path`, beside what is there already?"""
+    own = there.get(path)
+    if own is not None and not is_file(own):
+        return False
+    above = [there[parent] for parent in parents_of(path) if parent in there]
+    return all(isinstance(e, Directory) or (isinstance(e, Bind) and e.kind != "file") for e in above)
+
+
+def is_file(entry: Entry) -> bool:
+    """A file made for the sandbox, or one of the host."""
+    of_host = isinstance(entry, Bind) and entry.kind == "file" and not entry.within
+    return of_host or isinstance(entry, File)
+
+
+def parents_of(path: str) -> list[str]:
+    """The directories above `path`, the root left out, the highest first."""
     parts = path.strip("/").split("/")[:-1]
-    parents = ["/" + "/".join(parts[: n + 1]) for n in range(len(parts))]
+    return ["/" + "/".join(parts[: n + 1]) for n in range(len(parts))]
+
+
+def missing_parents(
+    path: str, there: Collection[str], who: Identity, rule: str
+) -> list[Directory]:
+    """The directories above `path` that are not `there` yet. Nix: createDirs in doBind."""
+    mode = who.closed(0o755)
     return [
-        Directory(path=p, mode=0o755, rule="sandbox-paths")
-        for p in parents
-        if p not in ("/bin", "/etc", "/dev", "/tmp")  # noqa: S108
+        Directory(path=parent, mode=mode, uid=who.root_uid, gid=who.root_gid, rule=rule)
+        for parent in parents_of(path)
+        if parent not in there
     ]
+
+
+def without(entries: tuple[Entry, ...], covered: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """`entries`, but for the files in whose places `covered` mounts others."""
+    paths = {entry.path for entry in covered if is_file(entry)}
+    return tuple(entry for entry in entries if entry.path not in paths)
 
 
 def personality(nix: NixFacts, machine: MachineFacts) -> int:
@@ -338,6 +374,15 @@ def build_directory(kept: KeptDirectory, who: Identity, request: Request, top: s
         gid=who.build_gid,
         rule="NIX_BUILD_TOP, over the kept directory",
     )
+
+
+def top_entries(top: str, who: Identity, there: Collection[str]) -> tuple[Entry, ...]:
+    """The place that the build directory is mounted on. `sandbox-build-dir` can name any."""
+    made = missing_parents(top, there, who, PREPARE)
+    if top not in there:
+        own = {"uid": who.build_uid, "gid": who.build_gid}
+        made.append(Directory(path=top, mode=0o755, **own, rule=PREPARE))
+    return tuple(made)
 
 
 def notes(
@@ -391,7 +436,7 @@ def sandbox(
 
     Raises `EvidenceError`: `build-not-sandboxed`, `environment-unknown`, `uid-range-needs-root`.
     """
-    sandboxed = was_sandboxed(kept, nix)
+    sandboxed = was_sandboxed(kept, nix.settings, nix.derivation)
     if not sandboxed:
         require_sandboxed(kept, request)
     if not sandboxed and request.unsandboxed:
@@ -400,17 +445,19 @@ def sandbox(
         return unsandboxed(kept, nix, machine, request)
     who = identity(kept, nix, machine)
     top = build_top(kept, nix)
-    entries = (
-        *root_entries(nix, who, top),
+    root = root_entries(nix, who, top)
+    made = (
+        *root,
         *network_files(nix, machine, who),
         *devices(nix, machine),
         *inputs(nix, writable=request.inputs_writable),
         *partial_outputs(nix, who),
-        *shell_entries(kept, nix, machine),
-        Directory(path=top, mode=0o755, uid=who.build_uid, gid=who.build_gid, rule=PREPARE),
+        *top_entries(top, who, {entry.path for entry in root}),
         build_directory(kept, who, request, top),
         *kernel_filesystems(nix),
     )
+    shown = shell_entries(kept, nix, machine, who, made)
+    entries = (*without(made, shown), *shown)
     return Sandbox(
         name=kept.name_hint or kept.env_vars.name,
         profile=str(nix.profile),

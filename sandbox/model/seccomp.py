@@ -23,7 +23,7 @@ OFFSET_NUMBER, OFFSET_ARCHITECTURE, OFFSET_ARGUMENTS = 0, 4, 16
 
 
 class FilterRule(Value):
-    """A call that answers with `errno`; with a `mask`, only if that argument has one of its bits."""
+    """A call that answers `errno`; with a `mask`, only if that argument has one of its bits."""
 
     call: str
     errno: int

@@ -28,7 +28,7 @@ TEMPORARY = "/tmp"  # noqa: S108  it is made private
 
 
 def builder(kept: KeptDirectory, machine: MachineFacts) -> Identity:
-    """The builder's own ids, inside as outside; never root's, who could undo what protects the host."""
+    """The builder's own ids, inside as outside; never root's, who could undo the protection."""
     if machine.uid != 0:
         uid, gid = machine.uid, machine.gid
     else:
@@ -50,7 +50,7 @@ def build_top(kept: KeptDirectory) -> str:
 
 
 def private_directories(nix: NixFacts, who: Identity, top: str) -> tuple[Entry, ...]:
-    """/tmp, empty but for the way to the build directory if that is in it.
+    """A private /tmp, empty but for the way to the build directory if that is in it.
 
     A store in /tmp, as tests have it, would be hidden by it: then the host's stays.
     """

@@ -85,7 +85,7 @@ def copy_entry(source: str, destination: str, *, owner: tuple[int, int] | None) 
     opened: list[int] = []
     try:
         for path in (folder, place):
-            opened.append(os.open(path or "/", OPEN_DIRECTORY))
+            opened.append(os.open(path or "/", OPEN_DIRECTORY))  # noqa: PERF401  each must be known before the next can fail
         status = os.stat(name, dir_fd=opened[0], follow_symlinks=False)
         if stat.S_ISREG(status.st_mode):
             opened.append(open_source(name, opened[0], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))

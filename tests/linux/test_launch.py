@@ -254,14 +254,13 @@ def test_bash_env_of_the_caller_is_not_run(run):
 def test_every_signal_is_at_its_default_and_none_held_back(argv):
     start, options = argv
     done = subprocess.run(
-        [*start, "grep", "^Sig[BIC]", "/proc/self/status"],
+        [*start, "cat", "/proc/self/status"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         preexec_fn=lambda: signal.signal(signal.SIGPIPE, signal.SIG_IGN),
         check=False,
         **options,
     )
-    print(done)
     lines = dict(line.split(":\t", 1) for line in done.stdout.decode().splitlines())
     assert {lines[name] for name in ("SigBlk", "SigIgn", "SigCgt")} == {"0" * 16}
 

@@ -110,6 +110,12 @@ DIFFERENCES = (
         ),
         scenes=("open",),
     ),
+    Difference(
+        name="caller-builds",
+        keys=("terminal.mode", "node.new file"),
+        parties=(ANOTHER,),
+        scenes=("open",),
+    ),
 )
 
 INTERACTIVE = (

@@ -75,6 +75,8 @@ class Twins:
     entered: Mapping[str, str]
     status: int
     error: str
+    argv: tuple[str, ...] = ()
+    caller: int | None = None
 
 
 def compile_probe(directory: Path) -> Path:
@@ -114,7 +116,7 @@ def as_user(user: int | None, function: Callable[[], T]) -> T:
             os.setgid(user)
             os.setuid(user)
             answer = function()
-        except BaseException as error:  # noqa: BLE001  it has to reach the other process
+        except BaseException as error:
             answer = error
         finally:
             with open(writer, "wb") as file:

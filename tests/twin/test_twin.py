@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import subprocess
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import pytest
 
 from tests.conftest import UNPRIVILEGED, _cache, _make_build_users
 from tests.nix.world import NixWorld
-from tests.twin.differences import expected
+from tests.twin.differences import INTERACTIVE, expected
 from tests.twin.scenes import (
     CASES,
     HOST_SOCKET,
@@ -107,21 +109,21 @@ def twins(
     world_of: Callable[[Party, str], NixWorld], probe: Path, run_tool: RunTool, host_socket: None
 ) -> Callable[[Party, str], Twins]:
     """Build and enter, once for each party and scene."""
-    known: dict[tuple[str, str], Twins] = {}
+    known: dict[tuple[str, ...], Twins] = {}
 
-    def pair(party: Party, scene: str) -> Twins:
-        key = (party.name, scene)
+    def pair(party: Party, scene: str, *options: str) -> Twins:
+        key = (party.name, scene, *options)
         if key not in known:
-            known[key] = _pair(party, scene)
+            known[key] = _pair(party, scene, *options)
         return known[key]
 
-    def _pair(party: Party, scene: str) -> Twins:
+    def _pair(party: Party, scene: str, *options: str) -> Twins:
         world = world_of(party, scene)
         arguments = (str(CASES), "-A", scene, "--argstr", "probe", str(probe))
         failure = as_user(party.owner, lambda: world.fail(*arguments))
         built = told(failure.log)
         assert "process.exe" in built, failure.log[-2000:]
-        argv = command_line(world, scene, failure.kept, built["process.exe"])
+        argv = [*options, *command_line(world, scene, failure.kept, built["process.exe"])]
         done = run_tool(*argv, as_user=party.caller, env={"NIX_CONF_DIR": str(world.conf)})
         _forget_outputs(built)
         return Twins(
@@ -129,9 +131,44 @@ def twins(
             entered=told(done.stdout.decode()),
             status=done.returncode,
             error=done.stderr.decode(),
+            argv=(*argv,),
+            caller=party.caller,
         )
 
     return pair
+
+
+@pytest.fixture
+def at_terminal(
+    tool_command: Callable[..., tuple[list[str], dict[str, str]]],
+) -> Callable[[Twins], dict[str, str]]:
+    """Enter once more, at a terminal, and tell what was told there."""
+
+    def enter(both: Twins) -> dict[str, str]:
+        command, environment = tool_command("sandbox.cli.nix_build_shell", both.caller)
+        master, slave = os.openpty()
+        running = subprocess.Popen(
+            [*command, *both.argv],
+            env={**environment, "TERM": "xterm-twin"},
+            cwd="/",
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+        )
+        os.close(slave)
+        output = b""
+        try:
+            while piece := os.read(master, 65536):
+                output += piece
+        except OSError:  # EIO: the other side is closed
+            pass
+        finally:
+            os.close(master)
+        assert running.wait(LIMIT) == 1
+        return told(output.decode().replace("\r\n", "\n"))
+
+    return enter
 
 
 def _forget_outputs(built: Mapping[str, str]) -> None:
@@ -143,10 +180,12 @@ def _forget_outputs(built: Mapping[str, str]) -> None:
             Path(path).unlink(missing_ok=True)
 
 
-def _party(name: str) -> Party:
+def _party(name: str, scene: str) -> Party:
     party = PARTIES[name]
     if os.getuid() != 0 and name != "own build":
         pytest.skip("only root can be this party")
+    if (name, scene) == ("root alone", "open"):
+        pytest.skip("the probe would be root on this machine, and do what it tries")
     return party
 
 
@@ -155,12 +194,63 @@ def _party(name: str) -> Party:
 def test_a_command_sees_what_the_build_saw(
     name: str, scene: str, twins: Callable[[Party, str], Twins]
 ) -> None:
-    both = twins(_party(name), scene)
+    both = twins(_party(name, scene), scene)
     assert both.status == 1, both.error
+    unexpected = _unexpected(both, name, scene)
+    assert not unexpected, f"{len(unexpected)} unexpected differences\n" + "\n".join(unexpected)
+
+
+def _unexpected(both: Twins, name: str, scene: str, without: str = "") -> list[str]:
+    """Each key that no difference explains, and what both sides told of it."""
     keys = [k for k in {**both.built, **both.entered} if not k.startswith(SEEN_FROM_OUTSIDE)]
-    unexpected = [
+    return [
         f"{key}\n    built:   {both.built.get(key)}\n    entered: {both.entered.get(key)}"
         for key in keys
-        if both.built.get(key) != both.entered.get(key) and not expected(key, name, scene)
+        if both.built.get(key) != both.entered.get(key)
+        and not expected(key, name, scene, without=without)
     ]
-    assert not unexpected, f"{len(unexpected)} unexpected differences\n" + "\n".join(unexpected)
+
+
+
+NAMESPACES = ("user", "mnt", "pid", "ipc", "net", "uts", "cgroup", "time")
+
+
+@pytest.mark.parametrize("scene", ["plain", "fixed-output"])
+@pytest.mark.parametrize("name", PARTIES)
+def test_the_same_namespaces_are_those_of_the_host(
+    name: str, scene: str, twins: Callable[[Party, str], Twins]
+) -> None:
+    both = twins(_party(name, scene), scene)
+    host = {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in NAMESPACES}
+    built = {kind for kind in NAMESPACES if both.built[f"namespace.{kind}"] == host[kind]}
+    entered = {kind for kind in NAMESPACES if both.entered[f"namespace.{kind}"] == host[kind]}
+    assert entered == built
+
+
+@pytest.mark.parametrize("name", PARTIES)
+def test_with_writable_inputs_even_they_are_as_in_the_build(
+    name: str, twins: Callable[..., Twins]
+) -> None:
+    both = twins(_party(name, "plain"), "plain", "--inputs", "rw")
+    assert both.status == 1, both.error
+    assert not _unexpected(both, name, "plain", without="inputs-read-only")
+
+
+def test_a_terminal_is_the_callers_and_nothing_else_differs(
+    twins: Callable[..., Twins], at_terminal: Callable[[Twins], dict[str, str]]
+) -> None:
+    name = "own build" if os.getuid() != 0 else "build users"
+    both = twins(_party(name, "plain"), "plain")
+    entered = at_terminal(both)
+    assert entered["environment.TERM"] == "xterm-twin"
+    assert entered["terminal.controlling"] == "ok"
+    assert entered["terminal.name"] == "/dev/pts/1"
+    assert all("tty 1" in entered[f"descriptor.{number}"] for number in (0, 1, 2))
+    seen = replace(both, entered=entered)
+    rest = [k for k in _unexpected(seen, name, "plain") if not _interactive(k)]
+    assert not rest
+
+
+def _interactive(line: str) -> bool:
+    key = line.partition("\n")[0]
+    return any(difference.explains(key, "", "") for difference in INTERACTIVE)

@@ -38,7 +38,7 @@ def in_child(function: Callable[[], None], uid: int | None = None) -> None:
                 _own_proc_again()
             function()
             status = 0
-        except BaseException:  # noqa: BLE001  it goes home as text
+        except BaseException:
             os.write(theirs, traceback.format_exc().encode()[-60000:])
         finally:
             os._exit(status)
