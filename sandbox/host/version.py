@@ -31,7 +31,9 @@ def find_profile(
     if wanted:
         return parse_profile(wanted), "asked for"
     installed = installed_profile(environ)
-    if installed is not None and fits_layout(installed, kept.layout):
+    # Where it says that its directory is the one of the host, it had no sandbox.
+    inside = kept.env_vars.build_top != kept.path
+    if installed is not None and fits_layout(installed, kept.layout, sandboxed=inside):
         return installed, "the installed Nix"
     return LAYOUT_DEFAULTS.get(kept.layout, NEWEST), "the kept directory's layout"
 

@@ -58,12 +58,8 @@ def identity(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts) -> Ident
         )
     if kept.uid == 0:
         # Root without build users: Nix gave the whole root to the builder, which was root outside.
-        return Identity(
-            build_uid=FREE_ID, build_gid=FREE_ID, root_uid=FREE_ID, root_gid=FREE_ID
-        )
-    return Identity(
-        build_uid=kept.uid, build_gid=kept.gid or FREE_ID, root_uid=0, root_gid=0
-    )
+        return Identity(build_uid=FREE_ID, build_gid=FREE_ID, root_uid=FREE_ID, root_gid=FREE_ID)
+    return Identity(build_uid=kept.uid, build_gid=kept.gid or FREE_ID, root_uid=0, root_gid=0)
 
 
 def _uid_range(kept: KeptDirectory, machine: MachineFacts) -> Identity:

@@ -315,9 +315,7 @@ def _output_copy(output: Output, sandbox: Sandbox, paths: Paths) -> CopyTree:
     path = paths.root + output.path
     if store.places != "disk":
         path = paths.beside("store") + output.path[len(store.path) :]
-    return CopyTree(
-        source=output.source, path=path, uid=output.uid, gid=output.gid, any_kind=True
-    )
+    return CopyTree(source=output.source, path=path, uid=output.uid, gid=output.gid, any_kind=True)
 
 
 def _input_places(inputs: Inputs, paths: Paths, sandbox: Sandbox) -> Iterator[PrepareStep]:

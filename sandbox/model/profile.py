@@ -132,12 +132,15 @@ def parse_profile(name: str) -> Profile:
     return Profile(flavour="lix" if "lix" in name.lower() else "nix", version=version)
 
 
-def fits_layout(profile: Profile, layout: str) -> bool:
-    """Can this Nix have kept a directory of this layout?"""
-    if layout == "b" or profile.lix:
-        return (layout == "b") == (profile.lix and profile.version >= (2, 93, 3)) or (
-            profile.lix and layout == "flat"
-        )
+def fits_layout(profile: Profile, layout: str, *, sandboxed: bool = True) -> bool:
+    """Can this Nix have kept a directory of this layout?
+
+    Every Nix keeps that of a build without a sandbox as it is, with no directory inside it.
+    """
+    if layout == "flat" and not sandboxed:
+        return True
+    if profile.lix:
+        return layout == "flat" or (layout == "b" and profile.version >= (2, 93, 3))
     inner = profile.nix_since(
         (2, 18, 4), (2, 19, 5), (2, 20, 7), (2, 21, 3), (2, 22, 2), (2, 23, 1), (2, 24, 0)
     )
@@ -152,4 +155,4 @@ def fits_layout(profile: Profile, layout: str) -> bool:
         case "build":
             return inner and profile.version < (2, 30, 0)
         case _:
-            return True
+            return False

@@ -50,7 +50,7 @@ PATHS = "DerivationBuilder::getPathsInSandbox"
 
 
 def build_top(kept: KeptDirectory, nix: NixFacts) -> str:
-    """Where the build saw its own directory. Nix: `tmpDirInSandbox`, setting `sandbox-build-dir`."""
+    """Where the build saw its directory. Nix: `tmpDirInSandbox`, setting `sandbox-build-dir`."""
     seen = kept.env_vars.build_top
     if seen in ("/build", nix.settings.sandbox_build_dir):
         return seen
@@ -218,9 +218,7 @@ def inputs(nix: NixFacts, *, writable: bool) -> tuple[Entry, ...]:
     """
     if nix.inputs_from == "whole-store":
         rule = "asked for: --whole-store"
-        return (
-            Inputs(path=nix.store_dir, source=nix.real_store_dir, places="store", rule=rule),
-        )
+        return (Inputs(path=nix.store_dir, source=nix.real_store_dir, places="store", rule=rule),)
     rule = f"input closure, from {nix.inputs_from}"
     own = {path for _, path in nix.outputs}
     present = {o.path: o for o in (*nix.inputs, *nix.sandbox_sources) if o.path not in own}
@@ -294,7 +292,9 @@ def can_be_shown(path: str, there: Mapping[str, Entry]) -> bool:
     if own is not None and not is_file(own):
         return False
     above = [there[parent] for parent in parents_of(path) if parent in there]
-    return all(isinstance(e, Directory) or (isinstance(e, Bind) and e.kind != "file") for e in above)
+    return all(
+        isinstance(e, Directory) or (isinstance(e, Bind) and e.kind != "file") for e in above
+    )
 
 
 def is_file(entry: Entry) -> bool:
@@ -309,9 +309,7 @@ def parents_of(path: str) -> list[str]:
     return ["/" + "/".join(parts[: n + 1]) for n in range(len(parts))]
 
 
-def missing_parents(
-    path: str, there: Collection[str], who: Identity, rule: str
-) -> list[Directory]:
+def missing_parents(path: str, there: Collection[str], who: Identity, rule: str) -> list[Directory]:
     """The directories above `path` that are not `there` yet. Nix: createDirs in doBind."""
     mode = who.closed(0o755)
     return [
@@ -398,19 +396,29 @@ def notes(
         found.append(Note(subject="owners", text=text))
     if machine.uid != 0 and machine.groups:
         found.append(
-            Note(subject="groups", text="the caller's supplementary groups stay: only root can drop them")
+            Note(
+                subject="groups",
+                text="the caller's supplementary groups stay: only root can drop them",
+            )
         )
     if keeps_host_network(nix):
         found.append(
-            Note(subject="network", text="the host's, as in the build: the derivation is fixed-output")
+            Note(
+                subject="network",
+                text="the host's, as in the build: the derivation is fixed-output",
+            )
         )
     if nix.derivation is None:
         text = "not known: the inputs are what env-vars refers to, with their closure"
         found.append(Note(subject="derivation", text=text))
     if kept.env_vars.state != "read":
-        found.append(Note(subject="env-vars", text=f"{kept.env_vars.state}: see the environment's source"))
+        found.append(
+            Note(subject="env-vars", text=f"{kept.env_vars.state}: see the environment's source")
+        )
     if nix.missing_inputs:
-        found.append(Note(subject="inputs", text=f"{len(nix.missing_inputs)} are no longer in the store"))
+        found.append(
+            Note(subject="inputs", text=f"{len(nix.missing_inputs)} are no longer in the store")
+        )
     return tuple(found)
 
 
@@ -429,9 +437,7 @@ def require_sandboxed(kept: KeptDirectory, request: Request) -> None:
     )
 
 
-def sandbox(
-    kept: KeptDirectory, nix: NixFacts, machine: MachineFacts, request: Request
-) -> Sandbox:
+def sandbox(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts, request: Request) -> Sandbox:
     """All the rules: what the build saw, as far as it can be had here.
 
     Raises `EvidenceError`: `build-not-sandboxed`, `environment-unknown`, `uid-range-needs-root`.
@@ -440,7 +446,7 @@ def sandbox(
     if not sandboxed:
         require_sandboxed(kept, request)
     if not sandboxed and request.unsandboxed:
-        from sandbox.model.unsandboxed import unsandboxed
+        from sandbox.model.unsandboxed import unsandboxed  # noqa: PLC0415  it imports this
 
         return unsandboxed(kept, nix, machine, request)
     who = identity(kept, nix, machine)

@@ -65,7 +65,7 @@ class Screen:
         ]
 
     def wait_for(self, line: str) -> None:
-        """Until there is such a line, or one that only begins so if it ends with `…`."""
+        """Until there is such a line but for spaces, or one that begins so, if it ends with `…`."""
         end = time.monotonic() + LIMIT_S
         while not self.shows(line):
             assert time.monotonic() < end, f"no line {line!r} in:\n" + "\n".join(self.lines())
@@ -74,7 +74,7 @@ class Screen:
     def shows(self, line: str) -> bool:
         if line.endswith("…"):
             return any(seen.startswith(line[:-1]) for seen in self.lines())
-        return line in self.lines()
+        return line in (seen.strip() for seen in self.lines())
 
     def run(self, command: str) -> str:
         """What a command of the outer shell writes into the file `out`."""
@@ -119,8 +119,11 @@ def test_dev_tty_is_that_terminal_too(screen):
 
 
 def test_no_descriptor_leads_to_the_caller_s_terminal(screen):
-    screen.type("./tool bash -c 'echo $(readlink /proc/1/fd/*)'")
-    screen.wait_for("/dev/pts/0 /dev/pts/0 /dev/pts/0")
+    screen.type("clear; ./tool bash -c 'readlink /proc/1/fd/*; echo end-$((1 + 1))'")
+    screen.wait_for("end-2")
+    end = screen.lines().index("end-2")
+    assert screen.lines()[:end][-3:] == ["/dev/pts/0"] * 3
+    assert not any(line.startswith(("/", "pipe", "socket")) for line in screen.lines()[: end - 3])
 
 
 def test_the_kind_of_terminal_is_known(screen):
@@ -186,7 +189,7 @@ def test_ctrl_z_stops_the_tool_as_a_job_and_fg_goes_on(screen):
 
 
 def test_an_interactive_shell_has_job_control(screen):
-    screen.type("./tool")
+    screen.type("./tool; echo status=$?")
     screen.type("echo inner-$((2 + 3))-$$")
     screen.wait_for("inner-5-1")
     screen.type("sleep 1000")
@@ -200,8 +203,7 @@ def test_an_interactive_shell_has_job_control(screen):
     screen.wait_for("jobs-2")
     assert not any("no job control" in line for line in screen.lines())
     screen.type("exit 6")
-    screen.type("echo status=$?")
-    screen.wait_for("status=6")
+    wait_for_status(screen, 6)
 
 
 def test_ctrl_d_leaves_an_interactive_shell(screen):
@@ -217,7 +219,7 @@ def test_every_key_reaches_a_program_that_has_the_terminal_for_itself(screen):
     screen.type(f"./tool bash -c '{script}'")
     screen.wait_for("ready")
     screen.press("C-c", "C-z", "q")
-    screen.wait_for(" 03 1a 71")
+    screen.wait_for("03 1a 71")
 
 
 def test_a_program_of_the_whole_screen_leaves_it_as_it_was(screen):

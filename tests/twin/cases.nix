@@ -47,6 +47,7 @@ in
       exec "$probe"
     '';
   };
+  shell = scene { name = "shell-1.0"; };
   open = scene { name = "open-1.0"; __noChroot = true; };
   narrow = scene { name = "narrow-1.0"; system = "i686-linux"; };
   raw = derivation {

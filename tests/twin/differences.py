@@ -30,18 +30,25 @@ DIFFERENCES = (
         name="inputs-read-only",
         keys=("mount./nix/store/*", "write./nix/store/*", "input.*"),
     ),
-    Difference(name="single-files-mounted", keys=("mount./nix/store/*", "links./nix/store/*")),
+    Difference(
+        name="single-files-mounted",
+        keys=("mount./nix/store/*", "links./nix/store/*", "input.file.*"),
+    ),
     Difference(name="build-overlay", keys=("mount./build", "statfs./build", "node.whiteout")),
     Difference(name="ptmx-node", keys=("tree./dev/ptmx", "mount./dev/ptmx")),
-    Difference(name="bin-sh", keys=("*./bin", "*./bin/sh", "write.rmdir /bin")),
+    Difference(
+        name="bin-sh",
+        keys=("*./bin", "*./bin/sh", "write.rmdir /bin"),
+        scenes=("plain", "fixed-output", "structured", "outputs", "narrow", "raw"),
+    ),
     Difference(name="kvm", keys=("*./dev/kvm",), parties=("own build", ANOTHER)),
     Difference(name="output", keys=("descriptor.[12]*", "terminal.[12]")),
     Difference(name="death-signal", keys=("process.parent_death_signal",)),
     Difference(name="command-name", keys=("process.argv0",), scenes=("raw",)),
     Difference(
         name="host-files-read-only",
-        keys=("mount./etc/*", "write./etc/hosts"),
-        scenes=("fixed-output",),
+        keys=("mount./etc/*", "write./etc/hosts", "mount./bin/sh", "mount./some/file", "write./bin/sh"),
+        scenes=("fixed-output", "shell"),
     ),
     Difference(
         name="builder-was-root",
@@ -67,7 +74,9 @@ DIFFERENCES = (
             "tree./etc",
             "tree./etc/*",
             "tree./nix",
+            "tree./var*",
             "write.chmod /",
+            "input.directory.rmdir",
         ),
         parties=(ANOTHER,),
     ),
@@ -83,12 +92,6 @@ DIFFERENCES = (
             "process.cwd",
         ),
         parties=(ANOTHER,),
-    ),
-    Difference(
-        name="outputs-lost",
-        keys=("*-outputs-1.0*", "write.out"),
-        parties=("own build",),
-        scenes=("outputs",),
     ),
     Difference(
         name="host-shown",
@@ -119,7 +122,7 @@ DIFFERENCES = (
 )
 
 INTERACTIVE = (
-    Difference(name="terminal", keys=("descriptor.*", "terminal.*")),
+    Difference(name="terminal", keys=("descriptor.*", "terminal.*", "*./dev/pts/0")),
     Difference(name="term", keys=("environment.TERM",)),
 )
 """What more differs for a command that is started at a terminal."""

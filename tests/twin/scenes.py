@@ -30,7 +30,8 @@ T = TypeVar("T")
 class OpenWorld(NixWorld):
     """A store that is where its paths say, as the machine's own is: Nix sandboxes any other.
 
-    For `sandbox = relaxed` and `__noChroot`.
+    For `sandbox = relaxed` and `__noChroot`, and for partial outputs: those of any other store Nix
+    moves to /nix/store itself, if there is one.
     """
 
     def __init__(self, root: Path, **settings: str) -> None:
@@ -90,8 +91,18 @@ def compile_probe(directory: Path) -> Path:
     return program
 
 
-def told(text: str) -> dict[str, str]:
-    """The probe's lines among others, by key. A key that was told again gets a number."""
+def kind_of(scene: str) -> str:
+    """Which Nix a scene needs: "open" a store in its own place, "shell" sandbox-paths, or any."""
+    return {"open": "open", "outputs": "open", "shell": "shell"}.get(scene, "")
+
+
+def told(text: str, world: NixWorld | None) -> dict[str, str]:
+    """The probe's lines among others, by key. A key that was told again gets a number.
+
+    Paths of an open world's store are told as if they were in /nix/store.
+    """
+    if isinstance(world, OpenWorld):
+        text = text.replace(str(world.store), "/nix/store")
     found: dict[str, str] = {}
     for line in text.splitlines():
         _, marked, pair = line.partition(MARK)
@@ -135,5 +146,6 @@ def command_line(world: NixWorld, scene: str, kept: str, program: str) -> list[s
     """The arguments of nix-build-shell: the probe, with what its build had behind it."""
     uri = world.uri if isinstance(world, OpenWorld) else f"{world.root}/store"
     options = ["--store", uri, *(["--unsandboxed"] if scene == "open" else [])]
+    if isinstance(world, OpenWorld):
+        program = program.replace("/nix/store", str(world.store))
     return [*options, kept, program, *(["one", "two words"] if scene == "raw" else [])]
-

@@ -25,11 +25,12 @@ from tests.twin.scenes import (
     as_user,
     command_line,
     compile_probe,
+    kind_of,
     told,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from tests.conftest import RunTool
 
@@ -41,10 +42,15 @@ PARTIES = {
         Party(name="build users", owner=None, caller=None, build_users="nixbld"),
         Party(name="root alone", owner=None, caller=None),
         Party(name="own build", owner=UNPRIVILEGED, caller=UNPRIVILEGED),
-        Party(name="build users, entered by another", owner=None, caller=UNPRIVILEGED, build_users="nixbld"),
+        Party(
+            name="build users, entered by another",
+            owner=None,
+            caller=UNPRIVILEGED,
+            build_users="nixbld",
+        ),
     )
 }
-SCENES = ("plain", "fixed-output", "structured", "outputs", "narrow", "raw", "open")
+SCENES = ("plain", "fixed-output", "structured", "outputs", "narrow", "shell", "raw", "open")
 SEEN_FROM_OUTSIDE = "namespace."
 LIMIT = 40
 
@@ -64,20 +70,20 @@ def host_socket() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def world_of(open_directory: Path) -> Iterator[Callable[[Party, str], NixWorld]]:
+def world_of(open_directory: Path, probe: Path) -> Iterator[Callable[[Party, str], NixWorld]]:
     """The Nix of a party, for a scene: made once.
 
-    Open builds need a store of another kind, and outside of /tmp.
+    A store of another kind has to be outside of /tmp.
     """
     beside = Path(tempfile.mkdtemp(prefix="nbs-tests-", dir="/var/tmp"))
     beside.chmod(0o755)
     worlds: dict[tuple[object, ...], NixWorld] = {}
 
     def world(party: Party, scene: str) -> NixWorld:
-        key = (party.owner, party.build_users, scene == "open")
+        key = (party.owner, party.build_users, kind_of(scene))
         if key not in worlds:
-            place = beside if scene == "open" else open_directory
-            worlds[key] = _new_world(place / f"twin-{len(worlds)}", party, scene)
+            place = beside if kind_of(scene) == "open" else open_directory
+            worlds[key] = _new_world(place / f"twin-{len(worlds)}", party, scene, probe)
         return worlds[key]
 
     yield world
@@ -86,7 +92,7 @@ def world_of(open_directory: Path) -> Iterator[Callable[[Party, str], NixWorld]]
     shutil.rmtree(beside, ignore_errors=True)
 
 
-def _new_world(root: Path, party: Party, scene: str) -> NixWorld:
+def _new_world(root: Path, party: Party, scene: str, probe: Path) -> NixWorld:
     if party.build_users:
         _make_build_users()
     root.mkdir()
@@ -94,10 +100,11 @@ def _new_world(root: Path, party: Party, scene: str) -> NixWorld:
         os.chown(root, party.owner, party.owner)
 
     def make() -> NixWorld:
-        if scene == "open":
+        if kind_of(scene) == "open":
             world: NixWorld = OpenWorld(root, build_users=party.build_users, sandbox="relaxed")
         else:
-            world = NixWorld(root, build_users=party.build_users)
+            paths = f"/bin/sh={probe} /some/file?={probe}" if scene == "shell" else ""
+            world = NixWorld(root, build_users=party.build_users, sandbox_paths=paths)
         world.build_stdenv(_cache() if os.access(_cache(), os.R_OK | os.X_OK) else None)
         return world
 
@@ -121,14 +128,13 @@ def twins(
         world = world_of(party, scene)
         arguments = (str(CASES), "-A", scene, "--argstr", "probe", str(probe))
         failure = as_user(party.owner, lambda: world.fail(*arguments))
-        built = told(failure.log)
+        built = told(failure.log, world)
         assert "process.exe" in built, failure.log[-2000:]
         argv = [*options, *command_line(world, scene, failure.kept, built["process.exe"])]
         done = run_tool(*argv, as_user=party.caller, env={"NIX_CONF_DIR": str(world.conf)})
-        _forget_outputs(built)
         return Twins(
             built=built,
-            entered=told(done.stdout.decode()),
+            entered=told(done.stdout.decode(), world),
             status=done.returncode,
             error=done.stderr.decode(),
             argv=(*argv,),
@@ -166,18 +172,9 @@ def at_terminal(
         finally:
             os.close(master)
         assert running.wait(LIMIT) == 1
-        return told(output.decode().replace("\r\n", "\n"))
+        return told(output.decode().replace("\r\n", "\n"), None)
 
     return enter
-
-
-def _forget_outputs(built: Mapping[str, str]) -> None:
-    """Nix 2.8 moves what a build of a diverted store had made to its name in /nix/store itself."""
-    for output in ("out", "dev", "doc"):
-        path = built.get(f"environment.{output}", "")
-        if path.startswith("/nix/store/") and os.access("/nix/store", os.W_OK):
-            shutil.rmtree(path, ignore_errors=True)
-            Path(path).unlink(missing_ok=True)
 
 
 def _party(name: str, scene: str) -> Party:
@@ -209,7 +206,6 @@ def _unexpected(both: Twins, name: str, scene: str, without: str = "") -> list[s
         if both.built.get(key) != both.entered.get(key)
         and not expected(key, name, scene, without=without)
     ]
-
 
 
 NAMESPACES = ("user", "mnt", "pid", "ipc", "net", "uts", "cgroup", "time")

@@ -1,0 +1,147 @@
+"""What runs inside: the build's own shell, its variables, and nothing of the caller's."""
+
+from __future__ import annotations
+
+import string
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sandbox.errors import EvidenceError
+from sandbox.model.command import command_line, is_identifier, shell_word
+from sandbox.model.environment import BuildEnvironment
+from sandbox.model.facts import EnvVars, Request
+from tests.model import made
+
+CLOSED = made.KEPT.replace(env_vars=EnvVars(state="unreadable"))
+
+
+def environment(**variables):
+    return BuildEnvironment(variables=tuple(variables.items()), files=(), arguments=("-e",))
+
+
+def line(kept=made.KEPT, nix=made.NIX, **request):
+    return command_line(kept, nix, Request(**request), "/build")
+
+
+def from_derivation(builder=made.SHELL, variables=None, **env):
+    variables = {"stdenv": "/nix/store/s", "out": "/o"} if variables is None else variables
+    derivation = made.derivation(**env).replace(builder=builder)
+    return made.NIX.replace(environment=environment(**variables), derivation=derivation)
+
+
+@given(st.text(string.printable.replace("\r", ""), max_size=30))
+def test_a_shell_reads_a_word_back_as_it_was(text):
+    shown = subprocess.run(
+        ["/bin/sh", "-c", f"printf %s {shell_word(text)}"], capture_output=True, check=True
+    )
+    assert shown.stdout.decode() == text
+
+
+def test_env_vars_is_sourced_and_the_command_takes_the_shell_s_place():
+    run = line(command=("make", "a b"))
+    assert run.argv == (
+        made.SHELL,
+        "-c",
+        'source /build/env-vars; exec "$@"',
+        "--",
+        "make",
+        "a b",
+    )
+    assert run.environment == ()
+
+
+def test_only_an_interactive_run_is_told_of_the_terminal():
+    shown = line(command=("vi",), interactive=True, term="xterm-256color").argv
+    assert shown == (
+        made.SHELL,
+        "-c",
+        'source /build/env-vars; export TERM="$0"; exec "$@"',
+        "xterm-256color",
+        "vi",
+    )
+    assert "xterm" not in str(line(command=("vi",), term="xterm-256color"))
+
+
+def test_a_hostile_terminal_name_is_an_argument_and_no_text_of_the_script():
+    argv = line(command=("vi",), interactive=True, term="$(reboot)").argv
+    assert "reboot" not in argv[2]
+
+
+def test_variables_that_a_shell_cannot_hold_come_with_the_start():
+    nix = made.NIX.replace(environment=environment(**{"a-b": "1", "plain": "2"}))
+    assert line(nix=nix, command=("env",)).environment == (("a-b", "1"),)
+
+
+@pytest.mark.parametrize(
+    ("directory", "candidates"),
+    [
+        ("/build/hello", ("/build/hello", "/build", "/")),
+        ("", ("/build", "/")),
+        ("../../etc", ("/build", "/")),
+    ],
+)
+def test_the_command_begins_where_the_phase_did_if_that_is_a_path(directory, candidates):
+    kept = made.KEPT.replace(env_vars=made.ENV_VARS.replace(working_directory=directory))
+    assert line(kept, command=("pwd",)).directories == candidates
+
+
+def test_a_closed_env_vars_gives_way_to_the_derivation_and_setup():
+    run = line(CLOSED, from_derivation(), command=("make",))
+    assert run.argv[:2] == (made.SHELL, "-c")
+    assert 'source "$stdenv/setup"' in run.argv[2]
+    assert "NIX_ATTRS_SH_FILE" not in run.argv[2]
+    assert run.environment == (("stdenv", "/nix/store/s"), ("out", "/o"))
+
+
+def test_structured_attributes_are_read_before_setup():
+    script = line(CLOSED, from_derivation(__json="{}"), command=("make",)).argv[2]
+    assert script.index("NIX_ATTRS_SH_FILE") < script.index("$stdenv/setup")
+
+
+def test_without_a_stdenv_the_command_runs_by_itself():
+    nix = from_derivation(variables={"out": "/o"})
+    assert line(CLOSED, nix, command=("/bin/x",)).argv == ("/bin/x",)
+
+
+def test_a_builder_that_is_no_shell_offers_no_shell():
+    nix = from_derivation(builder="/nix/store/x/bin/python3", variables={})
+    with pytest.raises(EvidenceError) as caught:
+        line(CLOSED, nix)
+    assert caught.value.reason == "no-shell"
+    assert "python3" in caught.value.evidence[0]
+    assert line(CLOSED, nix, command=("/bin/x",)).argv == ("/bin/x",)
+
+
+def test_with_neither_source_the_command_is_refused():
+    with pytest.raises(EvidenceError) as caught:
+        line(CLOSED, command=("make",))
+    assert caught.value.reason == "environment-unknown"
+    assert "--derivation" in caught.value.hint
+
+
+def test_a_prompt_is_for_shells_alone():
+    assert line(command=("make",)).startup_file == ""
+    assert "hello-1.0 checkPhase" in line(phase="checkPhase").startup_file
+
+
+@pytest.mark.parametrize("evil", ["\x1b]0;x\x07", "a\nrm -rf /", "$(reboot)", "`reboot`", "\\$(x)", "'; x; '"])
+def test_a_hostile_name_does_nothing_in_the_prompt(evil):
+    text = line(made.KEPT.replace(name_hint=evil), phase=evil).startup_file
+    prompt = next(part for part in text.splitlines() if part.startswith("PS1="))
+    assert text.count("\n") == 4
+    label = prompt.removeprefix("PS1='\\[\\e[1;34m\\]['").partition("']\\[")[0]
+    assert not set(label) & set("$`\\;\x1b\x07\n(")
+
+
+def test_identifiers_are_a_shell_s_not_python_s():
+    assert [is_identifier(n) for n in ("a_1", "_", "1a", "a-b", "é", "")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+        False,
+    ]
