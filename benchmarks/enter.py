@@ -130,7 +130,7 @@ def bubblewrap(kept: Path) -> list[str]:
     command = ["bwrap", "--unshare-all", "--die-with-parent", "--uid", "1000", "--gid", "100"]
     command += ["--hostname", "localhost"]
     for entry in plan["sandbox"]["entries"]:
-        match entry["kind"]:
+        match entry["type"]:
             case "Inputs":
                 for name in entry["directories"] + entry["files"]:
                     path = f"{entry['path']}/{name}"

@@ -25,17 +25,18 @@ def read_kept_directory(path: str, store_dir: str) -> KeptDirectory:
 
     Raises `UsageError` (`not-a-directory`) and `EvidenceError` (`kept-directory-unreadable`).
     """
-    given = os.path.realpath(path)
+    given = path
     try:
+        given = os.path.realpath(path)
         entries = frozenset(os.listdir(given))
-    except (FileNotFoundError, NotADirectoryError):
+    except PermissionError:
+        raise _unreadable(path, given) from None
+    except (OSError, ValueError):
         raise UsageError(
             f"`{path}` is not a directory",
             reason="not-a-directory",
             hint="`nbs ls` lists the kept directories of this machine",
         ) from None
-    except PermissionError:
-        raise _unreadable(path, given) from None
     outer, inner, layout = _layout(given, entries)
     if inner != given:
         try:

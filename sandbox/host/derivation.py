@@ -137,17 +137,25 @@ class Finder:
         near = [f for f in found if self._failed_then(f.path, by_time=True)]
         if len(near) == 1:
             return near[0].replace(how=near[0].how + ", and its log is of that time")
-        raise unclear(self.kept, [f.path for f in found])
+        raise unclear(self.kept, [f.path for f in found], self.locations)
 
 
-def unclear(kept: KeptDirectory, paths: list[str]) -> EvidenceError:
+def unclear(kept: KeptDirectory, paths: list[str], locations: NixLocations) -> EvidenceError:
     """Several derivations fit, and choosing would be a guess."""
+    store = store_option(kept, locations)
     return EvidenceError(
         f"`{kept.outer}` may belong to {len(paths)} derivations",
         reason="derivation-unclear",
         evidence=tuple(paths),
-        hint=f"say which: `nix-build-shell --derivation {paths[0]} {shell_word(kept.outer)}`",
+        hint=f"say which: `nix-build-shell {store}--derivation {paths[0]} {shell_word(kept.outer)}`",
     )
+
+
+def store_option(kept: KeptDirectory, locations: NixLocations) -> str:
+    """What a command has to be told of the store, and a blank; nothing if `kept` lies in it."""
+    if not locations.root or kept.outer.startswith(locations.root + "/"):
+        return ""
+    return f"--store {shell_word(locations.root)} "
 
 
 def read_derivation(path: str, locations: NixLocations) -> Derivation:

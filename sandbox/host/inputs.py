@@ -6,7 +6,7 @@ import os
 
 from sandbox.errors import EvidenceError
 from sandbox.host.closure import closure_by_nix, closure_by_references, kinds
-from sandbox.host.derivation import read_derivation
+from sandbox.host.derivation import read_derivation, store_option
 from sandbox.model import storepath
 from sandbox.model.command import shell_word
 from sandbox.model.value import Value
@@ -72,7 +72,8 @@ def find_inputs(
             f"nothing tells which inputs `{kept.name_hint or kept.outer}` had",
             reason="inputs-unknown",
             evidence=("its derivation was not found, and env-vars names no path of the store",),
-            hint=f"`nix-build-shell --whole-store {shell_word(kept.outer)}` shows the whole store instead",
+            hint=f"`nix-build-shell {store_option(kept, locations)}--whole-store "
+            f"{shell_word(kept.outer)}` shows the whole store instead",
         )
     paths, source = _closure(roots, locations, database)
     # A database can be somebody else's, too: a name that is none of the store's never gets far.
@@ -80,7 +81,7 @@ def find_inputs(
     valid = sorted((*roots, *more))
     objects, missing = kinds(valid, locations)
     if missing:
-        raise _missing(kept, missing)
+        raise _missing(kept, missing, locations)
     return InputPaths(objects=objects, missing=missing, source=source)
 
 
@@ -101,7 +102,8 @@ def _closure(
     return closure_by_references(roots, locations), "references"
 
 
-def _missing(kept: KeptDirectory, gone: tuple[str, ...]) -> EvidenceError:
+def _missing(kept: KeptDirectory, gone: tuple[str, ...], locations: NixLocations) -> EvidenceError:
+    store = f"--store {shell_word(locations.root)} " if locations.root else ""
     count = f"{len(gone)} of the inputs" if len(gone) > 1 else "one of the inputs"
     verb = "are" if len(gone) > 1 else "is"
     shown = gone[:10]
@@ -110,5 +112,5 @@ def _missing(kept: KeptDirectory, gone: tuple[str, ...]) -> EvidenceError:
         f"{count} of `{kept.name_hint or kept.outer}` {verb} no longer in the store",
         reason="inputs-missing",
         evidence=(*shown, *more),
-        hint=f"`nix-store --realise {' '.join(shown)}` brings them back",
+        hint=f"`nix-store {store}--realise {' '.join(shown)}` brings them back",
     )

@@ -31,8 +31,8 @@ def find_profile(
     if wanted:
         return parse_profile(wanted), "asked for"
     installed = installed_profile(environ)
-    # Where it says that its directory is the one of the host, it had no sandbox.
-    inside = kept.env_vars.build_top != kept.path
+    # Unless it says that its directory had another name inside, it may have had no sandbox.
+    inside = kept.env_vars.build_top not in ("", kept.path)
     if installed is not None and fits_layout(installed, kept.layout, sandboxed=inside):
         return installed, "the installed Nix"
     return LAYOUT_DEFAULTS.get(kept.layout, NEWEST), "the kept directory's layout"

@@ -292,14 +292,17 @@ def reap(command: int) -> int | None:
 
 
 def deliver(command: int, number: int) -> int:
-    """Give a signal to the command's process group; `number` if that has to end PID 1 by force."""
+    """Give a signal to the command's process group; `number` if that has to end PID 1 by force.
+
+    Then it comes first: a shell whose program alone was ended would go on with the next one.
+    """
+    if would_be_lost(command, number):
+        os.kill(command, syscalls.SIGKILL)
+        return number
     try:
         os.killpg(command, number)
     except ProcessLookupError:
         os.kill(command, number)
-    if would_be_lost(command, number):
-        os.kill(command, syscalls.SIGKILL)
-        return number
     return 0
 
 

@@ -61,9 +61,7 @@ class Recorder:
             f"{{attr_{change}=MOUNT_ATTR_RDONLY}})"
         )
 
-    def make_places(
-        self, path: str, directories: tuple[str, ...], files: tuple[str, ...]
-    ) -> None:
+    def make_places(self, path: str, directories: tuple[str, ...], files: tuple[str, ...]) -> None:
         for name in directories:
             self.note(f"mkdir({quoted(f'{path}/{name}')}, 0755)")
         for name in files:

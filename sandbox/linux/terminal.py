@@ -191,9 +191,11 @@ class Relay:
         if not data:
             self.reading_input = False
             return
+        # First: a shell whose program alone was interrupted would go on with the next one.
+        self._keys(data, ((termios.VINTR, syscalls.SIGINT), (termios.VQUIT, syscalls.SIGQUIT)))
         self.to_inside += data
         self._push()
-        self._keys(data)
+        self._keys(data, ((termios.VSUSP, syscalls.SIGTSTP),))
 
     def _push(self) -> None:
         try:
@@ -203,16 +205,12 @@ class Relay:
         except OSError:
             self.to_inside = b""
 
-    def _keys(self, data: bytes) -> None:
+    def _keys(self, data: bytes, keys: tuple[tuple[int, int], ...]) -> None:
         """Ctrl-C, Ctrl-\\ and Ctrl-Z have no effect on a PID 1 that does not handle them."""
         modes = termios.tcgetattr(self.terminal.master)
         if not modes[LFLAG] & termios.ISIG or not self._in_foreground():
             return
-        for character, number in (
-            (termios.VINTR, syscalls.SIGINT),
-            (termios.VQUIT, syscalls.SIGQUIT),
-            (termios.VSUSP, syscalls.SIGTSTP),
-        ):
+        for character, number in keys:
             if modes[CC][character] in data and modes[CC][character] != b"\0":
                 self._insist(number)
 

@@ -260,7 +260,7 @@ def _control(byte: int) -> int:
     if byte == 0x3F:  # noqa: PLR2004
         return 0x7F
     upper = byte - 0x20 if 0x61 <= byte <= 0x7A else byte  # noqa: PLR2004
-    return upper & 0x1F if upper < 0x80 else upper  # noqa: PLR2004
+    return upper & 0x1F
 
 
 def _as_it_is(raw: bytes) -> bytes:

@@ -175,7 +175,7 @@ def text(sandbox: Sandbox) -> str:
         if line.section != section:
             section = line.section
             parts.append(f"\n{section}" if parts else section)
-        rule = f"   [{line.rule}]" if line.rule else ""
+        rule = f"   [{visible(line.rule)}]" if line.rule else ""
         parts.append(f"  {visible(line.subject):<28} {visible(line.text)}{rule}")
     return "\n".join(parts) + "\n"
 
@@ -190,9 +190,9 @@ def difference(first: Sandbox, second: Sandbox) -> tuple[tuple[str, Line], ...]:
 
 
 def data(value: object) -> Any:
-    """A value as what JSON knows; each object says in `kind` what it is. Bytes are hexadecimal."""
+    """A value as what JSON knows; each object says in `type` what it is. Bytes are hexadecimal."""
     if isinstance(value, Value):
-        return {"kind": type(value).__name__, **{k: data(v) for k, v in value.fields().items()}}
+        return {"type": type(value).__name__, **{k: data(v) for k, v in value.fields().items()}}
     if isinstance(value, (tuple, list)):
         return [data(item) for item in value]
     if isinstance(value, dict):

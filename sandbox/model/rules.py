@@ -320,8 +320,8 @@ def missing_parents(path: str, there: Collection[str], who: Identity, rule: str)
 
 
 def without(entries: tuple[Entry, ...], covered: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """`entries`, but for the files in whose places `covered` mounts others."""
-    paths = {entry.path for entry in covered if is_file(entry)}
+    """`entries`, but for the files in whose places `covered` has something else."""
+    paths = {entry.path for entry in covered}
     return tuple(entry for entry in entries if entry.path not in paths)
 
 

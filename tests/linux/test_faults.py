@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -127,6 +128,19 @@ def test_a_workspace_that_cannot_be_prepared_leaves_no_process(described, monkey
         return traces() == before
 
     assert in_child(run)
+
+
+def test_an_interrupt_while_the_workspace_is_prepared_ends_the_run(described, monkeypatch):
+    monkeypatch.setattr(sandbox, "prepare", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+
+    def run() -> object:
+        before = traces()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        with pytest.raises(KeyboardInterrupt):
+            sandbox.enter(described)
+        return traces() == before, os.listdir(os.environ["NBS_STATE_HOME"] + "/run")
+
+    assert in_child(run) == (True, [])
 
 
 def test_a_shell_that_is_not_there_is_told_and_nothing_is_left(described):

@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.linux.processes import (
+    LIMIT_S,
+    command_of,
+    eventually,
+    namespace_of,
+    processes_in,
+    runs,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +26,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.namespaces
 
-LIMIT_S = 30
 ENDING = [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM]
 
 
@@ -64,46 +71,6 @@ def end_of(tool: subprocess.Popen[bytes]) -> tuple[int, bytes, bytes]:
     return tool.returncode, out, err
 
 
-def eventually(fact: Callable[[], object]) -> bool:
-    """Does it become true within the limit?"""
-    end = time.monotonic() + LIMIT_S
-    while not fact():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True
-
-
-def command_of(tool: subprocess.Popen[bytes]) -> int:
-    """The command's PID as it is outside: the tool's only child."""
-    with open(f"/proc/{tool.pid}/task/{tool.pid}/children") as file:
-        return int(file.read())
-
-
-def processes_in(namespace: str) -> list[str]:
-    """The processes in a pid namespace, as outside sees them."""
-    found = []
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            if os.readlink(f"/proc/{pid}/ns/pid") == namespace:
-                found.append(pid)
-        except OSError:
-            continue
-    return found
-
-
-def is_named(name: str, pid: str) -> bool:
-    try:
-        with open(f"/proc/{pid}/comm") as file:
-            return file.read() == f"{name}\n"
-    except OSError:
-        return False
-
-
-def namespace_of(pid: int) -> str:
-    return os.readlink(f"/proc/{pid}/ns/pid")
-
-
 @pytest.mark.parametrize("status", [0, 1, 7, 125, 126, 127, 128, 255])
 def test_a_status_passes_through(run, status):
     assert run("bash", "-c", f"exit {status}").returncode == status
@@ -111,7 +78,7 @@ def test_a_status_passes_through(run, status):
 
 def test_a_signal_that_ends_the_command_from_outside_becomes_a_status(running):
     with running("bash", "-c", "echo ready; exec sleep 1000") as tool:
-        os.kill(command_of(tool), signal.SIGKILL)
+        os.kill(command_of(tool.pid), signal.SIGKILL)
         assert end_of(tool) == (128 + signal.SIGKILL, b"", b"")
 
 
@@ -122,6 +89,8 @@ def test_a_signal_that_ends_a_child_of_the_shell_becomes_its_status(run):
 @pytest.mark.parametrize("number", ENDING, ids=lambda n: n.name)
 def test_a_signal_ends_a_command_that_does_not_handle_it(running, number):
     with running("bash", "-c", "echo ready; exec sleep 1000") as tool:
+        # Until then it is bash, which ignores SIGQUIT.
+        assert eventually(lambda: runs("sleep", tool.pid))
         tool.send_signal(number)
         assert end_of(tool) == (128 + number, b"", b"")
 
@@ -132,8 +101,7 @@ def test_a_signal_ends_a_command_that_does_not_handle_it(running, number):
 )
 def test_a_signal_ends_a_shell_that_waits_for_a_program(running, number):
     with running("bash", "-c", "echo ready; sleep 1000; echo went on") as tool:
-        namespace = namespace_of(command_of(tool))
-        assert eventually(lambda: any(is_named("sleep", pid) for pid in processes_in(namespace)))
+        assert eventually(lambda: runs("sleep", tool.pid))
         tool.send_signal(number)
         assert end_of(tool)[:2] == (128 + number, b"")
 
@@ -158,7 +126,7 @@ def test_a_signal_that_the_command_ignores_has_no_effect(running):
 
 def test_a_killed_tool_takes_every_process_with_it(running):
     with running("bash", "-c", "sleep 1000 & setsid sleep 1000 & echo ready; wait") as tool:
-        namespace = namespace_of(command_of(tool))
+        namespace = namespace_of(command_of(tool.pid))
         tool.kill()
         assert eventually(lambda: processes_in(namespace) == [])
 
@@ -172,16 +140,16 @@ def test_a_killed_tool_leaves_no_mount(running):
 
 
 def test_the_next_start_sweeps_what_a_killed_one_left(running, run, argv):
-    runs = argv[1]["env"]["NBS_STATE_HOME"] + "/run"
+    states = argv[1]["env"]["NBS_STATE_HOME"] + "/run"
     with running("bash", "-c", "echo > /build/left; echo ready; exec sleep 1000") as tool:
-        assert len(os.listdir(runs)) == 1
-        namespace = namespace_of(command_of(tool))
+        assert len(os.listdir(states)) == 1
+        namespace = namespace_of(command_of(tool.pid))
         tool.kill()
         assert eventually(lambda: processes_in(namespace) == [])
         tool.wait()
-    assert len(os.listdir(runs)) == 1
+    assert len(os.listdir(states)) == 1
     assert run("true").returncode == 0
-    assert os.listdir(runs) == []
+    assert os.listdir(states) == []
 
 
 def test_a_run_that_still_lives_is_not_swept(running, run):
@@ -192,14 +160,14 @@ def test_a_run_that_still_lives_is_not_swept(running, run):
 
 def test_what_the_command_started_ends_with_it(running):
     with running("bash", "-c", "setsid sleep 1000 >&- 2>&- & echo ready; sleep 0.5") as tool:
-        namespace = namespace_of(command_of(tool))
+        namespace = namespace_of(command_of(tool.pid))
         assert end_of(tool)[0] == 0
         assert processes_in(namespace) == []
 
 
 def test_the_tool_has_no_other_child_than_the_command(running):
     with running("bash", "-c", "(sleep 0.01 &); echo ready; sleep 1000") as tool:
-        assert command_of(tool) > 0
+        assert command_of(tool.pid) > 0
 
 
 def test_the_command_leads_a_session_and_a_process_group_of_its_own(run):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.linux.processes import eventually, runs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -81,6 +83,11 @@ class Screen:
         self.type(f"{command} > out; echo finished-$?-$((1 + 1))")
         self.wait_for("finished-0-2")
         return (self.directory / "out").read_text()
+
+    def wait_for_program(self, name: str) -> None:
+        """Until a program of that name runs in the sandbox."""
+        tool = int((self.directory / "pid").read_text())
+        assert eventually(lambda: runs(name, tool))
 
     def close(self) -> None:
         subprocess.run(["tmux", "-L", self.name, "kill-server"], capture_output=True, check=False)
@@ -153,12 +160,24 @@ def test_ctrl_c_ends_a_command_that_is_process_1(screen):
 
 
 def test_ctrl_c_ends_a_shell_that_waits_for_a_program(screen):
-    screen.type("./tool bash -c 'sleep 0.1; echo ready; sleep 1000; echo went-on'; echo status=$?")
+    screen.type("./tool bash -c 'echo ready; sleep 1000; echo went-on'; echo status=$?")
     screen.wait_for("ready")
-    time.sleep(0.2)
+    screen.wait_for_program("sleep")
     screen.press("C-c")
     wait_for_status(screen, 130)
     assert not any("went-on" in line and "echo" not in line for line in screen.lines())
+
+
+def test_ctrl_c_ends_a_shell_that_knows_of_no_interrupt(screen, hand_made):
+    shell = hand_made.packages["dash"] + "/bin/dash"
+    script = "echo ready; sleep 1000; echo went-on > /dev/tty; sleep 1"
+    screen.type(f"./tool {shell} -c '{script}'; echo status=$?")
+    screen.wait_for("ready")
+    screen.wait_for_program("sleep")
+    screen.press("C-c")
+    wait_for_status(screen, 130)
+    assert not screen.shows("went-on")
+    assert not screen.shows("^Cwent-on")
 
 
 def test_ctrl_c_that_the_command_handles_is_its_own_affair(screen):
@@ -172,6 +191,8 @@ def test_ctrl_c_that_the_command_handles_is_its_own_affair(screen):
 def test_ctrl_backslash_ends_a_command(screen):
     screen.type("./tool bash -c 'echo ready; exec sleep 1000'; echo status=$?")
     screen.wait_for("ready")
+    # Until it is gone, bash ignores the key.
+    screen.wait_for_program("sleep")
     screen.press("C-\\")
     wait_for_status(screen, 128 + signal.SIGQUIT)
 
@@ -193,6 +214,7 @@ def test_an_interactive_shell_has_job_control(screen):
     screen.type("echo inner-$((2 + 3))-$$")
     screen.wait_for("inner-5-1")
     screen.type("sleep 1000")
+    screen.wait_for_program("sleep")
     screen.press("C-z")
     screen.wait_for("[1]+  Stopped…")
     screen.type("fg; echo ended-with-$?")

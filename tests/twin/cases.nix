@@ -21,6 +21,7 @@ in
     passAsFile = [ "long" ];
     long = "a text that comes in a file";
     exportReferencesGraph = [ "graph" pkgs.dash ];
+    dangling = builtins.path { path = ./link; name = "link"; };
   };
   fixed-output = scene {
     name = "fixed-output-1.0";

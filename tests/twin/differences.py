@@ -47,7 +47,13 @@ DIFFERENCES = (
     Difference(name="command-name", keys=("process.argv0",), scenes=("raw",)),
     Difference(
         name="host-files-read-only",
-        keys=("mount./etc/*", "write./etc/hosts", "mount./bin/sh", "mount./some/file", "write./bin/sh"),
+        keys=(
+            "mount./etc/*",
+            "write./etc/hosts",
+            "mount./bin/sh",
+            "mount./some/file",
+            "write./bin/sh",
+        ),
         scenes=("fixed-output", "shell"),
     ),
     Difference(
@@ -56,6 +62,8 @@ DIFFERENCES = (
             "identity.[ug]id_map",
             "owner./dev/*",
             "owner./etc/*",
+            "owner./bin/sh",
+            "owner./some/file",
             "owner./nix/store/*",
             "owner./proc",
             "sysctl.*.write",
@@ -75,6 +83,9 @@ DIFFERENCES = (
             "tree./etc/*",
             "tree./nix",
             "tree./var*",
+            "tree./srv*",
+            "tree./bin",
+            "tree./some",
             "write.chmod /",
             "input.directory.rmdir",
         ),

@@ -19,6 +19,8 @@ from tests.nix.world import NixWorld
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tests.nix.world import RealFailure
+
 HERE = Path(__file__).resolve().parent
 CASES = HERE / "cases.nix"
 MARK = "twin: "
@@ -142,10 +144,16 @@ def as_user(user: int | None, function: Callable[[], T]) -> T:
     return answer
 
 
-def command_line(world: NixWorld, scene: str, kept: str, program: str) -> list[str]:
-    """The arguments of nix-build-shell: the probe, with what its build had behind it."""
+def command_line(world: NixWorld, scene: str, failure: RealFailure, program: str) -> list[str]:
+    """The arguments of nix-build-shell: the probe, with what its build had behind it.
+
+    The derivation is named where neither the path nor an env-vars may tell it.
+    """
+    kept = failure.kept
     uri = world.uri if isinstance(world, OpenWorld) else f"{world.root}/store"
     options = ["--store", uri, *(["--unsandboxed"] if scene == "open" else [])]
+    if scene not in kept:
+        options += ["--derivation", failure.drv]
     if isinstance(world, OpenWorld):
         program = program.replace("/nix/store", str(world.store))
     return [*options, kept, program, *(["one", "two words"] if scene == "raw" else [])]

@@ -70,41 +70,51 @@ def host_socket() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def world_of(open_directory: Path, probe: Path) -> Iterator[Callable[[Party, str], NixWorld]]:
+def world_of(probe: Path) -> Iterator[Callable[[Party, str], NixWorld]]:
     """The Nix of a party, for a scene: made once.
 
-    A store of another kind has to be outside of /tmp.
+    Not in /tmp, which builds without a sandbox have one of their own for. From 2.30 on Nix builds
+    beside its store, and only where no directory above is for all to write to: `NBS_TWIN_PLACE`.
     """
-    beside = Path(tempfile.mkdtemp(prefix="nbs-tests-", dir="/var/tmp"))
-    beside.chmod(0o755)
+    place = Path(tempfile.mkdtemp(prefix="nbs-", dir=os.environ.get("NBS_TWIN_PLACE", "/var/tmp")))
+    place.chmod(0o755)
     worlds: dict[tuple[object, ...], NixWorld] = {}
 
     def world(party: Party, scene: str) -> NixWorld:
         key = (party.owner, party.build_users, kind_of(scene))
         if key not in worlds:
-            place = beside if kind_of(scene) == "open" else open_directory
-            worlds[key] = _new_world(place / f"twin-{len(worlds)}", party, scene, probe)
+            worlds[key] = _new_world(place / f"{len(worlds)}", party, scene, probe)
         return worlds[key]
 
     yield world
     for one in worlds.values():
         one.remove()
-    shutil.rmtree(beside, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def _new_world(root: Path, party: Party, scene: str, probe: Path) -> NixWorld:
     if party.build_users:
         _make_build_users()
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     if party.owner is not None and os.getuid() == 0:
         os.chown(root, party.owner, party.owner)
+
+    certificates = probe.with_name("certificates")
+    certificates.write_text("what stands for certificates\n")
+    more = (f"ssl-cert-file = {certificates}",)
 
     def make() -> NixWorld:
         if kind_of(scene) == "open":
             world: NixWorld = OpenWorld(root, build_users=party.build_users, sandbox="relaxed")
         else:
-            paths = f"/bin/sh={probe} /some/file?={probe}" if scene == "shell" else ""
-            world = NixWorld(root, build_users=party.build_users, sandbox_paths=paths)
+            paths = (
+                f"/bin/sh={probe} /some/file={probe}? /not/there=/not/there?"
+                if scene == "shell"
+                else ""
+            )
+            world = NixWorld(
+                root, build_users=party.build_users, sandbox_paths=paths, settings=more
+            )
         world.build_stdenv(_cache() if os.access(_cache(), os.R_OK | os.X_OK) else None)
         return world
 
@@ -130,7 +140,7 @@ def twins(
         failure = as_user(party.owner, lambda: world.fail(*arguments))
         built = told(failure.log, world)
         assert "process.exe" in built, failure.log[-2000:]
-        argv = [*options, *command_line(world, scene, failure.kept, built["process.exe"])]
+        argv = [*options, *command_line(world, scene, failure, built["process.exe"])]
         done = run_tool(*argv, as_user=party.caller, env={"NIX_CONF_DIR": str(world.conf)})
         return Twins(
             built=built,

@@ -98,6 +98,7 @@ def main(version: str, arguments: list[str]) -> None:
         "HOME": "/root",
         "LANG": "C.UTF-8",
         "NBS_TEST_CACHE": "/var/cache/nbs-tests",
+        "NBS_TWIN_PLACE": "/srv",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     # Its plugins may be newer or older than what the repository's own settings name.

@@ -110,7 +110,8 @@ static void walk(const char *path)
         say(links, "%d", (int)status.st_nlink);
     }
     if (in_store)
-        snprintf(about + strlen(about), sizeof about - strlen(about), " time %lld", (long long)status.st_mtime);
+        snprintf(about + strlen(about), sizeof about - strlen(about), " time %s",
+            status.st_mtime == 1 ? "1" : "of now");
     if (kind == 'l')
         (void)!readlink(path, target, sizeof target - 1);
     say(key, "%c %04o%s%s%s", kind, status.st_mode & 07777, about, *target ? " -> " : "", target);

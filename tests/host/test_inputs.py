@@ -1,0 +1,140 @@
+"""What a build saw of the store: exactly its closure, or an error that says how to get it back."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from sandbox.errors import EvidenceError
+from sandbox.host.builddir import read_kept_directory
+from sandbox.host.database import open_database
+from sandbox.host.derivation import read_derivation
+from sandbox.host.inputs import WHOLE_STORE, find_inputs, roots_of
+from tests.host.made_store import MadeStore, output, store_path
+
+
+@pytest.fixture(params=["database", "references"])
+def store(request, tmp_path, monkeypatch):
+    """The same store, with Nix's database and, without one or any Nix, by its files alone."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    return MadeStore(tmp_path / "s", database=request.param == "database")
+
+
+@pytest.fixture
+def kept(store):
+    return read_kept_directory(str(store.keep("nix-build-hello-1.0.drv-0")), "/nix/store")
+
+
+def roots(store, drv):
+    with_database = open_database(store.locations.state_dir)
+    try:
+        return roots_of(read_derivation(drv, store.locations), store.locations, with_database)
+    finally:
+        if with_database is not None:
+            with_database.close()
+
+
+def found(store, kept, *paths):
+    database = open_database(store.locations.state_dir)
+    try:
+        return find_inputs(paths, kept, store.locations, database)
+    finally:
+        if database is not None:
+            database.close()
+
+
+def paths_of(inputs):
+    return {o.path for o in inputs.objects}
+
+
+def test_sources_and_the_outputs_that_are_asked_for_are_the_roots(store):
+    outputs = (output("lib", "a"), output("lib-dev", "c", "dev"), output("lib-doc", "f", "doc"))
+    lib = store.derive("lib", "1", *outputs)
+    source = store.add("source", "2")
+    drv = store.derive("hello", "d", sources=(source,), inputs=((lib, ("out", "dev")),))
+    assert set(roots(store, drv)) == {source, store_path("lib", "a"), store_path("lib-dev", "c")}
+
+
+def test_the_derivations_themselves_are_no_inputs(store):
+    lib = store.derive("lib", "1", output("lib", "a"))
+    assert lib not in roots(store, store.derive("hello", "d", inputs=((lib, ("out",)),)))
+
+
+def test_an_input_derivation_that_is_gone_names_no_root(store):
+    drv = store.derive("hello", "d", inputs=((store_path("gone.drv", "9"), ("out",)),))
+    assert roots(store, drv) == ()
+
+
+def test_the_closure_is_what_the_roots_refer_to(store, kept):
+    c = store.add("c", "3")
+    b = store.add("b", "2", references=(c,))
+    a = store.add("a", "1", references=(b,))
+    store.add("unrelated", "4")
+    inputs = found(store, kept, a)
+    assert paths_of(inputs) == {a, b, c}
+    assert (inputs.missing, inputs.source) == (
+        (),
+        "references" if store.connection is None else "database",
+    )
+
+
+def test_a_root_that_is_gone_is_named_with_what_brings_it_back(store, kept):
+    a = store.add("a", "1")
+    gone = store_path("zlib-1.3.1", "9")
+    with pytest.raises(EvidenceError) as caught:
+        found(store, kept, a, gone)
+    error = caught.value
+    assert (error.reason, error.exit_code) == ("inputs-missing", 125)
+    assert error.message == "one of the inputs of `hello-1.0` is no longer in the store"
+    assert error.evidence == (gone,)
+    assert error.hint == f"`nix-store --store {store.root} --realise {gone}` brings them back"
+
+
+def test_of_many_that_are_gone_the_first_are_named(store, kept):
+    gone = [store_path(f"x{n:02}", "9") for n in range(13)]
+    with pytest.raises(EvidenceError) as caught:
+        found(store, kept, *gone)
+    assert caught.value.message.startswith("13 of the inputs of `hello-1.0` are no longer")
+    assert len(caught.value.evidence) == 11
+    assert caught.value.evidence[-1] == "… and 3 more"
+
+
+def test_a_path_that_the_database_has_and_the_disk_does_not_is_missing(tmp_path):
+    store = MadeStore(tmp_path / "s")
+    kept = read_kept_directory(str(store.keep("nix-build-x.drv-0")), "/nix/store")
+    b = store.add("b", "2")
+    a = store.add("a", "1", references=(b,))
+    os.unlink(f"{store.root}{b}")
+    with pytest.raises(EvidenceError) as caught:
+        found(store, kept, a)
+    assert caught.value.evidence == (b,)
+
+
+def test_nothing_to_start_from_says_so_and_offers_the_whole_store(store, kept):
+    for given in ((), ("/etc/passwd",), ("/nix/store/../../etc",)):
+        with pytest.raises(EvidenceError) as caught:
+            found(store, kept, *given)
+        assert caught.value.reason == "inputs-unknown"
+        assert caught.value.hint.startswith(f"`nix-build-shell --whole-store {kept.outer}`")
+
+
+def test_names_that_no_store_has_never_come_out_of_a_database(tmp_path):
+    store = MadeStore(tmp_path / "s")
+    kept = read_kept_directory(str(store.keep("nix-build-x.drv-0")), "/nix/store")
+    a = store.add("a", "1")
+    for evil in ("/nix/store/../../etc/passwd", "/etc/passwd", "/nix/store/x"):
+        store._register(evil)
+        store._register(a, (evil,))
+    assert paths_of(found(store, kept, a)) == {a}
+
+
+def test_the_machine_s_own_store_needs_no_naming(store, kept):
+    gone = store_path("zlib-1.3.1", "9")
+    with pytest.raises(EvidenceError) as caught:
+        find_inputs((gone,), kept, store.locations.replace(root=""), None)
+    assert caught.value.hint == f"`nix-store --realise {gone}` brings them back"
+
+
+def test_the_whole_store_lists_nothing():
+    assert (WHOLE_STORE.objects, WHOLE_STORE.source) == ((), "whole-store")

@@ -1,0 +1,61 @@
+"""The processes of a sandbox, as they are seen from outside."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIMIT_S = 30
+
+
+def eventually(fact: Callable[[], object]) -> bool:
+    """Does it become true within the limit?"""
+    end = time.monotonic() + LIMIT_S
+    while not fact():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def command_of(tool: int) -> int:
+    """The command's PID as it is outside: the tool's only child."""
+    with open(f"/proc/{tool}/task/{tool}/children") as file:
+        return int(file.read())
+
+
+def processes_in(namespace: str) -> list[str]:
+    """The processes in a pid namespace, as outside sees them."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            if os.readlink(f"/proc/{pid}/ns/pid") == namespace:
+                found.append(pid)
+        except OSError:
+            continue
+    return found
+
+
+def is_named(name: str, pid: str) -> bool:
+    try:
+        with open(f"/proc/{pid}/comm") as file:
+            return file.read() == f"{name}\n"
+    except OSError:
+        return False
+
+
+def namespace_of(pid: int) -> str:
+    return os.readlink(f"/proc/{pid}/ns/pid")
+
+
+def runs(name: str, tool: int) -> bool:
+    """Is there a process of that name in the sandbox of the tool with that PID?"""
+    try:
+        namespace = namespace_of(command_of(tool))
+    except (OSError, ValueError):
+        return False
+    return any(is_named(name, pid) for pid in processes_in(namespace))
