@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
 import sandbox
 from sandbox.cli import speak
+from sandbox.cli.parser import Parser
 from sandbox.errors import Error
 from sandbox.model.value import Value
 
@@ -51,7 +51,7 @@ class Check(Value):
 
 def command(argv: list[str]) -> int:
     """Try everything; 0 if sandboxes can be made here, 1 if not."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="nbs doctor",
         description="Try each thing that the tool needs on this machine. Changes nothing.",
     )

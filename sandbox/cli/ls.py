@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
 
 import sandbox
 from sandbox.cli import speak, words
+from sandbox.cli.parser import Parser
 
 SCHEMA = "nix-build-shell.ls/1"
 
@@ -22,11 +22,10 @@ examples:
 
 def command(argv: list[str]) -> int:
     """Print the list."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="nbs ls",
         description="List the failed builds that were kept on this machine, the newest first.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("--json", action="store_true", help="everything, as JSON")
     made.add_argument("--names", action="store_true", help="names alone, one a line")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
 import sandbox
 from sandbox.cli import arguments, entering, speak
+from sandbox.cli.parser import Parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
 
 EPILOG = """\
 examples:
@@ -21,13 +25,12 @@ exit status: 0; with --diff 0 if there is no difference, 1 if there is one.
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """The options of `nbs plan`."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="nbs plan",
         description="Print the sandbox of a failed build as data. Nothing is made.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("build", nargs="?", default="", metavar="BUILD")
     how = made.add_mutually_exclusive_group()

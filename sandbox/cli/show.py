@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 import time
 
 import sandbox
 from sandbox.cli import speak, words
+from sandbox.cli.parser import Parser
 from sandbox.errors import Error
 
 TYPE_CHECKING = False
@@ -28,11 +28,10 @@ examples:
 
 def command(argv: list[str]) -> int:
     """Print what was found."""
-    made = argparse.ArgumentParser(
+    made = Parser(
         prog="nbs show",
         description="Show all that is known of a failed build, with the first error of its log.",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("build", nargs="?", default="", metavar="BUILD")
     made.add_argument("--json", action="store_true", help="everything, as JSON")

@@ -8,7 +8,7 @@ from sandbox.errors import EvidenceError
 from sandbox.host.builddir import read_env_vars, read_kept_directory
 from sandbox.host.database import open_database
 from sandbox.host.derivation import Finder, Found, read_derivation
-from sandbox.host.inputs import WHOLE_STORE, InputPaths, find_inputs, roots_of
+from sandbox.host.inputs import WHOLE_STORE, InputPaths, find_inputs, require_shell, roots_of
 from sandbox.host.machine import read_machine
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_profile
@@ -75,6 +75,7 @@ def _case(
         if found is None:
             found = Finder(kept, locations, database).find()
         inputs = _inputs(kept, locations, database, found, whole=whole)
+        require_shell(kept, locations)
         environment = _environment(kept, locations, found, settings, profile)
     finally:
         if database is not None:

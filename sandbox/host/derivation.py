@@ -142,12 +142,12 @@ class Finder:
 
 def unclear(kept: KeptDirectory, paths: list[str], locations: NixLocations) -> EvidenceError:
     """Several derivations fit, and choosing would be a guess."""
-    store = store_option(kept, locations)
+    options = f"{store_option(kept, locations)}--derivation {paths[0]}"
     return EvidenceError(
         f"`{kept.outer}` may belong to {len(paths)} derivations",
         reason="derivation-unclear",
         evidence=tuple(paths),
-        hint=f"say which: `nix-build-shell {store}--derivation {paths[0]} {shell_word(kept.outer)}`",
+        hint=f"say which: `nix-build-shell {options} {shell_word(kept.outer)}`",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sandbox.errors import EvidenceError
+from sandbox.errors import CommandError, EvidenceError
 from sandbox.host.closure import closure_by_nix, closure_by_references, kinds
 from sandbox.host.derivation import read_derivation, store_option
 from sandbox.model import storepath
@@ -100,6 +100,25 @@ def _closure(
     if asked is not None:
         return asked, "nix-store"
     return closure_by_references(roots, locations), "references"
+
+
+def require_shell(kept: KeptDirectory, locations: NixLocations) -> None:
+    """See that the build's SHELL is still there, which everything inside begins with.
+
+    Raises `EvidenceError` (`inputs-missing`) where its store path is gone, and `CommandError`
+    (`command-not-found`) where only the file in it is.
+    """
+    shell = kept.env_vars.shell
+    path = storepath.store_path_of(shell, locations.store_dir)
+    if path is None or os.path.lexists(locations.real(shell)):
+        return
+    if not os.path.lexists(locations.real(path)):
+        raise _missing(kept, (path,), locations)
+    raise CommandError(
+        f"`{shell}` is not there",
+        reason="command-not-found",
+        evidence=("env-vars names it as SHELL",),
+    )
 
 
 def _missing(kept: KeptDirectory, gone: tuple[str, ...], locations: NixLocations) -> EvidenceError:

@@ -77,7 +77,7 @@ def _remembered(program: str, environ: Mapping[str, str]) -> Profile | None:
         known = answer = ""
     if known != identity:
         answer = _ask(program, environ)
-        if answer:
+        if parse_version(answer) is not None:
             _remember(cache, f"{identity}\n{answer}")
     version = parse_version(answer)
     if version is None:

@@ -80,9 +80,8 @@ def test_a_directory_that_the_caller_cannot_read_is_told(run_tool, open_director
     assert "(kept-directory-unreadable, 125)" in done.stderr.decode()
 
 
-@pytest.mark.xfail(reason="the mount of /bin/sh is refused first, and names no shell")
 @pytest.mark.namespaces
-def test_a_shell_that_is_gone_is_told_with_status_127(
+def test_a_shell_that_was_deleted_is_told_with_the_command_that_brings_it_back(
     run_tool, hand_made, open_directory, unprivileged
 ):
     directory = open_directory / "shell-is-gone"
@@ -92,6 +91,21 @@ def test_a_shell_that_is_gone_is_told_with_status_127(
     (directory / "env-vars").write_text(
         f'declare -x SHELL="{shell}"\ndeclare -x PATH="{there}/bin"\n'
     )
+    done = run_tool("--store", hand_made.store, str(directory), "true", as_user=unprivileged)
+    assert done.returncode == 125
+    said = done.stderr.decode()
+    assert "(inputs-missing, 125)" in said
+    assert "--realise /nix/store/00000000000000000000000000000000-bash`" in said
+
+
+@pytest.mark.namespaces
+def test_a_shell_that_is_not_in_its_store_path_is_told_with_status_127(
+    run_tool, hand_made, open_directory, unprivileged
+):
+    directory = open_directory / "shell-is-no-file"
+    directory.mkdir(exist_ok=True)
+    shell = f"{hand_made.packages['coreutils']}/bin/bash"
+    (directory / "env-vars").write_text(f'declare -x SHELL="{shell}"\n')
     done = run_tool("--store", hand_made.store, str(directory), "true", as_user=unprivileged)
     assert done.returncode == 127
     assert f"`{shell}` is not there" in done.stderr.decode()

@@ -4,6 +4,12 @@
 
 let
   binary = builtins.path { path = /. + probe; name = "probe"; };
+  dangling = derivation {
+    name = "link";
+    inherit (pkgs) system;
+    builder = "${pkgs.bash}/bin/bash";
+    args = [ "-c" "${pkgs.coreutils}/bin/ln -s /nowhere/at/all $out" ];
+  };
   scene = attributes: pkgs.mkDerivation ({
     probe = binary;
     phases = "preparePhase buildPhase";
@@ -21,7 +27,7 @@ in
     passAsFile = [ "long" ];
     long = "a text that comes in a file";
     exportReferencesGraph = [ "graph" pkgs.dash ];
-    dangling = builtins.path { path = ./link; name = "link"; };
+    inherit dangling;
   };
   fixed-output = scene {
     name = "fixed-output-1.0";

@@ -32,7 +32,7 @@ DIFFERENCES = (
     ),
     Difference(
         name="single-files-mounted",
-        keys=("mount./nix/store/*", "links./nix/store/*", "input.file.*"),
+        keys=("mount./nix/store/*", "links./nix/store/*", "input.file.*", "tree./nix/store/*-link"),
     ),
     Difference(name="build-overlay", keys=("mount./build", "statfs./build", "node.whiteout")),
     Difference(name="ptmx-node", keys=("tree./dev/ptmx", "mount./dev/ptmx")),
