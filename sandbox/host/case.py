@@ -74,7 +74,7 @@ def _case(
     try:
         if found is None:
             found = Finder(kept, locations, database).find()
-        inputs = _inputs(kept, locations, database, found, whole=whole)
+        inputs = _inputs(kept, locations, database, found, settings, whole=whole)
         require_shell(kept, locations)
         environment = _environment(kept, locations, found, settings, profile)
     finally:
@@ -139,6 +139,7 @@ def _inputs(
     locations: NixLocations,
     database: Database | None,
     found: Found | None,
+    settings: NixSettings,
     *,
     whole: bool,
 ) -> InputPaths:
@@ -151,7 +152,16 @@ def _inputs(
         # mentioned too, but they are not in the store.
         roots = kept.env_vars.references
         roots = tuple(r for r in roots if _exists(r, locations) and r != kept.env_vars.out)
-    return find_inputs(roots, kept, locations, database)
+    return find_inputs(
+        (*roots, *_shown_by_settings(settings, locations)), kept, locations, database
+    )
+
+
+def _shown_by_settings(settings: NixSettings, locations: NixLocations) -> tuple[str, ...]:
+    """Store paths that `sandbox-paths` shows, and with each its closure. Nix: getPathsInSandbox."""
+    sources = (p.source for p in settings.sandbox_paths)
+    paths = (storepath.store_path_of(source, locations.store_dir) for source in sources)
+    return tuple(p for p in paths if p is not None and _exists(p, locations))
 
 
 def _exists(path: str, locations: NixLocations) -> bool:

@@ -82,7 +82,6 @@ class NixFacts(Value):
     missing_inputs: tuple[str, ...] = ()
     outputs: tuple[tuple[str, str], ...] = ()
     partial: tuple[tuple[str, str], ...] = ()
-    sandbox_sources: tuple[StoreObject, ...] = ()
 
 
 class HostFile(Value):

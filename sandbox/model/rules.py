@@ -221,22 +221,25 @@ def inputs(nix: NixFacts, *, writable: bool) -> tuple[Entry, ...]:
         return (Inputs(path=nix.store_dir, source=nix.real_store_dir, places="store", rule=rule),)
     rule = f"input closure, from {nix.inputs_from}"
     own = {path for _, path in nix.outputs}
-    present = {o.path: o for o in (*nix.inputs, *nix.sandbox_sources) if o.path not in own}
     start = len(nix.store_dir) + 1
-
-    def names(kind: str) -> tuple[str, ...]:
-        return tuple(sorted(p[start:] for p, o in present.items() if o.kind == kind))
-
-    links = tuple(sorted((p[start:], o.target) for p, o in present.items() if o.kind == "symlink"))
+    names: dict[str, list[str]] = {"directory": [], "file": []}
+    links = []
+    for found in nix.inputs:
+        if found.path in own:
+            continue
+        if found.kind == "symlink":
+            links.append((found.path[start:], found.target))
+        else:
+            names[found.kind].append(found.path[start:])
     return (
         Inputs(
             path=nix.store_dir,
             source=nix.real_store_dir,
-            directories=names("directory"),
-            files=names("file"),
-            links=links,
+            directories=tuple(sorted(names["directory"])),
+            files=tuple(sorted(names["file"])),
+            links=tuple(sorted(links)),
             read_only=not writable,
-            places="memory" if len(present) > MOST_PLACES_ON_DISK else "disk",
+            places="memory" if len(nix.inputs) > MOST_PLACES_ON_DISK else "disk",
             rule=rule,
         ),
     )
