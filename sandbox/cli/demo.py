@@ -73,6 +73,13 @@ def _fail(root: str) -> str:
             reason="demo-tool-missing",
             hint=BRINGS,
         ) from None
+    except OSError as error:
+        raise MachineError(
+            f"`{error.filename or root}` cannot be written",
+            reason="demo-directory-refused",
+            evidence=(error.strerror or str(error),),
+            hint="`XDG_CACHE_HOME=DIR nbs demo` makes the demonstration elsewhere",
+        ) from None
     except recipe.RecipeError as error:
         raise MachineError(
             f"the demonstration cannot be made here: {error}",

@@ -31,8 +31,9 @@ class Demo(Value):
 def prepare(root: str, system: str) -> Demo:
     """Fill the store below `root` and write the derivation into it. What is there is kept.
 
-    Raises OSError, and what `recipe` raises when a program of the host is missing.
+    Raises OSError, and RecipeError when a program of the host is missing.
     """
+    _require_tools()
     store = f"{root}{STORE}"
     os.makedirs(store, mode=0o755, exist_ok=True)
     components = recipe.build_all(store, f"{HERE}/setup.sh")
@@ -44,6 +45,15 @@ def prepare(root: str, system: str) -> Demo:
     path = storepath.make_store_path("text", _digest(data), f"{NAME}.drv", STORE)
     _write_once(root + path, data)
     return Demo(root=root, derivation_path=path)
+
+
+def _require_tools() -> None:
+    """The recipes do without a compiler where there is none; this build cannot."""
+    if recipe.find_gcc() is None:
+        raise recipe.RecipeError("gcc is not in /usr")
+    if recipe.find_program("make") is None:
+        raise recipe.RecipeError("make is not on PATH")
+    recipe.find_patchelf()
 
 
 def _derivation(

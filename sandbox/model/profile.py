@@ -137,8 +137,6 @@ def fits_layout(profile: Profile, layout: str, *, sandboxed: bool = True) -> boo
 
     Every Nix keeps that of a build without a sandbox as it is, with no directory inside it.
     """
-    if layout == "flat" and not sandboxed:
-        return True
     if profile.lix:
         return layout == "flat" or (layout == "b" and profile.version >= (2, 93, 3))
     inner = profile.nix_since(
@@ -147,7 +145,7 @@ def fits_layout(profile: Profile, layout: str, *, sandboxed: bool = True) -> boo
     nameless = profile.nix_since((2, 30, 4), (2, 31, 2), (2, 32, 0))
     match layout:
         case "flat":
-            return not inner
+            return not (inner and sandboxed)
         case "pid-build":
             return nameless
         case "named-pid-build":

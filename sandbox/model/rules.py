@@ -151,7 +151,7 @@ def network_files(nix: NixFacts, machine: MachineFacts, who: Identity) -> tuple[
     entries: list[Entry] = [
         File(path="/etc/nsswitch.conf", content=switch, mode=who.closed(0o644), rule=PREPARE)
     ]
-    for file in machine.files:
+    for file in {file.path: file for file in machine.files}.values():
         if file.path in ("/etc/resolv.conf", "/etc/services", "/etc/hosts"):
             entries.append(_host_file(file.path, file, PREPARE))
         elif file.path == nix.settings.ssl_cert_file and nix.profile.binds_certificates:

@@ -56,18 +56,23 @@ def raised(call, *arguments, **more) -> Error:
 
 
 def test_a_path_that_is_no_directory(shown):
-    assert shown(raised(read_kept_directory, "/no/such", "/nix/store")) == """\
+    assert (
+        shown(raised(read_kept_directory, "/no/such", "/nix/store"))
+        == """\
 error: `/no/such` is not a directory
 
 hint: `nbs ls` lists the kept directories of this machine
                                                             (not-a-directory, 2)
 """
+    )
 
 
 def test_several_derivations_that_fit(shown):
     drvs = [store_path("boom.drv", letter) for letter in "df"]
     kept = made.KEPT.replace(outer="/tmp/nix-build-boom.drv-0")
-    assert shown(unclear(kept, drvs, NixLocations())) == f"""\
+    assert (
+        shown(unclear(kept, drvs, NixLocations()))
+        == f"""\
 error: `/tmp/nix-build-boom.drv-0` may belong to 2 derivations
   {drvs[0]}
   {drvs[1]}
@@ -75,13 +80,16 @@ error: `/tmp/nix-build-boom.drv-0` may belong to 2 derivations
 hint: say which: `nix-build-shell --derivation {drvs[0]} /tmp/nix-build-boom.drv-0`
                                                        (derivation-unclear, 125)
 """
+    )
 
 
 def test_inputs_that_are_gone(shown, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     locations = MadeStore(tmp_path / "s", database=False).locations.replace(root="")
     gone = tuple(store_path(name, "9") for name in ("patchelf-0.15.0", "zlib-1.3.1"))
-    assert shown(raised(find_inputs, gone, made.KEPT, locations, None)) == f"""\
+    assert (
+        shown(raised(find_inputs, gone, made.KEPT, locations, None))
+        == f"""\
 error: 2 of the inputs of `hello-1.0` are no longer in the store
   {gone[0]}
   {gone[1]}
@@ -89,38 +97,48 @@ error: 2 of the inputs of `hello-1.0` are no longer in the store
 hint: `nix-store --realise {gone[0]} {gone[1]}` brings them back
                                                            (inputs-missing, 125)
 """
+    )
 
 
 def test_a_derivation_that_is_none(shown, tmp_path):
     store = MadeStore(tmp_path / "s")
     path = store.add("hello.drv", "d", content="Derive([)")
     error = raised(read_derivation, path, store.locations)
-    assert shown(error) == f"""\
+    assert (
+        shown(error)
+        == f"""\
 error: `{path}` is not a derivation: {error.detail} at byte 8
 
 hint: if `nix derivation show` can read it, report it as a bug, with that file
                                                         (derivation-syntax, 125)
 """
+    )
 
 
 def test_a_build_that_had_no_sandbox(shown):
     kept = made.KEPT.replace(env_vars=made.ENV_VARS.replace(build_top="/tmp/nix-build-x.drv-0"))
-    assert shown(raised(made.described, kept)) == """\
+    assert (
+        shown(raised(made.described, kept))
+        == """\
 error: `hello-1.0` was built without a sandbox
   NIX_BUILD_TOP=/tmp/nix-build-x.drv-0
 
 hint: `--sandboxed` enters the sandbox that Nix would have made; `--unsandboxed` shows the host's files, read-only, and its network, as the build had them
                                                       (build-not-sandboxed, 125)
 """
+    )
 
 
 def test_a_step_that_the_kernel_refused(shown):
     error = StepFailed(index=26, total=31, call='mount("none", "/proc")', errno=1, strerror="EPERM")
-    assert shown(error) == """\
+    assert (
+        shown(error)
+        == """\
 error: step 27 of 31 was refused
   mount("none", "/proc") = EPERM
                                                               (step-failed, 125)
 """
+    )
 
 
 @pytest.mark.parametrize(
@@ -135,7 +153,10 @@ def test_a_command_that_is_there_but_cannot_be_run_is_126():
     assert CommandError("x", reason="x", exit_code=126).exit_code == 126
 
 
-@pytest.mark.parametrize("evil", ["\x1b[2J", "\x1b]0;owned\x07", "a\nerror: all is well", "\r", "\udcff", "\x9b1m", "\u202e"])
+@pytest.mark.parametrize(
+    "evil",
+    ["\x1b[2J", "\x1b]0;owned\x07", "a\nerror: all is well", "\r", "\udcff", "\x9b1m", "\u202e"],
+)
 def test_nothing_hostile_reaches_the_terminal_as_it_is(shown, evil):
     error = EvidenceError(f"`{evil}`", reason="x", evidence=(evil, evil), hint=f"`{evil}`")
     text = shown(error)
@@ -237,7 +258,10 @@ def test_arguments_that_no_verb_has_are_errors_of_the_same_form():
     parser = Parser(prog="nbs ls", description="")
     parser.add_argument("--inputs", choices=("ro", "rw"))
     unknown = raised(parser.parse_args, ["--bogus"])
-    assert (unknown.message, unknown.reason) == ("`nbs ls` has no argument `--bogus`", "option-unknown")
+    assert (unknown.message, unknown.reason) == (
+        "`nbs ls` has no argument `--bogus`",
+        "option-unknown",
+    )
     wrong = raised(parser.parse_args, ["--inputs", "x"])
     assert (wrong.reason, wrong.exit_code) == ("option-value", 2)
     assert raised(parser.parse_args, ["--inp", "ro"]).reason == "option-unknown"
@@ -279,7 +303,9 @@ def test_every_message_is_one_sentence_about_the_user_s_thing(file, message, rea
     for text in (message, hint):
         lower = text.lower()
         assert not text.rstrip("`").endswith((".", "!")), file
-        assert not [w for w in ("failed to", "unable to", "invalid", "please", " we ") if w in lower]
+        assert not [
+            w for w in ("failed to", "unable to", "invalid", "please", " we ") if w in lower
+        ]
     assert not reason or reason.replace("-", "").isalpha()
     assert reason == reason.lower()
     assert message.count("`") % 2 == 0
@@ -289,12 +315,21 @@ def test_every_message_is_one_sentence_about_the_user_s_thing(file, message, rea
 def test_the_tree_of_errors_is_complete():
     assert issubclass(DerivationSyntaxError, EvidenceError)
     assert issubclass(StepFailed, MachineError)
-    assert all(issubclass(k, Error) for k in (UsageError, EvidenceError, MachineError, CommandError))
+    assert all(
+        issubclass(k, Error) for k in (UsageError, EvidenceError, MachineError, CommandError)
+    )
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(-5, "0 s"), (59.9, "59 s"), (60, "1 min"), (7199, "119 min"), (7200, "2 h"), (172_800, "2 d")],
+    [
+        (-5, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (7199, "119 min"),
+        (7200, "2 h"),
+        (172_800, "2 d"),
+    ],
 )
 def test_an_age_has_one_unit(seconds, text):
     assert words.age(seconds) == text

@@ -55,12 +55,24 @@ class MadeStore:
             self.connection = sqlite3.connect(self.state / "db/db.sqlite", isolation_level=None)
             self.connection.executescript(SCHEMA)
 
-    def add(self, name: str, letter: str = "0", *, content: str = "", references: tuple[str, ...] = ()) -> str:
+    def add(
+        self, name: str, letter: str = "0", *, content: str = "", references: tuple[str, ...] = ()
+    ) -> str:
         """A valid store path that is a file."""
         path = store_path(name, letter)
         with open(f"{self.root}{path}", "w", encoding="utf-8") as file:
             file.write(content + "\n".join(references))
         self._register(path, references)
+        return path
+
+    def add_shell(self, name: str = "bash", letter: str = "1") -> str:
+        """A package with a bin/bash; it is never run."""
+        path = store_path(name, letter)
+        os.makedirs(f"{self.root}{path}/bin")
+        with open(f"{self.root}{path}/bin/bash", "w", encoding="utf-8") as file:
+            file.write("#!/bin/sh\n")
+        os.chmod(file.name, 0o755)
+        self._register(path)
         return path
 
     def _register(self, path: str, references: tuple[str, ...] = ()) -> int:

@@ -169,7 +169,9 @@ def unix_socket(path):
         made.bind(path.name)  # the whole path may be too long for one
 
 
-@pytest.mark.parametrize("trap", [fifo, link_to_passwd, link_to_fifo, folder, too_large, unix_socket])
+@pytest.mark.parametrize(
+    "trap", [fifo, link_to_passwd, link_to_fifo, folder, too_large, unix_socket]
+)
 def test_a_trap_in_the_place_of_env_vars_is_told_and_not_read(tmp_path, monkeypatch, trap):
     path = keep(tmp_path, "nix-build-x.drv-0", "", env_vars=None)
     monkeypatch.chdir(path)
@@ -224,7 +226,9 @@ def test_structured_attributes_are_seen(tmp_path):
     assert read(path).structured
 
 
-@pytest.mark.parametrize("raw", [b"\xff\xfe\x00\x01", b'declare -x SHELL="', b"\x1b[2J" * 100, b"\n" * 100])
+@pytest.mark.parametrize(
+    "raw", [b"\xff\xfe\x00\x01", b'declare -x SHELL="', b"\x1b[2J" * 100, b"\n" * 100]
+)
 def test_any_bytes_are_some_env_vars(tmp_path, raw):
     path = keep(tmp_path, "x", "")
     (path / "env-vars").write_bytes(raw)

@@ -100,17 +100,23 @@ def test_a_path_with_blanks_in_it_is_quoted_in_the_hint(tmp_path):
     store = MadeStore(tmp_path / "a b$(c)")
     drvs = [store.derive("src", letter, fixed("src")) for letter in "df"]
     kept = store.keep("nix-1-1", env_vars=env_vars(out=store_path("src", "b")))
-    assert unclear(store, kept).hint == f"say which: `nix-build-shell --derivation {drvs[0]} '{kept}'`"
+    assert (
+        unclear(store, kept).hint == f"say which: `nix-build-shell --derivation {drvs[0]} '{kept}'`"
+    )
 
 
 def test_an_out_that_nobody_makes_leads_nowhere(store):
     """The name does not count then: env-vars is of another derivation of that name."""
     store.derive("hello-1.0", "d", output("hello-1.0", "a"))
-    kept = store.keep("nix-build-hello-1.0.drv-0", env_vars=env_vars(out=store_path("hello-1.0", "b")))
+    kept = store.keep(
+        "nix-build-hello-1.0.drv-0", env_vars=env_vars(out=store_path("hello-1.0", "b"))
+    )
     assert find(store, kept) is None
 
 
-@pytest.mark.parametrize("out", ["/etc/passwd", "/nix/store/../../etc", "/nix/store/x", "a\x1b[2J", "/nix/store"])
+@pytest.mark.parametrize(
+    "out", ["/etc/passwd", "/nix/store/../../etc", "/nix/store/x", "a\x1b[2J", "/nix/store"]
+)
 def test_an_out_that_is_no_store_path_leads_nowhere(store, out):
     store.derive("hello-1.0", "d")
     assert find(store, store.keep("nix-1-1", env_vars=env_vars(out=out))) is None
@@ -170,7 +176,9 @@ def test_a_derivation_is_read_through_the_store_s_real_place(store):
     assert read_derivation(f"{store.root}{drv}", store.locations).get("name") == "hello-1.0"
 
 
-@pytest.mark.parametrize("content", [b"", b"Derive(", b"#!/bin/sh\n", b"\xff" * 9, b'Derive([("out"'])
+@pytest.mark.parametrize(
+    "content", [b"", b"Derive(", b"#!/bin/sh\n", b"\xff" * 9, b'Derive([("out"']
+)
 def test_a_derivation_that_is_none_says_where_it_ends_to_be_one(store, content):
     path = store.root / "nix/store/x.drv"
     path.write_bytes(content)

@@ -109,6 +109,8 @@ def test_the_installed_nix_counts_if_it_makes_such_directories(tmp_path, environ
 
 @pytest.mark.parametrize("layout", LAYOUT_DEFAULTS)
 def test_else_the_layout_stands_for_a_nix(tmp_path, environ, layout):
-    install(tmp_path / "bin/nix-store", "nix (Nix) 2.8.0" if layout != "flat" else "nix (Nix) 2.34.0")
+    install(
+        tmp_path / "bin/nix-store", "nix (Nix) 2.8.0" if layout != "flat" else "nix (Nix) 2.34.0"
+    )
     profile, why = find_profile(KEPT.replace(layout=layout), environ)
     assert (profile, why) == (LAYOUT_DEFAULTS[layout], "the kept directory's layout")

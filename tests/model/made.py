@@ -6,7 +6,7 @@ tell them from the paths inside.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sandbox.model import rules
 from sandbox.model.aterm import Derivation, Output
@@ -22,7 +22,9 @@ from sandbox.model.facts import (
 from sandbox.model.nixconf import NixSettings
 from sandbox.model.plan import Paths, Plan, plan
 from sandbox.model.profile import Profile
-from sandbox.model.spec import Entry, Sandbox
+
+if TYPE_CHECKING:
+    from sandbox.model.spec import Entry, Sandbox
 
 STORE = "/nix/store"
 PATHS = Paths(root="/WORKSPACE/root", upper="/WORKSPACE/upper", work="/WORKSPACE/work")

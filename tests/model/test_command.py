@@ -127,7 +127,9 @@ def test_a_prompt_is_for_shells_alone():
     assert "hello-1.0 checkPhase" in line(phase="checkPhase").startup_file
 
 
-@pytest.mark.parametrize("evil", ["\x1b]0;x\x07", "a\nrm -rf /", "$(reboot)", "`reboot`", "\\$(x)", "'; x; '"])
+@pytest.mark.parametrize(
+    "evil", ["\x1b]0;x\x07", "a\nrm -rf /", "$(reboot)", "`reboot`", "\\$(x)", "'; x; '"]
+)
 def test_a_hostile_name_does_nothing_in_the_prompt(evil):
     text = line(made.KEPT.replace(name_hint=evil), phase=evil).startup_file
     prompt = next(part for part in text.splitlines() if part.startswith("PS1="))

@@ -67,9 +67,7 @@ def sandboxes(draw):
             settings=NixSettings(
                 sandbox_build_dir=top,
                 ssl_cert_file="/certs.crt",
-                sandbox_paths=tuple(
-                    SandboxPath(target=t, source=t) for t in sorted(targets)
-                ),
+                sandbox_paths=tuple(SandboxPath(target=t, source=t) for t in sorted(targets)),
             ),
             derivation=draw(
                 st.sampled_from([None, made.derivation(), made.derivation(made.FIXED)])
@@ -150,7 +148,9 @@ def test_what_is_mounted_on_is_there(sandbox):
     for step in steps.enter:
         if isinstance(step, MakePlacesInMemory):
             assert step.path in there
-            store = next(s for s in steps.enter if isinstance(s, MountOverlay) and s.lower == step.path)
+            store = next(
+                s for s in steps.enter if isinstance(s, MountOverlay) and s.lower == step.path
+            )
             there |= {f"{store.target}/{name}" for name in (*step.directories, *step.files)}
         elif isinstance(step, (Mount, MountOverlay, SetReadOnly)):
             inside = PATHS.root if step in after_pivot(steps) else ""
@@ -209,7 +209,9 @@ def test_what_takes_away_comes_after_what_needs_it(sandbox):
     present = [kind for kind in order if kind in kinds]
     assert sorted(present, key=kinds.index) == present
     assert kinds[-1] is InstallFilter
-    assert max(i for i, kind in enumerate(kinds) if kind in (Mount, MountOverlay)) < kinds.index(SetIds)
+    assert max(i for i, kind in enumerate(kinds) if kind in (Mount, MountOverlay)) < kinds.index(
+        SetIds
+    )
     if ConnectTerminal in kinds:
         assert kinds.index(SetIds) < kinds.index(ConnectTerminal)
 

@@ -98,31 +98,31 @@ NAMESPACES = ("ipc", "cgroup")
 
 def neighbours(value, name=""):
     """Values that differ from `value` in one place, with the way to that place."""
-    if isinstance(value, Value):
-        for field, held in value.fields().items():
-            for way, other in neighbours(held, field):
-                yield f"{type(value).__name__}.{field}{way}", value.replace(**{field: other})
-    elif isinstance(value, tuple):
-        for index, item in enumerate(value):
-            for way, other in neighbours(item, name if isinstance(item, str) else ""):
-                place = f"[{index}]" if not isinstance(item, Value) else ""
-                yield (
-                    f"{place}{'.' if not place else ''}{way}",
-                    (*value[:index], other, *value[index + 1 :]),
-                )
-        if value and name:
-            yield "[-]", value[:-1]
-    elif isinstance(value, bool):
-        yield "", not value
-    elif isinstance(value, int):
-        yield "", value + 1
-    elif isinstance(value, str):
-        for other in WORDS.get(name, (value + "x",) if name != "namespaces" else NAMESPACES):
-            if other != value:
-                yield "", other
-    else:
-        assert value is None
-        yield "", 7
+    match value:
+        case Value():
+            for field, held in value.fields().items():
+                for way, other in neighbours(held, field):
+                    yield f"{type(value).__name__}.{field}{way}", value.replace(**{field: other})
+        case tuple():
+            yield from neighbours_of_tuple(value, name)
+        case bool():
+            yield "", not value
+        case int():
+            yield "", value + 1
+        case str():
+            words = NAMESPACES if name == "namespaces" else WORDS.get(name, (value + "x",))
+            yield from (("", other) for other in words if other != value)
+        case None:
+            yield "", 7
+
+
+def neighbours_of_tuple(value, name):
+    for index, item in enumerate(value):
+        place = "." if isinstance(item, Value) else f"[{index}]"
+        for way, other in neighbours(item, name if isinstance(item, str) else ""):
+            yield place + way, (*value[:index], other, *value[index + 1 :])
+    if value and name:
+        yield "[-]", value[:-1]
 
 
 def is_possible(way, sandbox):
@@ -130,7 +130,9 @@ def is_possible(way, sandbox):
     stores = [e.path for e in sandbox.entries if isinstance(e, Inputs)]
     places = {e.path for e in sandbox.entries if isinstance(e, Directory)}
     whole = all(
-        not (e.directories or e.files) for e in sandbox.entries if isinstance(e, Inputs) and e.places == "store"
+        not (e.directories or e.files)
+        for e in sandbox.entries
+        if isinstance(e, Inputs) and e.places == "store"
     )
     return bool(stores) and set(stores) <= places and whole
 
@@ -151,7 +153,13 @@ OUTSIDE = (
 """Made before the sandbox is, without a call inside."""
 
 NOT_IN_STRACE = (
-    *("Process.environment", "Process.startup_file", "Process.directories", "Filter.", "FilterRule."),
+    *(
+        "Process.environment",
+        "Process.startup_file",
+        "Process.directories",
+        "Filter.",
+        "FilterRule.",
+    ),
     "Bind.kind",
 )
 """strace prints how many variables and instructions there are; it sees the first directory alone,
@@ -166,7 +174,9 @@ def test_the_neighbours_change_every_field_of_every_class():
     classes = {type(e) for e in FULL.entries} | {Process, IdMap, Note, Filter, FilterRule}
     expected = {f"{c.__name__}.{f}" for c in classes for f in c._fields}
     missing = {e for e in expected if not any(e in way for way, _ in CHANGES)}
-    assert missing == {"Inputs.path"}, "a store's path alone cannot be changed, its directory has it too"
+    assert missing == {"Inputs.path"}, (
+        "a store's path alone cannot be changed, its directory has it too"
+    )
 
 
 @pytest.mark.parametrize(("way", "changed"), CHANGES, ids=ids(CHANGES))
@@ -196,7 +206,9 @@ def test_one_change_can_be_seen_in_the_calls(way, changed):
 
 def test_the_caller_s_own_ids_are_not_shown_as_numbers():
     directory = Directory(path="/x", mode=0o755, uid=CALLER, gid=CALLER, rule=RULE)
-    (line,) = (l for l in render.lines(FULL.replace(entries=(directory,))) if l.subject == "/x")
+    (line,) = (
+        each for each in render.lines(FULL.replace(entries=(directory,))) if each.subject == "/x"
+    )
     assert line.text == "directory, mode 0755"
 
 

