@@ -179,13 +179,11 @@ def enter(
     state = state_directory(os.environ)
     sweep(state)
     run = _Run(say=say, progress=progress, stdio=stdio, keep=keep)
+    caller = launch.Caller()
     try:
-        return _enter(sandbox, state, run)
-    except StepFailed as failure:
-        copied = _with_copy(sandbox, failure)
-        if copied is None:
-            raise
-    return _enter(copied, state, run)
+        return _enter_or_copy(sandbox, state, run)
+    finally:
+        caller.restore()
 
 
 class _Run(Value):
@@ -193,6 +191,16 @@ class _Run(Value):
     progress: Callable[[int, int], None] | None
     stdio: tuple[int, int, int]
     keep: str
+
+
+def _enter_or_copy(sandbox: Sandbox, state: str, run: _Run) -> int:
+    try:
+        return _enter(sandbox, state, run)
+    except StepFailed as failure:
+        copied = _with_copy(sandbox, failure)
+        if copied is None:
+            raise
+    return _enter(copied, state, run)
 
 
 def _enter(sandbox: Sandbox, state: str, run: _Run) -> int:

@@ -185,7 +185,8 @@ def _environment(
     from sandbox.model.environment import NixBehaviour, build_environment
     from sandbox.model.rules import was_sandboxed
 
-    inside = was_sandboxed(kept, settings, found.derivation)
+    diverted = locations.real_store_dir != locations.store_dir
+    inside = was_sandboxed(kept, settings, found.derivation, diverted=diverted)
     cores = len(os.sched_getaffinity(0))
     return build_environment(
         found.derivation,

@@ -9,6 +9,9 @@ kernel kills the command and with it all that the pid namespace holds.
 
 from __future__ import annotations
 
+import _signal
+import fcntl
+import gc
 import os
 import select
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 STARTUP_DESCRIPTOR = 9
 FOUNDER_STEP = -1
+EINVAL = 22
 
 SIGNALS_PASSED_ON = (
     syscalls.SIGHUP,
@@ -31,7 +35,30 @@ SIGNALS_PASSED_ON = (
     syscalls.SIGQUIT,
     syscalls.SIGTERM,
 )
-WATCHED = (*SIGNALS_PASSED_ON, syscalls.SIGCHLD)
+IGNORED = 1
+
+
+class Caller:
+    """What a run changes in its caller's process, to be put back when the run has ended.
+
+    The caller may be a program that goes on: it has children of its own and other threads.
+    """
+
+    def __init__(self) -> None:
+        self._adopts = syscalls.child_subreaper()
+        self._blocked = syscalls.blocked_signals()
+        self._ignores_children = _signal.getsignal(syscalls.SIGCHLD) == IGNORED
+        if self._ignores_children:
+            # A child's status is lost then, see wait(2). Who started us may have left it so.
+            syscalls.set_signal(syscalls.SIGCHLD, None)
+
+    def restore(self) -> None:
+        """Everything as it was. A signal that came meanwhile then has its effect."""
+        if self._ignores_children:
+            syscalls.set_signal(syscalls.SIGCHLD, IGNORED)
+        if not self._adopts:
+            syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 0)
+        syscalls.set_blocked_signals(self._blocked)
 
 
 class Channel:
@@ -41,7 +68,11 @@ class Channel:
         self.reader, self.writer = os.pipe()
 
     def send(self, data: bytes) -> None:
-        os.write(self.writer, data)
+        """Without effect when the other side is gone: `receive` will tell."""
+        try:  # noqa: SIM105  contextlib is not worth its import here
+            os.write(self.writer, data)
+        except BrokenPipeError:
+            pass
 
     def receive(self) -> bytes:
         """The next message; empty when the other side is gone or has executed something else."""
@@ -59,16 +90,18 @@ def _nothing() -> None:
 def start(
     plan: Plan,
     connect: Callable[[], None] = _no_terminal,
-    watched: tuple[int, ...] = WATCHED,
+    watched: tuple[int, ...] = SIGNALS_PASSED_ON,
     stdio: tuple[int, int, int] = (0, 1, 2),
     meanwhile: Callable[[], None] = _nothing,
+    kept_open: tuple[int, ...] = (),
 ) -> int:
     """Make the sandbox and start its command in it; the command's PID as the host sees it.
 
     `meanwhile` is done by the caller's process while the kernel makes the namespaces, and before
     anything of the plan is carried out. `stdio` are the descriptors that the command has as 0, 1
-    and 2. `connect` carries out the step `ConnectTerminal`, in the command's process. The signals
-    `watched` are blocked in the caller afterwards, to be read from a signalfd(2).
+    and 2. `connect` carries out the step `ConnectTerminal`, in the command's process, where of the
+    caller's other descriptors only those in `kept_open` are left. The signals `watched` are blocked
+    in the caller afterwards, to be read from a signalfd(2); `Caller` takes that back.
 
     Raises `MachineError` (`user-namespaces-forbidden`, `id-map-refused`, `process-refused`,
     `step-failed`) and `CommandError`.
@@ -77,7 +110,7 @@ def start(
     to_founder, from_inside = Channel(), Channel()
     founder = os.fork()
     if founder == 0:
-        _found(plan, to_founder, from_inside, connect, stdio)
+        _found(plan, to_founder, from_inside, connect, stdio, kept_open)
     os.close(to_founder.reader)
     os.close(from_inside.writer)
     children = [founder]
@@ -88,10 +121,11 @@ def start(
         _expect_namespaces(from_inside.receive(), plan)
         _write_maps(plan, founder)
         to_founder.send(b"mapped")
-        command = _command(from_inside.receive())
-        children.append(command)
-        os.waitpid(founder, 0)
+        _, status = os.waitpid(founder, 0)
         children.remove(founder)
+        # A founder that was killed says no more, but its child may hold the pipe open.
+        command = _command(from_inside.receive() if os.WIFEXITED(status) else b"")
+        children.append(command)
         to_founder.send(b"adopted")
         _raise_report(from_inside.receive(), plan)
     except BaseException:
@@ -116,15 +150,13 @@ def _found(
     report: Channel,
     connect: Callable[[], None],
     stdio: tuple[int, int, int],
+    kept_open: tuple[int, ...],
 ) -> None:
     """The founder, and after its fork the command. Never returns to the caller's code."""
     status = 125
     try:
-        syscalls.set_blocked_signals(WATCHED)
-        os.close(orders.writer)
-        os.close(report.reader)
-        for place, descriptor in enumerate(stdio):
-            os.dup2(descriptor, place)
+        syscalls.set_blocked_signals(SIGNALS_PASSED_ON)
+        _let_go(stdio, (orders.reader, report.writer, *kept_open))
         if os.getuid() == 0:
             os.setgroups([])
         syscalls.unshare(*plan.namespaces)
@@ -137,9 +169,28 @@ def _found(
             elif orders.receive() == b"adopted":
                 _become(plan, report, connect)
     except OSError as error:
-        report.send(f"{FOUNDER_STEP}\0{error.errno}\0{error.filename or ''}".encode())
+        report.send(_report(FOUNDER_STEP, error))
     finally:
         os._exit(status)
+
+
+def _let_go(stdio: tuple[int, int, int], kept: tuple[int, ...]) -> None:
+    """Close all that the caller has open but `stdio`, which come to their places, and `kept`.
+
+    An open directory of the host would be a way out of the new root for any path that the build
+    chose, as `/proc/self/fd/3` for its working directory.
+    """
+    # The caller's objects must not close, when they are collected, a number that is used anew.
+    gc.disable()
+    copies = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3) for descriptor in stdio]
+    for place, descriptor in enumerate(copies):
+        os.dup2(descriptor, place)
+    syscalls.close_all_but((0, 1, 2, *kept))
+
+
+def _report(index: int, error: OSError) -> bytes:
+    text = f"{index}\0{error.errno}\0{error.filename or ''}"
+    return text.encode(errors="surrogateescape")
 
 
 def _become(plan: Plan, report: Channel, connect: Callable[[], None]) -> None:
@@ -154,7 +205,10 @@ def _become(plan: Plan, report: Channel, connect: Callable[[], None]) -> None:
             return
         _execute(plan.execute)
     except OSError as error:
-        report.send(f"{index}\0{error.errno}\0{error.filename}".encode(errors="surrogateescape"))
+        report.send(_report(index, error))
+    except ValueError as error:
+        # Python's word for a text that the kernel would cut short: a NUL, an `=` in a name.
+        report.send(_report(index, OSError(EINVAL, "", str(error))))
 
 
 def _is_orphan(report: Channel) -> bool:
@@ -263,32 +317,36 @@ def supervise(command: int) -> int:
     A signal that PID 1 neither catches nor ignores would be lost on it (pid_namespaces(7)); any
     other process would have died of it, so the command does.
     """
-    signals = syscalls.signalfd(WATCHED)
+    signals = syscalls.signalfd(SIGNALS_PASSED_ON)
+    # Not SIGCHLD, which another thread of the caller may get instead of us.
+    ended = os.pidfd_open(command)
+    poll = select.poll()
+    poll.register(signals, select.POLLIN)
+    poll.register(ended, select.POLLIN)
     ended_by = 0
     try:
         while True:
-            number = syscalls.next_signal(signals)
-            if number != syscalls.SIGCHLD:
-                ended_by = deliver(command, number) or ended_by
-            status = reap(command)
+            ready = dict(poll.poll())
+            if ready.get(signals):
+                ended_by = deliver(command, syscalls.next_signal(signals)) or ended_by
+            status = reap(command) if ready.get(ended) else None
             if status is not None:
                 return 128 + ended_by if ended_by else status
     finally:
         os.close(signals)
+        os.close(ended)
 
 
 def reap(command: int) -> int | None:
-    """The command's status if it has ended, else None; other children are reaped in passing."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return 125
-        if pid == 0:
-            return None
-        if pid == command:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+    """The command's status if it has ended, else None. The caller's other children stay its own."""
+    try:
+        pid, status = os.waitpid(command, os.WNOHANG)
+    except ChildProcessError:
+        return 125
+    if pid == 0:
+        return None
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
 
 
 def deliver(command: int, number: int) -> int:

@@ -35,13 +35,13 @@ CLONE_FLAGS = {
 
 PR_SET_PDEATHSIG = 1
 PR_SET_SECCOMP = 22
-PR_SET_CHILD_SUBREAPER = 36
+PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 PR_SET_NO_NEW_PRIVS = 38
 SECCOMP_MODE_FILTER = 2
 
 SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15
 SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGWINCH = 17, 18, 19, 20, 28
-SIG_SETMASK = 2
+SIG_BLOCK, SIG_SETMASK = 0, 2
 
 SYS_MOUNT_SETATTR = 442
 SYS_LANDLOCK_CREATE_RULESET = 444
@@ -87,9 +87,19 @@ def mount_flags(flags: int) -> str:
     return "|".join(names) or "0"
 
 
+LONGEST_QUOTED = 4096
+
+
 def quoted(text: str) -> str:
-    """A string argument as strace prints it."""
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    """A string argument as strace prints it, which no terminal takes for a command."""
+    shown = text[:LONGEST_QUOTED].replace("\\", "\\\\").replace('"', '\\"')
+    if not shown.isprintable():
+        shown = "".join(c if c.isprintable() else _escaped(c) for c in shown)
+    return f'"{shown}"' + ("..." if len(text) > LONGEST_QUOTED else "")
+
+
+def _escaped(character: str) -> str:
+    return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
 def _check(result: int, call: str) -> int:
@@ -292,6 +302,29 @@ def close_on_exec_from(first: int) -> None:
     )
 
 
+def close_all_but(kept: tuple[int, ...]) -> None:
+    """close_range(2), Linux 5.9: of this process's descriptors only those `kept` stay open."""
+    first = 0
+    for descriptor in sorted({*kept, 2**32 - 1}):
+        if descriptor > first:
+            last = ctypes.c_uint(descriptor - 1)
+            _check(
+                _libc.syscall(SYS_CLOSE_RANGE, ctypes.c_uint(first), last, 0),
+                f"close_range({first}, {last.value}, 0)",
+            )
+        first = descriptor + 1
+
+
+def child_subreaper() -> bool:
+    """prctl(2), PR_GET_CHILD_SUBREAPER: do orphaned descendants become children of this process?"""
+    answer = ctypes.c_int()
+    _check(
+        _libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer), 0, 0, 0),
+        "prctl(PR_GET_CHILD_SUBREAPER)",
+    )
+    return bool(answer.value)
+
+
 def _signal_set(signals: tuple[int, ...]) -> ctypes.Array[ctypes.c_char]:
     sigset = ctypes.create_string_buffer(128)
     for number in signals:
@@ -304,10 +337,22 @@ def set_blocked_signals(signals: tuple[int, ...]) -> None:
     _check(_libc.sigprocmask(SIG_SETMASK, _signal_set(signals), None), "sigprocmask(SIG_SETMASK)")
 
 
+def blocked_signals() -> tuple[int, ...]:
+    """sigprocmask(2): the signals that are held back now."""
+    held = _signal_set(())
+    _check(_libc.sigprocmask(SIG_BLOCK, None, held), "sigprocmask(SIG_BLOCK, NULL)")
+    return tuple(number for number in range(1, 65) if _libc.sigismember(held, number) == 1)
+
+
 def default_signals() -> None:
     """signal(7): every signal as a fresh process has it. Python ignores SIGPIPE and SIGXFSZ."""
     for number in range(1, 65):
-        _libc.signal(number, None)
+        set_signal(number, None)
+
+
+def set_signal(number: int, handler: int | None) -> None:
+    """signal(2): None for the default, 1 to ignore it."""
+    _libc.signal(number, handler)
 
 
 def signalfd(signals: tuple[int, ...]) -> int:
@@ -323,10 +368,14 @@ def next_signal(fd: int) -> int:
     return int.from_bytes(os.read(fd, SIGNALFD_SIGINFO_SIZE)[:4], byteorder)
 
 
+SHOWN_WORDS = 8
+
+
 def execve(path: str, argv: tuple[str, ...], environment: tuple[tuple[str, str], ...]) -> None:
     """execve(2), with the environment in the order given."""
     try:
         os.execve(path, argv, dict(environment))  # noqa: S606  no shell is wanted
     except OSError as error:
-        call = f"execve({quoted(path)}, [{', '.join(map(quoted, argv))}])"
+        words = ", ".join(map(quoted, argv[:SHOWN_WORDS])) + (", ..." * (len(argv) > SHOWN_WORDS))
+        call = f"execve({quoted(path)}, [{words}])"
         raise OSError(error.errno, os.strerror(error.errno or 0), call) from None

@@ -58,16 +58,21 @@ def build_top(kept: KeptDirectory, nix: NixFacts) -> str:
 
 
 def was_sandboxed(
-    kept: KeptDirectory, settings: NixSettings, derivation: Derivation | None
+    kept: KeptDirectory,
+    settings: NixSettings,
+    derivation: Derivation | None,
+    *,
+    diverted: bool,
 ) -> bool:
     """Did Nix make a sandbox at all? Nix: `useChroot` in DerivationBuildingGoal.
 
     NIX_BUILD_TOP settles it. Without it, the directory inside the directory does (only sandboxed
-    builds have one), and else the settings and the derivation.
+    builds have one), as does a store that is not where its paths say; and else the settings and
+    the derivation.
     """
     if kept.env_vars.build_top:
         return kept.env_vars.build_top in ("/build", settings.sandbox_build_dir)
-    if kept.layout in ("build", "named-pid-build", "pid-build"):
+    if diverted or kept.layout in ("build", "named-pid-build", "pid-build"):
         return True
     if settings.sandbox == "relaxed" and derivation is not None:
         open_to_host = derivation.fixed_output or derivation.impure
@@ -445,7 +450,9 @@ def sandbox(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts, request: 
 
     Raises `EvidenceError`: `build-not-sandboxed`, `environment-unknown`, `uid-range-needs-root`.
     """
-    sandboxed = was_sandboxed(kept, nix.settings, nix.derivation)
+    sandboxed = was_sandboxed(
+        kept, nix.settings, nix.derivation, diverted=nix.real_store_dir != nix.store_dir
+    )
     if not sandboxed:
         require_sandboxed(kept, request)
     if not sandboxed and request.unsandboxed:

@@ -18,6 +18,7 @@ from sandbox.cli import speak
 from sandbox.host import places
 from tests.conftest import UNPRIVILEGED
 from tests.host.made_store import MadeStore, env_vars, fixed, output, store_path
+from tests.nix.world import CASES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -663,6 +664,42 @@ def test_a_closed_env_vars_of_another_user_is_told_with_a_way_on(
     assert (done.returncode, done.stdout) == (125, b"")
     assert b"env-vars is unreadable" in done.stderr
     assert b"(environment-unknown, 125)" in done.stderr
+
+
+def test_what_a_real_nix_kept_is_known_by_its_database(run_nbs, kept_by_nix, unprivileged):
+    words = ("--json", "--store", kept_by_nix.store, kept_by_nix.path)
+    done = run_nbs("show", *words, as_user=unprivileged)
+    assert (done.returncode, done.stderr) == (0, b"")
+    document = json.loads(done.stdout)
+    assert document["derivation_from"] == "its output is `out` in env-vars"
+    assert document["inputs_from"] == "database"
+    assert set(kept_by_nix.packages.values()) & set(document["inputs"])
+
+
+def test_two_real_derivations_of_one_content_are_told_and_one_can_be_named(run_nbs, nix_world):
+    fetch = (
+        (CASES / "fixed-output.nix")
+        .read_text()
+        .replace("../stdenv.nix", f"{CASES.parent}/stdenv.nix")
+    )
+    failures = [
+        nix_world.fail(f"({fetch.replace('192.0.2.1', address)}) {{ }}")
+        for address in ("192.0.2.1", "192.0.2.2")
+    ]
+    first, second = sorted(failures, key=lambda failure: failure.drv)
+    assert first.drv != second.drv
+    store = f"{nix_world.root}/store"
+    done = run_nbs("plan", "--store", store, first.kept)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert [line.strip() for line in done.stderr.decode().splitlines()[1:3]] == [
+        first.drv,
+        second.drv,
+    ]
+    for failure in failures:
+        words = ("--store", store, "--derivation", failure.drv, failure.kept)
+        inside = run_nbs("plan", *words)
+        assert (inside.returncode, inside.stderr) == (0, b"")
+        assert b"the host's, as in the build: the derivation is fixed-output" in inside.stdout
 
 
 def test_the_newest_is_named_before_it_is_entered(nbs, store, builds, monkeypatch):

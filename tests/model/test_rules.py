@@ -78,8 +78,14 @@ def test_without_it_a_directory_in_the_directory_tells_of_a_sandbox(layout):
     ],
 )
 def test_else_the_setting_and_the_derivation_decide(setting, derivation, sandboxed):
-    nix = settings(sandbox=setting).replace(derivation=derivation)
+    nix = settings(sandbox=setting).replace(derivation=derivation, real_store_dir=made.STORE)
     assert was_sandboxed(WITHOUT_ENV_VARS.replace(layout="flat"), nix) is sandboxed
+
+
+def test_a_store_that_is_not_where_its_paths_say_is_always_sandboxed():
+    kept = WITHOUT_ENV_VARS.replace(layout="flat")
+    assert was_sandboxed(kept, settings(sandbox="false"))
+    assert not was_sandboxed(kept, settings(sandbox="false").replace(real_store_dir=made.STORE))
 
 
 def test_a_build_without_a_sandbox_is_entered_only_by_name():
@@ -432,8 +438,10 @@ def test_a_file_that_nix_conf_names_takes_the_place_of_nix_s_own():
 
 @pytest.mark.parametrize(
     "target",
-    ["/", "/tmp", "/etc", "/dev", "/proc", "/proc/x", "/nix", "/nix/store", "/nix/store/x"]
-    + ["/build", "/build/x", "/dev/shm/x", "/dev/fd/9", "/etc/passwd/x", "/dev/ptmx"],
+    [
+        *("/", "/tmp", "/etc", "/dev", "/proc", "/proc/x", "/nix", "/nix/store", "/nix/store/x"),
+        *("/build", "/build/x", "/dev/shm/x", "/dev/fd/9", "/etc/passwd/x", "/dev/ptmx"),
+    ],
 )
 def test_nothing_of_nix_conf_covers_what_the_sandbox_itself_mounts(target):
     inside = shown(target)
