@@ -13,10 +13,12 @@ from sandbox.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     from typing import Any
 
 SCHEMA = "nix-build-shell.show/1"
 LAST_LINES = 10
+NOT_ENTERABLE = ("inputs-missing", "inputs-unknown", "command-not-found")
 
 EPILOG = """\
 examples:
@@ -40,13 +42,27 @@ def command(argv: list[str]) -> int:
     made.add_argument("--store", default="", metavar="STORE")
     asked = made.parse_args(argv)
     path = sandbox.find_build(asked.build, store=asked.store)
-    case = sandbox.read(path, store=asked.store, derivation=asked.derivation, profile=asked.profile)
+    case, problem = _read(path, asked)
     log = sandbox.build_log(case)
     if asked.json:
         _print_json(case, log)
     else:
         _print(case, log)
+        if problem is not None:
+            speak.show_error(problem)
     return 0
+
+
+def _read(path: str, asked: argparse.Namespace) -> tuple[sandbox.Case, Error | None]:
+    """The case, and what keeps its sandbox from being made: inputs that are gone are no reason
+    not to show the rest."""
+    how = {"store": asked.store, "derivation": asked.derivation, "profile": asked.profile}
+    try:
+        return sandbox.read(path, **how), None
+    except Error as error:
+        if error.reason not in NOT_ENTERABLE:
+            raise
+        return sandbox.read(path, **how, whole=True), error
 
 
 def _facts(case: sandbox.Case) -> list[tuple[str, str]]:
@@ -63,7 +79,7 @@ def _facts(case: sandbox.Case) -> list[tuple[str, str]]:
         ("profile", f"{nix.profile}, from {nix.profile_from}"),
         ("env-vars", env_vars),
         ("phase's directory", kept.env_vars.working_directory),
-        ("inputs", f"{len(nix.inputs)}, from {nix.inputs_from}"),
+        ("inputs", f"{len(nix.inputs)}, from {nix.inputs_from}" if nix.inputs else ""),
         ("outputs", ", ".join(f"{name} ({path})" for name, path in nix.outputs)),
         ("left at outputs", ", ".join(path for path, _ in nix.partial)),
         ("store", nix.real_store_dir if nix.real_store_dir != nix.store_dir else ""),

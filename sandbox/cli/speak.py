@@ -39,8 +39,8 @@ def one_line(text: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line of talk: on stderr, since stdout is for data."""
-    print(text, file=sys.stderr, flush=True)
+    """A line of talk, `printable`: on stderr, since stdout is for data."""
+    print(printable(text), file=sys.stderr, flush=True)
 
 
 def progress() -> Callable[[int, int], None] | None:
@@ -69,31 +69,56 @@ def show_error(error: Error) -> None:
         lines += ["", painted("hint:", YELLOW, stream) + " " + one_line(error.hint)]
     word = f"({error.reason}, {error.exit_code})"
     lines.append(painted(word.rjust(80), DIM, stream))
-    say("\n".join(lines))
+    print("\n".join(lines), file=stream, flush=True)
+
+
+def open_standard_descriptors() -> None:
+    """/dev/null in the place of a standard descriptor that the caller has closed.
+
+    The next file that is opened would get its number otherwise, and go inside as the command's.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(descriptor, "w", closefd=False))
 
 
 def run(command: Callable[[list[str]], int]) -> None:
     """Run a command's main function and exit with its status. The only place that exits."""
+    status = 125
+    try:
+        open_standard_descriptors()
+        status = _caught(command)
+    finally:
+        # Without taking the interpreter down first, which takes a third as long as making a
+        # sandbox; and even if stderr is gone so that nothing could be said.
+        os._exit(status)
+
+
+def _caught(command: Callable[[list[str]], int]) -> int:
     try:
         status = _status(command)
         sys.stdout.flush()
     except Error as error:
         show_error(error)
-        status = error.exit_code
+        return error.exit_code
     except KeyboardInterrupt:
-        status = 130
+        return 130
     except BrokenPipeError:
         # The reader of our output has gone; the interpreter must not find out once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        status = 141
+        return 141
     except Exception:  # noqa: BLE001  whatever it is, it is a bug of ours and is shown whole
         import traceback
 
         traceback.print_exc()
         say("\nThis is a bug in nix-build-shell. Please report it with the output of `nbs doctor`.")
-        status = 125
-    # Without taking the interpreter down first, which takes a third as long as making a sandbox.
-    os._exit(status)
+        return 125
+    return status
 
 
 def _status(command: Callable[[list[str]], int]) -> int:

@@ -75,7 +75,8 @@ def _case(
         if found is None:
             found = Finder(kept, locations, database).find()
         inputs = _inputs(kept, locations, database, found, settings, whole=whole)
-        require_shell(kept, locations)
+        if not whole:
+            require_shell(kept, locations)
         environment = _environment(kept, locations, found, settings, profile)
     finally:
         if database is not None:

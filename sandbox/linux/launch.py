@@ -9,7 +9,7 @@ kernel kills the command and with it all that the pid namespace holds.
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]  # signal imports enum
 import fcntl
 import gc
 import os
@@ -114,6 +114,7 @@ def start(
     os.close(to_founder.reader)
     os.close(from_inside.writer)
     children = [founder]
+    held = syscalls.blocked_signals()
     try:
         meanwhile()
         # Until here a signal does to the caller what it does elsewhere: a copy may take long.
@@ -130,6 +131,7 @@ def start(
         _raise_report(from_inside.receive(), plan)
     except BaseException:
         _end(children)
+        syscalls.set_blocked_signals(held)
         raise
     finally:
         os.close(to_founder.writer)

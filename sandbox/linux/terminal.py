@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sandbox.model.plan import Plan
 
-WATCHED = (*launch.WATCHED, syscalls.SIGWINCH)
+WATCHED = (*launch.SIGNALS_PASSED_ON, syscalls.SIGWINCH)
 TIOCGPTN, TIOCSPTLCK = 0x80045430, 0x40045431
 CHUNK = 65536
 IFLAG, OFLAG, CFLAG, LFLAG, CC = 0, 1, 2, 3, 6
@@ -44,6 +44,7 @@ class Terminal:
         self._saved = termios.tcgetattr(self.descriptors[0])
         self._size = _window_size(self.descriptors[0])
         self._outside, self._inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.kept_open = (self._inside.fileno(),)
         self.master = -1
 
     def connect(self) -> None:
@@ -73,9 +74,14 @@ class Terminal:
         """In the supervisor, once the command runs: take the master end."""
         _, ancillary, _, _ = self._outside.recvmsg(1, socket.CMSG_SPACE(4))
         self.master = array.array("i", ancillary[0][2])[0]
+        os.set_blocking(self.master, False)
+
+    def close(self) -> None:
+        """Let go of both ends."""
         self._outside.close()
         self._inside.close()
-        os.set_blocking(self.master, False)
+        if self.master >= 0:
+            os.close(self.master)
 
     def raw(self) -> None:
         """Every key goes inside; the inner terminal gives keys their meaning. See cfmakeraw(3)."""
@@ -102,9 +108,12 @@ class Terminal:
         termios.tcsetattr(0, termios.TCSADRAIN, modes)
 
     def restore(self) -> None:
-        """The caller's terminal as it was."""
+        """The caller's terminal as it was, if it is still there."""
         if self.control:
-            termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
+            try:  # noqa: SIM105  contextlib is not worth its import here
+                termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
+            except termios.error:
+                pass
 
     def resize(self) -> None:
         """The caller's window has another size: tell the inner terminal, and so its programs."""
@@ -121,8 +130,10 @@ class Relay:
     def __init__(self, terminal: Terminal, command: int) -> None:
         self.terminal = terminal
         self.command = command
-        self.to_inside = b""
-        self.output = next(fd for fd in (1, 2, 0) if fd in terminal.descriptors)
+        self.to_inside = self.to_outside = b""
+        self.output = _writable(next(fd for fd in (1, 2, 0) if fd in terminal.descriptors))
+        self.has_output = True
+        self.has_ended = False
         self.reading_input = terminal.control
         self.ended_by = 0
         self.look_again_at = 0.0
@@ -131,34 +142,48 @@ class Relay:
     def run(self) -> int:
         """The command's exit status, or 128 + the signal's number."""
         signals = syscalls.signalfd(WATCHED)
+        ended = os.pidfd_open(self.command)
         self.terminal.raw()
         try:
             while True:
-                status = self._turn(signals)
+                status = self._turn(signals, ended)
                 if status is not None:
-                    self._drain()
+                    self.has_ended = True
+                    self._drain(signals)
                     return 128 + self.ended_by if self.ended_by else status
         finally:
             self.terminal.restore()
-            os.close(signals)
+            for descriptor in (signals, ended, self.output):
+                os.close(descriptor)
 
-    def _turn(self, signals: int) -> int | None:
+    def _turn(self, signals: int, ended: int) -> int | None:
         poll = select.poll()
         poll.register(signals, select.POLLIN)
+        poll.register(ended, select.POLLIN)
         master = self.terminal.master
-        poll.register(master, select.POLLIN | (select.POLLOUT if self.to_inside else 0))
+        wanted = select.POLLOUT if self.to_inside else 0
+        if self.to_outside:
+            poll.register(self.output, select.POLLOUT)
+        else:
+            wanted |= select.POLLIN
+        if wanted:
+            poll.register(master, wanted)
         if self.reading_input and len(self.to_inside) < CHUNK:
             poll.register(0, select.POLLIN)
         ready = dict(poll.poll(self._patience_ms()))
         if self.look_again_at and time.monotonic() >= self.look_again_at:
             self._look_again()
-        if ready.get(master, 0) & (select.POLLIN | select.POLLHUP):
+        if ready.get(self.output):
+            self._show()
+        elif ready.get(master, 0) & (select.POLLIN | select.POLLHUP):
             self._copy_out()
         if ready.get(0):
             self._copy_in()
         if self.to_inside:
             self._push()
-        return self._signal(syscalls.next_signal(signals)) if ready.get(signals) else None
+        if ready.get(signals):
+            self._signal(syscalls.next_signal(signals))
+        return launch.reap(self.command) if ready.get(ended) else None
 
     def _patience_ms(self) -> int | None:
         if not self.look_again_at:
@@ -175,19 +200,46 @@ class Relay:
             # but nothing can be read at once either.
             time.sleep(0.005)
             return False
-        while data:
-            try:
-                data = data[os.write(self.output, data) :]
-            except BlockingIOError:
-                select.select([], [self.output], [])
-        return True
+        self.to_outside = data
+        self._show()
+        return bool(data)
 
-    def _drain(self) -> None:
-        while self._copy_out():
+    def _show(self) -> None:
+        """Write what the caller's terminal takes now; it may be stopped for long, or be gone."""
+        if not self.has_output:
+            self.to_outside = b""
+        try:
+            while self.to_outside:
+                self.to_outside = self.to_outside[os.write(self.output, self.to_outside) :]
+        except BlockingIOError:
             pass
+        except OSError:
+            # The terminal was hung up: its kernel's signal for that may not have reached us.
+            self.has_output, self.to_outside = False, b""
+            self._deliver(syscalls.SIGHUP)
+
+    def _drain(self, signals: int) -> None:
+        """The command has ended: show what it wrote, but wait for no terminal if we shall end too."""
+        while True:
+            while not self.to_outside:
+                if not self._copy_out():
+                    return
+            if self.ended_by:
+                return
+            poll = select.poll()
+            poll.register(self.output, select.POLLOUT)
+            poll.register(signals, select.POLLIN)
+            told = dict(poll.poll()).get(signals)
+            if told and syscalls.next_signal(signals) != syscalls.SIGWINCH:
+                return
+            self._show()
 
     def _copy_in(self) -> None:
-        data = os.read(0, CHUNK)
+        try:
+            data = os.read(0, CHUNK)
+        except OSError:
+            # The terminal was hung up.
+            data = b""
         if not data:
             self.reading_input = False
             return
@@ -251,12 +303,28 @@ class Relay:
         self.terminal.resize()
         os.killpg(self.command, syscalls.SIGCONT)
 
-    def _signal(self, number: int) -> int | None:
+    def _signal(self, number: int) -> None:
         if number == syscalls.SIGWINCH:
             self.terminal.resize()
-        elif number != syscalls.SIGCHLD:
+        else:
+            self._deliver(number)
+
+    def _deliver(self, number: int) -> None:
+        if not self.has_ended:
             self.ended_by = launch.deliver(self.command, number) or self.ended_by
-        return launch.reap(self.command)
+
+
+def _writable(descriptor: int) -> int:
+    """The same terminal opened anew, so as not to wait for it; else the descriptor once more.
+
+    O_NONBLOCK belongs to what was opened, which the caller's other programs share.
+    """
+    try:
+        flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+        return os.open(f"/proc/self/fd/{descriptor}", flags)
+    except OSError:
+        # Of a terminal that is another user's, as after su(1).
+        return os.dup(descriptor)
 
 
 def run(plan: Plan, meanwhile: Callable[[], None]) -> int:
@@ -265,9 +333,14 @@ def run(plan: Plan, meanwhile: Callable[[], None]) -> int:
     `meanwhile` as for `launch.start`.
     """
     terminal = Terminal()
-    command = launch.start(plan, terminal.connect, WATCHED, meanwhile=meanwhile)
-    terminal.adopt()
-    return Relay(terminal, command).run()
+    try:
+        command = launch.start(
+            plan, terminal.connect, WATCHED, meanwhile=meanwhile, kept_open=terminal.kept_open
+        )
+        terminal.adopt()
+        return Relay(terminal, command).run()
+    finally:
+        terminal.close()
 
 
 if TYPE_CHECKING:

@@ -322,10 +322,14 @@ def test_inputs_that_are_gone_are_told_with_a_command_and_the_whole_store_does_w
 ):
     patch = store_path("patch", "2")
     os.unlink(f"{store.root}{patch}")
-    for verb in ("show", "plan"):
-        done = nbs(verb, "hello", *at(store))
-        assert (done.status, done.out, done.reason) == (125, "", "inputs-missing")
-        assert f"`nix-store --store {store.root} --realise {patch}`" in done.err
+    brings_back = f"`nix-store --store {store.root} --realise {patch}`"
+    done = nbs("plan", "hello", *at(store))
+    assert (done.status, done.out, done.reason) == (125, "", "inputs-missing")
+    assert brings_back in done.err
+    shown = nbs("show", "hello", *at(store))
+    assert (shown.status, shown.reason) == (0, "inputs-missing")
+    assert "hello-1.0" in shown.out
+    assert brings_back in shown.err
     assert nbs("plan", "hello", "--whole-store", *at(store)).status == 0
 
 
