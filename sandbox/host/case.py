@@ -209,8 +209,19 @@ def _is_plain(name: str) -> bool:
 
 
 def _outputs(found: Found | None, store_dir: str) -> tuple[tuple[str, str], ...]:
+    """Names and paths. What lies at them is copied, so a path that is not the store's is refused.
+
+    Nix registers no such derivation, but the file may be from elsewhere.
+    """
     if found is None:
         return ()
+    for output in found.derivation.outputs:
+        if output.path and not storepath.is_store_path(output.path, store_dir):
+            raise EvidenceError(
+                f"Nix would refuse `{found.path}`: an output of it is not in the store",
+                reason="derivation-refused",
+                evidence=(f"{output.name} is {output.path}",),
+            )
     return tuple(
         (o.name, o.path or storepath.scratch_path(found.path, o.name, store_dir))
         for o in found.derivation.outputs

@@ -48,6 +48,8 @@ def roots_of(
 
 
 def _written_outputs(path: str, wanted: tuple[str, ...], locations: NixLocations) -> dict[str, str]:
+    if not storepath.is_store_path(path, locations.store_dir):
+        return {}
     try:
         derivation = read_derivation(path, locations)
     except EvidenceError:

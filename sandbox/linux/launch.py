@@ -209,7 +209,7 @@ def _become(plan: Plan, report: Channel, connect: Callable[[], None]) -> None:
     except OSError as error:
         report.send(_report(index, error))
     except ValueError as error:
-        # Python's word for a text that the kernel would cut short: a NUL, an `=` in a name.
+        # Python's word for a path that the kernel would cut short at a NUL.
         report.send(_report(index, OSError(EINVAL, "", str(error))))
 
 

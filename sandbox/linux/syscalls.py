@@ -372,10 +372,13 @@ SHOWN_WORDS = 8
 
 
 def execve(path: str, argv: tuple[str, ...], environment: tuple[tuple[str, str], ...]) -> None:
-    """execve(2), with the environment in the order given."""
-    try:
-        os.execve(path, argv, dict(environment))  # noqa: S606  no shell is wanted
-    except OSError as error:
-        words = ", ".join(map(quoted, argv[:SHOWN_WORDS])) + (", ..." * (len(argv) > SHOWN_WORDS))
-        call = f"execve({quoted(path)}, [{words}])"
-        raise OSError(error.errno, os.strerror(error.errno or 0), call) from None
+    """execve(2), with the environment in the order given and names as they are, `=` in them too."""
+    words = [os.fsencode(word) for word in argv]
+    variables = [os.fsencode(f"{name}={value}") for name, value in environment]
+    _libc.execve(os.fsencode(path), _strings(words), _strings(variables))
+    shown = ", ".join(map(quoted, argv[:SHOWN_WORDS])) + (", ..." * (len(argv) > SHOWN_WORDS))
+    _check(-1, f"execve({quoted(path)}, [{shown}])")
+
+
+def _strings(words: list[bytes]) -> ctypes.Array[ctypes.c_char_p]:
+    return (ctypes.c_char_p * (len(words) + 1))(*words, None)

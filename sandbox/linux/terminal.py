@@ -219,7 +219,7 @@ class Relay:
             self._deliver(syscalls.SIGHUP)
 
     def _drain(self, signals: int) -> None:
-        """The command has ended: show what it wrote, but wait for no terminal if we shall end too."""
+        """The command has ended: show what it wrote; wait for no terminal if we shall end too."""
         while True:
             while not self.to_outside:
                 if not self._copy_out():
