@@ -28,9 +28,10 @@ from sandbox.linux import launch
 from sandbox.model import rules
 from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import Request
-from sandbox.model.plan import CopyTree, MountOverlay, Paths, Plan
+from sandbox.model.plan import Paths, Plan
 from sandbox.model.plan import plan as make_plan
 from sandbox.model.spec import BuildDirectory, Sandbox
+from sandbox.model.steps import CopyTree, MountOverlay
 from sandbox.model.value import Value
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.workspace import Workspace, state_directory, sweep

@@ -88,7 +88,13 @@ LAYERS = {
     ),
     "sandbox/linux": Layer(
         "linux/ acts, and knows nothing of Nix",
-        ("sandbox.linux", "sandbox.model.plan", "sandbox.model.spec", "sandbox.errors"),
+        (
+            "sandbox.linux",
+            "sandbox.model.plan",
+            "sandbox.model.spec",
+            "sandbox.model.steps",
+            "sandbox.errors",
+        ),
         NETWORK | OTHER_PROCESSES,
     ),
     "sandbox/workspace": Layer(

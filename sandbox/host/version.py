@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from sandbox.host.builddir import read_bounded
 from sandbox.model.profile import (
     LAYOUT_DEFAULTS,
     NEWEST,
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from sandbox.model.facts import KeptDirectory
+
+
+LONGEST_ANSWER = 4096
 
 
 def find_profile(
@@ -70,11 +74,8 @@ def _remembered(program: str, environ: Mapping[str, str]) -> Profile | None:
     status = os.stat(program)
     identity = f"{program} {status.st_size} {status.st_mtime_ns}"
     cache = _cache_file(environ)
-    try:
-        with open(cache, encoding="utf-8") as file:
-            known, _, answer = file.read(4096).partition("\n")
-    except (OSError, ValueError):
-        known = answer = ""
+    data, _, _ = read_bounded(cache, LONGEST_ANSWER)
+    known, _, answer = os.fsdecode(data).partition("\n")
     if known != identity:
         answer = _ask(program, environ)
         if parse_version(answer) is not None:
@@ -93,13 +94,27 @@ def _cache_file(environ: Mapping[str, str]) -> str:
 def _remember(cache: str, text: str) -> None:
     """Written whole or not at all; without a place for it, Nix is asked each time."""
     temporary = f"{cache}.{os.getpid()}"
+    place = os.path.dirname(cache)
+    if not _is_ours(os.path.dirname(place)):
+        # The HOME of another user, as sudo may leave it: a link there leads anywhere.
+        return
     try:
-        os.makedirs(os.path.dirname(cache), mode=0o700, exist_ok=True)
-        with open(temporary, "x", encoding="utf-8") as file:
-            file.write(text)
+        os.makedirs(place, mode=0o700, exist_ok=True)
+        with open(temporary, "xb") as file:
+            file.write(os.fsencode(text))
         os.rename(temporary, cache)
     except OSError:
         return
+
+
+def _is_ours(path: str) -> bool:
+    """Does the directory belong to the caller, or the nearest above it that is there?"""
+    try:
+        return os.lstat(path).st_uid == os.geteuid()
+    except FileNotFoundError:
+        return path not in ("", "/") and _is_ours(os.path.dirname(path))
+    except OSError:
+        return False
 
 
 def _ask(program: str, environ: Mapping[str, str]) -> str:

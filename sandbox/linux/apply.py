@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from sandbox.linux import syscalls
-from sandbox.model.plan import (
+from sandbox.model.steps import (
     BindEach,
     BringUp,
     ChangeDirectory,

@@ -23,7 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from sandbox.model.plan import Execute, Plan
+    from sandbox.model.plan import Plan
+    from sandbox.model.steps import Execute
 
 STARTUP_DESCRIPTOR = 9
 FOUNDER_STEP = -1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sandbox.linux import syscalls
 from sandbox.linux.apply import apply
 from sandbox.linux.syscalls import mount_flags, quoted
+from sandbox.model.steps import ConnectTerminal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Recorder:
         self.note(f"chdir({quoted(new_root)})")
         self.note('pivot_root(".", ".")')
         self.note('umount2(".", MNT_DETACH)')
+        self.note('chdir("/")')
 
     def chmod(self, path: str, mode: int) -> None:
         self.note(f"chmod({quoted(path)}, 0{mode:o})")
@@ -121,6 +123,9 @@ def calls_of(plan: Plan) -> tuple[str, ...]:
     recorder.note(f'write("/proc/FOUNDER/gid_map", "{plan.gid_map}")')
     for step in plan.enter:
         apply(step, recorder)
+    if not any(isinstance(step, ConnectTerminal) for step in plan.enter):
+        recorder.note("setsid()")
+    recorder.note("close_range(3, ~0U, CLOSE_RANGE_CLOEXEC)")
     execute = plan.execute
     argv = ", ".join(map(quoted, execute.argv))
     recorder.note(f"execve({quoted(execute.program)}, [{argv}], {len(execute.environment)} vars)")

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-from sandbox.model.plan import (
-    CopyTree,
-    MakeDirectory,
-    MakeFile,
-    MakeLink,
-    MakePlaces,
-    PrepareStep,
-)
 from sandbox.model.spec import (
     CALLER,
     Bind,
@@ -22,6 +14,14 @@ from sandbox.model.spec import (
     Output,
     Sandbox,
     Symlink,
+)
+from sandbox.model.steps import (
+    CopyTree,
+    MakeDirectory,
+    MakeFile,
+    MakeLink,
+    MakePlaces,
+    PrepareStep,
 )
 from sandbox.model.value import Value
 

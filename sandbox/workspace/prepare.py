@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import MachineError
-from sandbox.model.plan import (
+from sandbox.model.steps import (
     CopyTree,
     MakeDirectory,
     MakeFile,

@@ -8,39 +8,39 @@ import pytest
 
 from sandbox.linux.apply import apply
 from sandbox.linux.record import Recorder
-from sandbox.model import plan
-from sandbox.model.plan import EnterStep
+from sandbox.model import plan, steps
+from sandbox.model.steps import EnterStep
 
 CALLS = [
-    (plan.BringUp(interface="lo"), ['ioctl(SIOCSIFFLAGS, {ifr_name="lo", ifr_flags=IFF_UP})']),
+    (steps.BringUp(interface="lo"), ['ioctl(SIOCSIFFLAGS, {ifr_name="lo", ifr_flags=IFF_UP})']),
     (
-        plan.SetNames(host_name="localhost", domain_name="(none)"),
+        steps.SetNames(host_name="localhost", domain_name="(none)"),
         ['sethostname("localhost", 9)', 'setdomainname("(none)", 6)'],
     ),
     (
-        plan.Mount(source="none", target="/w/dev/shm", fstype="tmpfs", data="size=50%"),
+        steps.Mount(source="none", target="/w/dev/shm", fstype="tmpfs", data="size=50%"),
         ['mount("none", "/w/dev/shm", "tmpfs", 0, "size=50%")'],
     ),
     (
-        plan.Mount(source="/a", target="/w/a", flags=plan.MS_BIND | plan.MS_REC),
+        steps.Mount(source="/a", target="/w/a", flags=plan.MS_BIND | plan.MS_REC),
         ['mount("/a", "/w/a", "", MS_BIND|MS_REC, "")'],
     ),
     (
-        plan.MountOverlay(lower="/l", upper="/u", work="/k", target="/w/build", uid=1000, gid=100),
+        steps.MountOverlay(lower="/l", upper="/u", work="/k", target="/w/build", uid=1000, gid=100),
         [
             'mount("overlay", "/w/build", "overlay", 0, '
             '"lowerdir=/l,upperdir=/u,workdir=/k,userxattr") as 1000:100'
         ],
     ),
     (
-        plan.BindEach(source="/nix/store", target="/w/nix/store", names=("a", "b")),
+        steps.BindEach(source="/nix/store", target="/w/nix/store", names=("a", "b")),
         [
             'mount("/nix/store/a", "/w/nix/store/a", "", MS_BIND|MS_REC, "")',
             'mount("/nix/store/b", "/w/nix/store/b", "", MS_BIND|MS_REC, "")',
         ],
     ),
     (
-        plan.MakePlacesInMemory(path="/w/store", directories=("a",), files=("b",)),
+        steps.MakePlacesInMemory(path="/w/store", directories=("a",), files=("b",)),
         [
             'mount("none", "/w/store", "tmpfs", 0, "mode=0755")',
             'mkdir("/w/store/a", 0755)',
@@ -48,39 +48,42 @@ CALLS = [
         ],
     ),
     (
-        plan.SetReadOnly(target="/w/x", read_only=True, recursive=True),
+        steps.SetReadOnly(target="/w/x", read_only=True, recursive=True),
         ['mount_setattr(AT_FDCWD, "/w/x", AT_RECURSIVE, {attr_set=MOUNT_ATTR_RDONLY})'],
     ),
     (
-        plan.SetReadOnly(target="/w/x", read_only=False),
+        steps.SetReadOnly(target="/w/x", read_only=False),
         ['mount_setattr(AT_FDCWD, "/w/x", 0, {attr_clr=MOUNT_ATTR_RDONLY})'],
     ),
-    (plan.SetMode(path="/w/dev/pts/ptmx", mode=0o666), ['chmod("/w/dev/pts/ptmx", 0666)']),
+    (steps.SetMode(path="/w/dev/pts/ptmx", mode=0o666), ['chmod("/w/dev/pts/ptmx", 0666)']),
     (
-        plan.PivotRoot(root="/w"),
-        ['chdir("/w")', 'pivot_root(".", ".")', 'umount2(".", MNT_DETACH)'],
+        steps.PivotRoot(root="/w"),
+        ['chdir("/w")', 'pivot_root(".", ".")', 'umount2(".", MNT_DETACH)', 'chdir("/")'],
     ),
-    (plan.SetIds(uid=1000, gid=100), ["setgid(100)", "setuid(1000)"]),
+    (steps.SetIds(uid=1000, gid=100), ["setgid(100)", "setuid(1000)"]),
     (
-        plan.ConnectTerminal(),
+        steps.ConnectTerminal(),
         ['open("/dev/ptmx", O_RDWR|O_NOCTTY)', "setsid()", "ioctl(TIOCSCTTY)"],
     ),
-    (plan.ChangeDirectory(candidates=("/build/source", "/build", "/")), ['chdir("/build/source")']),
-    (plan.SetLimit(resource="core", soft=0), ["setrlimit(4, {rlim_cur=0})"]),
     (
-        plan.SetLimit(resource="nofile", ceiling=1024),
+        steps.ChangeDirectory(candidates=("/build/source", "/build", "/")),
+        ['chdir("/build/source")'],
+    ),
+    (steps.SetLimit(resource="core", soft=0), ["setrlimit(4, {rlim_cur=0})"]),
+    (
+        steps.SetLimit(resource="nofile", ceiling=1024),
         ["setrlimit(7, {rlim_cur=the hard limit, 1024 at most})"],
     ),
-    (plan.SetUmask(umask=0o022), ["umask(022)"]),
-    (plan.SetPersonality(persona=0x0040000), ["personality(0x40000)"]),
-    (plan.SetParentDeathSignal(signal=9), ["prctl(1, 9)"]),
-    (plan.NoNewPrivileges(), ["prctl(38, 1)"]),
+    (steps.SetUmask(umask=0o022), ["umask(022)"]),
+    (steps.SetPersonality(persona=0x0040000), ["personality(0x40000)"]),
+    (steps.SetParentDeathSignal(signal=9), ["prctl(1, 9)"]),
+    (steps.NoNewPrivileges(), ["prctl(38, 1)"]),
     (
-        plan.ScopeAbstractSockets(),
+        steps.ScopeAbstractSockets(),
         ["landlock_restrict_self({scoped=LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET})"],
     ),
     (
-        plan.InstallFilter(program=bytes(8 * 45)),
+        steps.InstallFilter(program=bytes(8 * 45)),
         ["prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, {len=45})"],
     ),
 ]
@@ -101,7 +104,7 @@ def test_every_kind_of_step_is_in_the_table():
 def test_a_refused_call_ends_the_step(refused):
     recorder = Recorder(refuse=refused, errno=errno.EPERM)
     with pytest.raises(OSError, match="refused") as caught:
-        apply(plan.SetIds(uid=1000, gid=100), recorder)
+        apply(steps.SetIds(uid=1000, gid=100), recorder)
     assert caught.value.filename == ["setgid(100)", "setuid(1000)"][refused]
     assert len(recorder.calls) == refused
 
@@ -121,10 +124,10 @@ class Doors(Recorder):
 
 def test_the_next_directory_is_tried_where_one_cannot_be_entered():
     doors = Doors("/build/source")
-    apply(plan.ChangeDirectory(candidates=("/build/source", "/build", "/")), doors)
+    apply(steps.ChangeDirectory(candidates=("/build/source", "/build", "/")), doors)
     assert doors.calls == ['chdir("/build/source")', 'chdir("/build")']
 
 
 def test_the_last_directory_has_to_be_entered():
     with pytest.raises(OSError, match="closed"):
-        apply(plan.ChangeDirectory(candidates=("/build", "/")), Doors("/build", "/"))
+        apply(steps.ChangeDirectory(candidates=("/build", "/")), Doors("/build", "/"))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from sandbox.model.facts import StoreObject
 from sandbox.model.nixconf import NixSettings, SandboxPath
-from sandbox.model.plan import (
+from sandbox.model.profile import Profile
+from sandbox.model.steps import (
     BindEach,
     ChangeDirectory,
     ConnectTerminal,
@@ -29,7 +30,6 @@ from sandbox.model.plan import (
     SetOwner,
     SetReadOnly,
 )
-from sandbox.model.profile import Profile
 from sandbox.model.value import Value
 from tests.model import made
 from tests.model.made import KEPT, MACHINE, NIX, PATHS, described, host_file, planned
