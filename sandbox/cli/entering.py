@@ -7,7 +7,7 @@ import os
 import sandbox
 from sandbox.cli import speak
 
-SAID_ON_ENTERING = ("network", "derivation", "sandbox")
+SAID_ON_ENTERING = ("network", "derivation", "sockets")
 """Notes that change what a person will find; the others are in `nbs plan`."""
 
 TYPE_CHECKING = False

@@ -71,7 +71,8 @@ def _uid_range(kept: KeptDirectory, machine: MachineFacts) -> Identity:
             evidence=("requiredSystemFeatures has `uid-range`",),
             hint="run the same command with `sudo`",
         )
-    base = kept.uid or FREE_ID
+    # A range that begins lower would hold accounts of this machine, with root inside.
+    base = max(kept.uid, FREE_ID)
     return Identity(
         build_uid=base,
         build_gid=base,

@@ -80,7 +80,14 @@ def shared_memory(nix: NixFacts, machine: MachineFacts) -> tuple[Entry, ...]:
 def notes(kept: KeptDirectory, machine: MachineFacts) -> tuple[Note, ...]:
     """What differs from the build's own view. The same list is in docs/differences.md."""
     found = [
-        Note(subject="files", text="the host's are read-only; /tmp and /dev/shm are private ones"),
+        Note(
+            subject="files",
+            text="the host's are read-only; /tmp, /run, /dev/shm and /dev/pts are private ones",
+        ),
+        Note(
+            subject="sockets",
+            text="the host's that lie elsewhere, and its network, can be reached as by you",
+        ),
         Note(subject="store", text="the host's whole store; what is added to it is private"),
         Note(subject="processes", text="those of this run alone, the build saw the host's"),
         Note(subject="owners", text="all but the builder's own files belong to nobody"),
@@ -114,6 +121,8 @@ def unsandboxed(
         *rules.partial_outputs(nix, who),
         rules.build_directory(kept, who, request, top),
         Filesystem(path="/proc", fstype="proc", rule=RULE),
+        Filesystem(path="/dev/pts", fstype="devpts", options="newinstance,mode=0620", rule=RULE),
+        Filesystem(path="/run", fstype="tmpfs", options="mode=0755", rule=RULE),
         *shared_memory(nix, machine),
     )
     return Sandbox(

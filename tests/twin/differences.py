@@ -107,6 +107,7 @@ DIFFERENCES = (
     Difference(
         name="host-shown",
         keys=(
+            "terminal.mode",
             "identity.*",
             "status.NSpid",
             "status.CapBnd",
