@@ -78,6 +78,7 @@ def _case(
         if not whole:
             require_shell(kept, locations)
         environment = _environment(kept, locations, found, settings, profile)
+        partial = _partial(found, locations, database)
     finally:
         if database is not None:
             database.close()
@@ -95,7 +96,7 @@ def _case(
         inputs_from=inputs.source,
         missing_inputs=inputs.missing,
         outputs=_outputs(found, locations.store_dir),
-        partial=_partial(found, locations),
+        partial=partial,
     )
     machine = read_machine(settings)
     return Case(kept=kept, nix=nix, machine=machine, locations=locations)
@@ -228,13 +229,20 @@ def _outputs(found: Found | None, store_dir: str) -> tuple[tuple[str, str], ...]
     )
 
 
-def _partial(found: Found | None, locations: NixLocations) -> tuple[tuple[str, str], ...]:
+def _partial(
+    found: Found | None, locations: NixLocations, database: Database | None
+) -> tuple[tuple[str, str], ...]:
     """Outputs that are there although the build failed, and where: not valid, left by this build.
 
     Nix 2.8 moves those of a diverted store to their names in /nix/store itself.
     """
     left = []
-    for _, path in _outputs(found, locations.store_dir):
+    paths = [path for _, path in _outputs(found, locations.store_dir)]
+    # A valid one was made whole by a later build, and is not what this one left.
+    valid = database.valid(paths) if database is not None else set()
+    for path in paths:
+        if path in valid:
+            continue
         real = locations.real_store_dir + path[len(locations.store_dir) :]
         for place in dict.fromkeys((real, path)):
             if os.path.lexists(place):
