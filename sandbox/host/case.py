@@ -283,13 +283,18 @@ def derivation_of(build: str, store: str = "") -> str:
     settings = read_settings(os.environ)
     locations = find_locations(os.environ, settings, store or store_of(build))
     kept = read_kept_directory(build, locations.store_dir)
+    found = find_derivation(kept, locations)
+    return found.path if found else ""
+
+
+def find_derivation(kept: KeptDirectory, locations: NixLocations) -> Found | None:
+    """The derivation that was built in `kept`, or None. Raises `EvidenceError` as `Finder.find`."""
     database = open_database(locations.state_dir)
     try:
-        found = Finder(kept, locations, database).find()
+        return Finder(kept, locations, database).find()
     finally:
         if database is not None:
             database.close()
-    return found.path if found else ""
 
 
 def name_in_env_vars(directory: str) -> str:

@@ -6,8 +6,7 @@ import os
 
 from sandbox.errors import Error
 from sandbox.host.builddir import read_kept_directory
-from sandbox.host.database import open_database
-from sandbox.host.derivation import Finder
+from sandbox.host.case import find_derivation
 from sandbox.host.logs import read_log_of
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.model.logs import parse_log
@@ -53,12 +52,7 @@ def summarise(place: KeptPlace, store: str = "") -> Summary:
         locations = find_locations(os.environ, settings, root)
         kept = read_kept_directory(place.path, locations.store_dir)
         name = kept.name_hint or name
-        database = open_database(locations.state_dir)
-        try:
-            found = Finder(kept, locations, database).find()
-        finally:
-            if database is not None:
-                database.close()
+        found = find_derivation(kept, locations)
         if found is not None:
             derivation = found.path
             name = found.path.rpartition("/")[2].partition("-")[2].removesuffix(".drv")
