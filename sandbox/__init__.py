@@ -10,12 +10,10 @@ one run uses it:
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 
-from sandbox.errors import Error, EvidenceError, StepFailed
-from sandbox.host.case import Case, build_log, failing_phase, log_path, read, read_unbuilt
+from sandbox.errors import Error, EvidenceError
+from sandbox.host.case import Case, build_log, log_path, read, read_unbuilt, readable_log
 from sandbox.host.catalog import (
     NixSurvey,
     demo_root,
@@ -24,31 +22,32 @@ from sandbox.host.catalog import (
     newest_kept_below,
     survey_nix,
 )
-from sandbox.linux import launch
 from sandbox.model import rules
 from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import Request
-from sandbox.model.plan import Paths, Plan
-from sandbox.model.plan import plan as make_plan
-from sandbox.model.spec import BuildDirectory, Sandbox
-from sandbox.model.steps import CopyTree, MountOverlay
+from sandbox.model.printable import one_line, printable
+from sandbox.model.spec import Sandbox
 from sandbox.model.value import Value
-from sandbox.workspace.prepare import prepare
-from sandbox.workspace.workspace import Workspace, state_directory, sweep
+from sandbox.run import enter, plan
+from sandbox.workspace.workspace import Workspace, state_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from sandbox.host.places import KeptPlace
     from sandbox.host.summary import Summary as Summary
     from sandbox.linux import probe as probe
+    from sandbox.linux.resident import Command as Command
+    from sandbox.linux.resident import Inside as Inside
     from sandbox.model.logs import BuildLog as BuildLog
     from sandbox.model.render import Line
+    from sandbox.residence import Residence as Residence
+    from sandbox.residence import settle as settle
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
-SHOWN_NAMES = 3
+SAID_ON_ENTERING = ("network", "derivation", "sockets")
+"""Notes that change what a person will find; the others are in `nbs plan`."""
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -57,6 +56,7 @@ __all__ = [
     "NixSurvey",
     "Request",
     "Sandbox",
+    "Value",
     "as_data",
     "build_log",
     "calls",
@@ -66,14 +66,17 @@ __all__ = [
     "difference",
     "ending_text",
     "enter",
-    "failing_phase",
     "find_build",
+    "introduction",
     "kept_builds",
     "log_path",
     "newest_kept_below",
+    "one_line",
     "plan",
+    "printable",
     "read",
     "read_unbuilt",
+    "readable_log",
     "render",
     "scratch_workspace",
     "state_directory",
@@ -83,11 +86,19 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    # What only `nbs doctor` and the kernel do, no other run pays for.
     if name == "probe":
-        # What only `nbs doctor` does, no other run pays for.
         from sandbox.linux import probe as module
 
         return module
+    if name in ("Command", "Inside"):
+        from sandbox.linux import resident
+
+        return getattr(resident, name)
+    if name in ("Residence", "settle"):
+        from sandbox import residence
+
+        return getattr(residence, name)
     raise AttributeError(name)
 
 
@@ -114,12 +125,6 @@ def describe_build(case: Case) -> Sandbox:
     return from_the_start(described, derivation, environment)
 
 
-def plan(sandbox: Sandbox, workspace: str = "WORKSPACE") -> Plan:
-    """The steps that `enter` would carry out, in a workspace of that name."""
-    paths = Paths(root=f"{workspace}/root", upper=f"{workspace}/upper", work=f"{workspace}/work")
-    return make_plan(sandbox, paths, os.uname().machine)
-
-
 def summarise(place: KeptPlace, store: str = "") -> Summary:
     """What can be said of a kept build at a glance."""
     from sandbox.host.summary import summarise as look
@@ -132,6 +137,18 @@ def ending_text(log: BuildLog) -> str:
     from sandbox.host.summary import ending_text as word
 
     return word(log)
+
+
+def introduction(sandbox: Sandbox, log: BuildLog | None) -> tuple[str, ...]:
+    """What a person has to know on entering: what failed, and how this is not quite its sandbox."""
+    phase = log.failing_phase if log is not None else ""
+    ended = ending_text(log) if log is not None else ""
+    what = " failed" + (f" in {phase}" if phase else "") + (f" ({ended})" if ended else "")
+    lines = [f"{sandbox.name or 'this build'}{what}; its sandbox as {sandbox.profile} makes it"]
+    if sandbox.environment_source != "env-vars":
+        lines.append(f"variables: from {sandbox.environment_source}")
+    lines += [f"{n.subject}: {n.text}" for n in sandbox.notes if n.subject in SAID_ON_ENTERING]
+    return tuple(one_line(line) for line in lines)
 
 
 def calls(sandbox: Sandbox) -> tuple[str, ...]:
@@ -162,111 +179,6 @@ def as_data(value: object) -> Any:
     return rendering.data(value)
 
 
-def enter(
-    sandbox: Sandbox,
-    say: Callable[[str], None] = lambda _: None,
-    *,
-    progress: Callable[[int, int], None] | None = None,
-    stdio: tuple[int, int, int] = (0, 1, 2),
-    keep: str = "",
-) -> int:
-    """Run the sandbox's command in a fresh workspace; its exit status, or 128 + a signal's number.
-
-    Nothing of the run is left afterwards, but for the build directory, if `keep` is a path
-    where there is nothing yet. `say` is told what a person has to know while it
-    runs, `progress` how many files and bytes are copied so far.
-    Raises `MachineError`, `CommandError`, `EvidenceError`.
-    """
-    state = state_directory(os.environ)
-    sweep(state)
-    run = _Run(say=say, progress=progress, stdio=stdio, keep=keep)
-    caller = launch.Caller()
-    try:
-        return _enter_or_copy(sandbox, state, run)
-    finally:
-        caller.restore()
-
-
-class _Run(Value):
-    say: Callable[[str], None]
-    progress: Callable[[int, int], None] | None
-    stdio: tuple[int, int, int]
-    keep: str
-
-
-def _enter_or_copy(sandbox: Sandbox, state: str, run: _Run) -> int:
-    try:
-        return _enter(sandbox, state, run)
-    except StepFailed as failure:
-        copied = _with_copy(sandbox, failure)
-        if copied is None:
-            raise
-    return _enter(copied, state, run)
-
-
-def _enter(sandbox: Sandbox, state: str, run: _Run) -> int:
-    with Workspace(state) as workspace:
-        steps = plan(sandbox, workspace.path)
-
-        def meanwhile() -> None:
-            prepare(steps.prepare, lambda step: _copy(step, run))
-
-        if sandbox.process.interactive:
-            # Costs the start-up of a run without a terminal nothing. Imported before the fork.
-            from sandbox.linux import terminal
-
-            return terminal.run(steps, meanwhile)
-        status = launch.supervise(launch.start(steps, stdio=run.stdio, meanwhile=meanwhile))
-        if run.keep:
-            _keep(workspace.upper, run.keep)
-        return status
-
-
 def scratch_workspace() -> Workspace:
     """A workspace to try things in: a context manager that leaves nothing behind."""
     return Workspace(state_directory(os.environ))
-
-
-def _keep(upper: str, path: str) -> None:
-    try:
-        os.rename(upper, path)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        from sandbox.workspace.copy import copy_tree
-
-        copy_tree(upper, path, owner=None)
-
-
-def _with_copy(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:
-    """The same with a copied build directory, if it is the overlay that the kernel refused.
-
-    Overlays cannot lie on every file system, and older kernels keep them from users. A copy is no
-    lesser sandbox, only slower to make.
-    """
-    step = plan(sandbox).enter[failure.index] if failure.index >= 0 else None
-    if not (isinstance(step, MountOverlay)):
-        return None
-    entries = tuple(
-        e.replace(method="copy") if isinstance(e, BuildDirectory) else e for e in sandbox.entries
-    )
-    return sandbox.replace(entries=entries)
-
-
-def _copy(step: CopyTree, run: _Run) -> None:
-    from sandbox.workspace.copy import copy_entry, copy_tree
-
-    owner = (step.uid, step.gid) if os.getuid() == 0 and step.uid >= 0 else None
-    if step.any_kind and not stat.S_ISDIR(os.lstat(step.source).st_mode):
-        report = copy_entry(step.source, step.path, owner=owner)
-    else:
-        report = copy_tree(step.source, step.path, owner=owner, progress=run.progress)
-    if report.unreadable_count:
-        run.say(_left_out("cannot be read by you", report.unreadable_count, report.unreadable))
-    if report.skipped_count:
-        run.say(_left_out("cannot be copied", report.skipped_count, report.skipped))
-
-
-def _left_out(why: str, count: int, names: tuple[str, ...]) -> str:
-    more = ", …" if count > SHOWN_NAMES else ""
-    return f"{count} of what was kept {why} and left out: {', '.join(names[:SHOWN_NAMES])}{more}"

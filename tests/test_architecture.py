@@ -93,6 +93,7 @@ LAYERS = {
             "sandbox.model.plan",
             "sandbox.model.spec",
             "sandbox.model.steps",
+            "sandbox.model.value",
             "sandbox.errors",
         ),
         NETWORK | OTHER_PROCESSES,
@@ -109,7 +110,25 @@ LAYERS = {
     ),
     "sandbox/__init__.py": Layer(
         "the front door puts the layers together",
-        ("sandbox.host", "sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        (
+            "sandbox.host",
+            "sandbox.linux",
+            "sandbox.model",
+            "sandbox.workspace",
+            "sandbox.errors",
+            "sandbox.run",
+            "sandbox.residence",
+        ),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/run.py": Layer(
+        "a run is a plan, a workspace and a launch",
+        ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/residence.py": Layer(
+        "a residence is a run whose process stays",
+        ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/cli": Layer(
@@ -121,7 +140,7 @@ LAYERS = {
     ),
 }
 STANDARD_LIBRARY_ALONE = tuple(folder for folder in LAYERS if folder.startswith("sandbox"))
-OPTIONAL_IN_CLI = frozenset({"argcomplete", "rich"})
+OPTIONAL_IN_CLI = frozenset({"argcomplete", "jupyter_client", "rich"})
 PRINTS_AND_EXITS = frozenset({"print", "input", "breakpoint", "exit", "quit"})
 
 HEAVY = frozenset(
@@ -233,7 +252,18 @@ def test_nothing_but_the_standard_library_is_needed(source):
     assert names <= allowed
 
 
-@pytest.mark.parametrize("source", [s for s in sources() if layer_of(s) == "sandbox/linux"])
+ENTERS_WITH_ALL_IT_NEEDS = [s for s in sources() if layer_of(s) in ("sandbox/linux", "nbs_kernel")]
+ONE_FILE_EACH = {"zmq": "nbs_kernel/channels.py", "jupyter_client": "nbs_kernel/channels.py"}
+
+
+@pytest.mark.parametrize("source", [s for s in sources() if layer_of(s) == "nbs_kernel"])
+def test_the_libraries_of_jupyter_are_known_to_one_file_each(source):
+    names = {found.module.split(".")[0] for found in imports_of(source)}
+    assert {name for name in names if ONE_FILE_EACH.get(name, source) != source} == set()
+    assert "ipykernel" not in names
+
+
+@pytest.mark.parametrize("source", ENTERS_WITH_ALL_IT_NEEDS)
 def test_no_import_waits_for_a_function_between_the_fork_and_the_command(source):
     # Inside, the files of Python are out of sight.
     assert [found for found in imports_of(source) if found.in_function] == []

@@ -102,5 +102,5 @@ def _fail(root: str) -> str:
         )
     with open(log, encoding="utf-8", errors="replace") as shown:
         lines = [line.rstrip() for line in shown if not line.startswith("@nix")]
-    speak.say("\n".join("  | " + speak.printable(line) for line in lines[-8:]))
+    speak.say("\n".join("  | " + sandbox.printable(line) for line in lines[-8:]))
     return outer

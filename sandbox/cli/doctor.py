@@ -77,7 +77,7 @@ def _print(checks: tuple[Check, ...]) -> None:
     colours = {"ok": "32", "limited": "33", "failed": "31"}
     for check in checks:
         verdict = speak.painted(f"{check.verdict:<8}", colours[check.verdict], sys.stdout)
-        print(f"{verdict} {check.name:<24} {speak.printable(check.seen)}")
+        print(f"{verdict} {check.name:<24} {sandbox.printable(check.seen)}")
         if check.remedy:
             print(f"{'':<8} {'':<24} → {check.remedy}")
     failed = sum(c.verdict == "failed" for c in checks)

@@ -7,9 +7,6 @@ import os
 import sandbox
 from sandbox.cli import speak
 
-SAID_ON_ENTERING = ("network", "derivation", "sockets")
-"""Notes that change what a person will find; the others are in `nbs plan`."""
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.cli import arguments
@@ -18,23 +15,13 @@ if TYPE_CHECKING:
 def enter(given: arguments.Arguments, build: str, inside: tuple[str, ...]) -> int:
     """Enter the sandbox of the kept directory `build`; the command's exit status."""
     case, request = prepare(given, build, inside)
+    log = None if inside else sandbox.readable_log(case)
+    if log is not None:
+        request = request.replace(phase=log.failing_phase)
     described = sandbox.describe(case, request)
     if request.interactive and not inside:
-        speak.say("\n".join(banner(case, described)))
+        speak.say("\n".join(sandbox.introduction(described, log)))
     return sandbox.enter(described, say=speak.say, progress=speak.progress())
-
-
-def banner(case: sandbox.Case, described: sandbox.Sandbox) -> list[str]:
-    """What a person has to know on entering: what failed, and how this is not quite its sandbox."""
-    log = sandbox.build_log(case)
-    phase = log.failing_phase if log is not None else ""
-    ended = sandbox.ending_text(log) if log is not None else ""
-    what = " failed" + (f" in {phase}" if phase else "") + (f" ({ended})" if ended else "")
-    lines = [f"{described.name or 'this build'}{what}; its sandbox as {described.profile} makes it"]
-    if described.environment_source != "env-vars":
-        lines.append(f"variables: from {described.environment_source}")
-    lines += [f"{n.subject}: {n.text}" for n in described.notes if n.subject in SAID_ON_ENTERING]
-    return [speak.one_line(line) for line in lines]
 
 
 def prepare(
@@ -53,7 +40,6 @@ def prepare(
         command=inside,
         interactive=interactive,
         term=os.environ.get("TERM", "") if interactive else "",
-        phase="" if inside else sandbox.failing_phase(case),
         inputs_writable=given.get("--inputs") == "rw",
         whole_store=given.has("--whole-store"),
         unsandboxed=unsandboxed(given),

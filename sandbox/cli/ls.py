@@ -39,7 +39,7 @@ def command(argv: list[str]) -> int:
         _print_json(summaries)
     elif asked.names:
         names = dict.fromkeys(s.name for s in summaries if s.name)
-        sys.stdout.write("".join(f"{speak.one_line(name)}\n" for name in names))
+        sys.stdout.write("".join(f"{sandbox.one_line(name)}\n" for name in names))
     elif summaries:
         _print(summaries)
     else:
@@ -71,7 +71,7 @@ def _print(summaries: list[sandbox.Summary]) -> None:
         )
         for s in summaries
     ]
-    cells = [tuple(map(speak.one_line, row)) for row in rows]
+    cells = [tuple(map(sandbox.one_line, row)) for row in rows]
     widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]) - 1)]
     for number, row in enumerate(cells):
         columns = [c.ljust(w) for c, w in zip(row, widths, strict=False)]

@@ -55,7 +55,8 @@ def command(argv: list[str]) -> int:
     if asked.json:
         return _print_json(described)
     if asked.calls:
-        sys.stdout.write("".join(f"{speak.one_line(call)}\n" for call in sandbox.calls(described)))
+        lines = map(sandbox.one_line, sandbox.calls(described))
+        sys.stdout.write("".join(f"{line}\n" for line in lines))
         return 0
     sys.stdout.write(sandbox.render(described))
     return 0
@@ -96,5 +97,5 @@ def _print_difference(first: sandbox.Sandbox, second: sandbox.Sandbox) -> int:
     colours = {"-": "31", "+": "32"}
     for sign, line in changes:
         text = f"{sign} {line.section:<12} {line.subject:<28} {line.text}"
-        sys.stdout.write(speak.painted(speak.one_line(text), colours[sign], sys.stdout) + "\n")
+        sys.stdout.write(speak.painted(sandbox.one_line(text), colours[sign], sys.stdout) + "\n")
     return os.EX_OK if not changes else 1

@@ -89,29 +89,29 @@ def _facts(case: sandbox.Case) -> list[tuple[str, str]]:
 def _print(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:
     for name, value in _facts(case):
         if value:
-            print(f"{name:<18} {speak.one_line(value)}")
+            print(f"{name:<18} {sandbox.one_line(value)}")
     if log is None:
         print("log                none")
     else:
         _print_log(log)
-    print(f"\nenter it: nbs shell {shlex.quote(speak.one_line(case.kept.outer))}")
+    print(f"\nenter it: nbs shell {shlex.quote(sandbox.one_line(case.kept.outer))}")
 
 
 def _print_log(log: sandbox.BuildLog) -> None:
     ended = sandbox.ending_text(log)
     phases = " → ".join(p.name for p in log.phases)
-    print(f"{'phases':<18} {speak.one_line(phases) or 'the log names none'}")
+    print(f"{'phases':<18} {sandbox.one_line(phases) or 'the log names none'}")
     if ended:
         print(f"{'ended':<18} {ended}")
     if log.error is not None:
         print(f"\nfirst error, line {log.error.line} of {len(log.lines)}:")
         for number, text in enumerate(log.error.context, log.error.first):
             mark = ">" if number == log.error.line else " "
-            line = f"  {mark} {speak.one_line(text)}"
+            line = f"  {mark} {sandbox.one_line(text)}"
             print(speak.painted(line, speak.BOLD if mark == ">" else "", sys.stdout))
     print("\nlast lines:")
     for text in log.last_lines(LAST_LINES):
-        print(f"    {speak.one_line(text)}")
+        print(f"    {sandbox.one_line(text)}")
 
 
 def _print_json(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from sandbox import one_line, printable
 from sandbox.errors import Error
 
 TYPE_CHECKING = False
@@ -24,18 +25,6 @@ def has_colour(stream: TextIO) -> bool:
 def painted(text: str, colour: str, stream: TextIO) -> str:
     """`text` in an ANSI colour, if `stream` shows colours."""
     return f"\x1b[{colour}m{text}\x1b[0m" if colour and has_colour(stream) else text
-
-
-def printable(text: str) -> str:
-    """`text` without what would move a terminal's cursor or change its state; it may be hostile."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-
-
-def one_line(text: str) -> str:
-    """`printable` text that cannot pretend to be two lines or two columns."""
-    return printable(text).replace("\n", "\N{REPLACEMENT CHARACTER}").replace("\t", " ")
 
 
 def say(text: str) -> None:

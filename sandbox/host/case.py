@@ -266,13 +266,12 @@ def build_log(case: Case) -> BuildLog | None:
     return None if file is None else parse_log(file.text)
 
 
-def failing_phase(case: Case) -> str:
-    """The phase that failed, by the build's log; empty where there is none."""
+def readable_log(case: Case) -> BuildLog | None:
+    """The log of the build where it can be read: no reason not to go on without it."""
     try:
-        log = build_log(case)
+        return build_log(case)
     except EvidenceError:
-        return ""
-    return log.failing_phase if log is not None else ""
+        return None
 
 
 def derivation_of(build: str, store: str = "") -> str:

@@ -21,6 +21,7 @@ from sandbox.model.steps import (
     MountOverlay,
     NoNewPrivileges,
     PivotRoot,
+    RenewProc,
     ScopeAbstractSockets,
     SetIds,
     SetLimit,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
             self, path: str, directories: tuple[str, ...], files: tuple[str, ...]
         ) -> None: ...
         def pivot_root(self, new_root: str) -> None: ...
+        def renew_proc(self, path: str) -> None: ...
         def chmod(self, path: str, mode: int) -> None: ...
         def setgid(self, gid: int) -> None: ...
         def setuid(self, uid: int) -> None: ...
@@ -93,6 +95,8 @@ def apply(step: EnterStep, calls: Calls) -> None:  # noqa: C901, PLR0912  one ca
             calls.chmod(step.path, step.mode)
         case PivotRoot():
             calls.pivot_root(step.root)
+        case RenewProc():
+            calls.renew_proc(step.path)
         case SetIds():
             calls.setgid(step.gid)
             calls.setuid(step.uid)
@@ -141,6 +145,7 @@ class Linux:
     mount_setattr = staticmethod(syscalls.mount_setattr)
     make_places = staticmethod(syscalls.make_places)
     pivot_root = staticmethod(syscalls.pivot_root)
+    renew_proc = staticmethod(syscalls.renew_proc)
     personality = staticmethod(syscalls.personality)
     set_limit = staticmethod(syscalls.set_limit)
     prctl = staticmethod(syscalls.prctl)

@@ -18,10 +18,12 @@ import select
 from sandbox.errors import CommandError, MachineError, StepFailed
 from sandbox.linux import syscalls
 from sandbox.linux.apply import Linux, apply
+from sandbox.model.steps import SetIds, SetParentDeathSignal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Never
 
     from sandbox.model.plan import Plan
     from sandbox.model.steps import Execute
@@ -37,6 +39,9 @@ SIGNALS_PASSED_ON = (
     syscalls.SIGTERM,
 )
 IGNORED = 1
+
+OF_A_RESIDENT = (SetIds, SetParentDeathSignal)
+"""The restrictions that a resident takes on itself: the others are for what it starts."""
 
 
 class Caller:
@@ -95,13 +100,15 @@ def start(
     stdio: tuple[int, int, int] = (0, 1, 2),
     meanwhile: Callable[[], None] = _nothing,
     kept_open: tuple[int, ...] = (),
+    settle: Callable[[Plan, Channel], Never] | None = None,
 ) -> int:
     """Make the sandbox and start its command in it; the command's PID as the host sees it.
 
     `meanwhile` is done by the caller's process while the kernel makes the namespaces, and before
     anything of the plan is carried out. `stdio` are the descriptors that the command has as 0, 1
     and 2. `connect` carries out the step `ConnectTerminal`, in the command's process, where of the
-    caller's other descriptors only those in `kept_open` are left. The signals `watched` are blocked
+    caller's other descriptors only those in `kept_open` are left. With `settle` no command is
+    started: that process becomes a resident (`linux.resident`). The signals `watched` are blocked
     in the caller afterwards, to be read from a signalfd(2); `Caller` takes that back.
 
     Raises `MachineError` (`user-namespaces-forbidden`, `id-map-refused`, `process-refused`,
@@ -111,7 +118,7 @@ def start(
     to_founder, from_inside = Channel(), Channel()
     founder = os.fork()
     if founder == 0:
-        _found(plan, to_founder, from_inside, connect, stdio, kept_open)
+        _found(plan, to_founder, from_inside, connect, stdio, kept_open, settle)
     os.close(to_founder.reader)
     os.close(from_inside.writer)
     children = [founder]
@@ -154,6 +161,7 @@ def _found(
     connect: Callable[[], None],
     stdio: tuple[int, int, int],
     kept_open: tuple[int, ...],
+    settle: Callable[[Plan, Channel], Never] | None,
 ) -> None:
     """The founder, and after its fork the command. Never returns to the caller's code."""
     status = 125
@@ -170,9 +178,9 @@ def _found(
                 report.send(str(pid).encode())
                 status = 0
             elif orders.receive() == b"adopted":
-                _become(plan, report, connect)
+                _become(plan, report, connect, settle)
     except OSError as error:
-        report.send(_report(FOUNDER_STEP, error))
+        report.send(report_of(FOUNDER_STEP, error))
     finally:
         os._exit(status)
 
@@ -191,27 +199,36 @@ def _let_go(stdio: tuple[int, int, int], kept: tuple[int, ...]) -> None:
     syscalls.close_all_but((0, 1, 2, *kept))
 
 
-def _report(index: int, error: OSError) -> bytes:
+def report_of(index: int, error: OSError) -> bytes:
+    """What a process inside has to say of the step that it was refused."""
     text = f"{index}\0{error.errno}\0{error.filename or ''}"
     return text.encode(errors="surrogateescape")
 
 
-def _become(plan: Plan, report: Channel, connect: Callable[[], None]) -> None:
+def _become(
+    plan: Plan,
+    report: Channel,
+    connect: Callable[[], None],
+    settle: Callable[[Plan, Channel], Never] | None,
+) -> None:
     """Carry out the plan in this process and become the command; on failure, tell which step."""
     index = 0
     calls = Linux(connect)
     try:
-        for index, step in enumerate(plan.enter):  # noqa: B007  told on failure
-            apply(step, calls)
+        for index, step in enumerate(plan.enter):
+            if settle is None or index < plan.built or isinstance(step, OF_A_RESIDENT):
+                apply(step, calls)
         index = len(plan.enter)
         if _is_orphan(report):
             return
+        if settle is not None:
+            settle(plan, report)
         _execute(plan.execute)
     except OSError as error:
-        report.send(_report(index, error))
+        report.send(report_of(index, error))
     except ValueError as error:
         # Python's word for a path that the kernel would cut short at a NUL.
-        report.send(_report(index, OSError(EINVAL, "", str(error))))
+        report.send(report_of(index, OSError(EINVAL, "", str(error))))
 
 
 def _is_orphan(report: Channel) -> bool:
@@ -222,17 +239,33 @@ def _is_orphan(report: Channel) -> bool:
 
 
 def _execute(execute: Execute) -> None:
-    """A session of its own, default signals, no descriptor but the three; then the command."""
+    kept: tuple[int, ...] = ()
+    if execute.startup_file:
+        reader, writer = os.pipe()
+        os.write(writer, execute.startup_file.encode())
+        os.dup2(reader, STARTUP_DESCRIPTOR)
+        kept = (STARTUP_DESCRIPTOR,)
+    become(execute.program, execute.argv, execute.environment, kept)
+
+
+def become(
+    program: str,
+    argv: tuple[str, ...],
+    environment: tuple[tuple[str, str], ...],
+    kept: tuple[int, ...] = (),
+) -> None:
+    """A session of its own, default signals, no descriptor but 0, 1, 2 and `kept`; then execve(2).
+
+    Raises OSError.
+    """
     if os.getsid(0) != os.getpid():
         os.setsid()
     syscalls.default_signals()
     syscalls.set_blocked_signals(())
     syscalls.close_on_exec_from(3)
-    if execute.startup_file:
-        reader, writer = os.pipe()
-        os.write(writer, execute.startup_file.encode())
-        os.dup2(reader, STARTUP_DESCRIPTOR, inheritable=True)
-    syscalls.execve(execute.program, execute.argv, execute.environment)
+    for descriptor in kept:
+        os.set_inheritable(descriptor, True)  # noqa: FBT003  the only form it has
+    syscalls.execve(program, argv, environment)
 
 
 def _write_maps(plan: Plan, pid: int) -> None:
@@ -258,7 +291,7 @@ def _expect_namespaces(report: bytes, plan: Plan) -> None:
     if report == b"founded":
         return
     names = "|".join("CLONE_NEW" + ("NS" if n == "mnt" else n.upper()) for n in plan.namespaces)
-    call, why = _refusal(report)
+    call, why = refusal(report)
     raise MachineError(
         "this machine does not let you create user namespaces",
         reason="user-namespaces-forbidden",
@@ -271,7 +304,7 @@ def _command(report: bytes) -> int:
     """The PID of the founder's child, which has become ours."""
     if report.isdigit():
         return int(report)
-    call, why = _refusal(report)
+    call, why = refusal(report)
     raise MachineError(
         "this machine does not let you start another process",
         reason="process-refused",
@@ -280,35 +313,44 @@ def _command(report: bytes) -> int:
     )
 
 
-def _refusal(report: bytes) -> tuple[str, str]:
+def read_report(report: bytes) -> tuple[int, int, str]:
+    """The step, errno and call of `report_of`."""
+    index, number, call = report.decode(errors="surrogateescape").split("\0", 2)
+    return int(index), int(number), call
+
+
+def refusal(report: bytes) -> tuple[str, str]:
     """The call that the founder was refused, empty where its error does not name it, and why."""
     if not report:
         return "", "the process that makes the sandbox was ended from outside"
-    _, number, call = report.decode(errors="surrogateescape").split("\0", 2)
-    return call, os.strerror(int(number))
+    _, number, call = read_report(report)
+    return call, os.strerror(number)
 
 
 def _raise_report(report: bytes, plan: Plan) -> None:
     """What the inside had to say before it became the command: nothing, if all went well."""
     if not report:
         return
-    step, number, call = report.decode(errors="surrogateescape").split("\0", 2)
-    index, errno = int(step), int(number)
-    strerror = os.strerror(errno)
+    index, errno, call = read_report(report)
     if index < len(plan.enter):
         raise StepFailed(
             index=index,
             total=len(plan.enter),
             call=call,
             errno=errno,
-            strerror=strerror,
+            strerror=os.strerror(errno),
             hint="`nbs doctor` tries each thing that the sandbox needs",
         )
+    raise not_executed(plan.execute.program, call, errno)
+
+
+def not_executed(program: str, call: str, errno: int) -> CommandError:
+    """What is to be said of an execve(2) that was refused."""
     missing = errno in (2, 20)
-    raise CommandError(
-        f"`{plan.execute.program}` {'is not there' if missing else 'cannot be run'}",
+    return CommandError(
+        f"`{program}` {'is not there' if missing else 'cannot be run'}",
         reason="command-not-found" if missing else "command-not-runnable",
-        evidence=(f"{call} = {strerror}",),
+        evidence=(f"{call} = {os.strerror(errno)}",),
         hint="name the command with its whole path inside, as `/nix/store/…/bin/bash`",
         exit_code=127 if missing else 126,
     )

@@ -74,6 +74,11 @@ class Recorder:
         self.note('umount2(".", MNT_DETACH)')
         self.note('chdir("/")')
 
+    def renew_proc(self, path: str) -> None:
+        self.note('fsmount(fsopen("proc"))')
+        self.note(f"umount2({quoted(path)}, MNT_DETACH)")
+        self.note(f"move_mount({quoted(path)})")
+
     def chmod(self, path: str, mode: int) -> None:
         self.note(f"chmod({quoted(path)}, 0{mode:o})")
 

@@ -34,6 +34,7 @@ CLONE_FLAGS = {
 }
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
 PR_SET_SECCOMP = 22
 PR_SET_CHILD_SUBREAPER, PR_GET_CHILD_SUBREAPER = 36, 37
 PR_SET_NO_NEW_PRIVS = 38
@@ -43,6 +44,9 @@ SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15
 SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGWINCH = 17, 18, 19, 20, 28
 SIG_BLOCK, SIG_SETMASK = 0, 2
 
+SYS_MOVE_MOUNT, SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 429, 430, 431, 432
+FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, FSCONFIG_CMD_CREATE = 1, 1, 6
+MOVE_MOUNT_F_EMPTY_PATH = 0x4
 SYS_MOUNT_SETATTR = 442
 SYS_LANDLOCK_CREATE_RULESET = 444
 SYS_LANDLOCK_RESTRICT_SELF = 446
@@ -56,6 +60,8 @@ RLIM_INFINITY = 2**64 - 1
 
 AF_INET, SOCK_DGRAM, SOCK_CLOEXEC = 2, 2, 0o2000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
+TIOCSCTTY = 0x540E
+EINVAL = 22
 
 MOUNT_FLAG_NAMES = {
     MS_RDONLY: "MS_RDONLY",
@@ -217,6 +223,46 @@ def pivot_root(new_root: str) -> None:
 _SYS_PIVOT_ROOT = {"x86_64": 155, "i686": 217, "i386": 217, "ppc64le": 203, "s390x": 217}.get(
     os.uname().machine, 41
 )
+
+
+def renew_proc(path: str) -> None:
+    """fsopen(2), fsmount(2), umount2(2), move_mount(2): a new proc in place of the one at `path`.
+
+    The kernel lets a user namespace have a new one only while it can see another in full, so the
+    old one goes after the new one is made. Where it may not go, as it came from the host, the new
+    one covers it.
+    """
+    context = _check(_libc.syscall(SYS_FSOPEN, b"proc", FSOPEN_CLOEXEC), 'fsopen("proc")')
+    mounted = -1
+    try:
+        _check(
+            _libc.syscall(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, None, None, 0),
+            "fsconfig(FSCONFIG_CMD_CREATE)",
+        )
+        mounted = _check(_libc.syscall(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, 0), "fsmount(proc)")
+        if _libc.umount2(os.fsencode(path), MNT_DETACH) and ctypes.get_errno() != EINVAL:
+            _check(-1, f"umount2({quoted(path)}, MNT_DETACH)")
+        _check(
+            _libc.syscall(
+                SYS_MOVE_MOUNT,
+                mounted,
+                b"",
+                AT_FDCWD,
+                os.fsencode(path),
+                MOVE_MOUNT_F_EMPTY_PATH,
+            ),
+            f'move_mount(proc, "", AT_FDCWD, {quoted(path)}, MOVE_MOUNT_F_EMPTY_PATH)',
+        )
+    finally:
+        for descriptor in (context, mounted):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def set_controlling_terminal(descriptor: int) -> None:
+    """setsid(2) and TIOCSCTTY, see tty_ioctl(2): a session of its own with this terminal."""
+    os.setsid()
+    _check(_libc.ioctl(descriptor, TIOCSCTTY, None), f"ioctl({descriptor}, TIOCSCTTY)")
 
 
 def sethostname(name: str) -> None:

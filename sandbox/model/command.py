@@ -39,7 +39,8 @@ def command_line(kept: KeptDirectory, nix: NixFacts, request: Request, top: str)
     """From the first source of the environment that there is: env-vars, the derivation.
 
     Raises `EvidenceError`: `environment-unknown` where there is neither, `no-shell` for an
-    interactive shell in a build that had none.
+    interactive shell in a build that had none, `no-bash` where bash is asked for in one that had
+    another.
     """
     if kept.env_vars.state == "read" and kept.env_vars.shell:
         return _from_env_vars(kept, nix, request, top)
@@ -79,7 +80,7 @@ def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: 
     elif request.command:
         argv = request.command
     elif shell:
-        argv = _interactive(shell)
+        argv = _interactive(shell, request)
     else:
         raise EvidenceError(
             f"the build of `{kept.name_hint}` had no shell",
@@ -112,14 +113,23 @@ def _source_setup(*, structured: bool) -> str:
 
 
 def _run(shell: str, prepare: str, request: Request) -> tuple[str, ...]:
-    command = request.command or _interactive(shell)
+    command = request.command or _interactive(shell, request)
     if request.interactive and request.term:
         return (shell, "-c", prepare + '; export TERM="$0"; exec "$@"', request.term, *command)
     return (shell, "-c", prepare + '; exec "$@"', "--", *command)
 
 
-def _interactive(shell: str) -> tuple[str, ...]:
-    if shell.rpartition("/")[2] == "bash":
+def _interactive(shell: str, request: Request) -> tuple[str, ...]:
+    name = shell.rpartition("/")[2]
+    if request.shell_options:
+        if name not in BASH_NAMES:
+            raise EvidenceError(
+                f"the shell of this build is `{shell}`, and not bash",
+                reason="no-bash",
+                hint="`nbs shell` gives this one",
+            )
+        return (shell, *request.shell_options)
+    if name == "bash":
         return (shell, "--noprofile", "--rcfile", f"/dev/fd/{STARTUP_DESCRIPTOR}", "-i")
     return (shell, "-i")
 
@@ -132,7 +142,7 @@ def _directories(kept: KeptDirectory, top: str) -> tuple[str, ...]:
 
 def _startup_file(kept: KeptDirectory, nix: NixFacts, request: Request) -> str:
     """The prompt and the history of an interactive shell."""
-    if request.command:
+    if request.command or request.shell_options:
         return ""
     name = kept.name_hint or kept.env_vars.name or nix.derivation_path.rpartition("/")[2]
     label = shell_word(" ".join(filter(None, (_printable(name), _printable(request.phase)))))

@@ -111,11 +111,13 @@ class MachineFacts(Value):
 class Request(Value):
     """What was asked for: the command (empty for an interactive shell) and what is to differ.
 
+    `shell_options`: with them bash is started, without a command, in place of an interactive shell.
     `unsandboxed`: None leaves it to the evidence; True shows the host as an unsandboxed build saw
     it; False makes a sandbox all the same.
     """
 
     command: tuple[str, ...] = ()
+    shell_options: tuple[str, ...] = ()
     interactive: bool = False
     term: str = ""
     phase: str = ""

@@ -3,7 +3,8 @@
 Three sides carry a plan out. `prepare` happens outside, with the caller's own rights, and only in
 the workspace. `namespaces` and the id maps make the sandbox's first process. `enter` happens in
 that process, which has all capabilities over its own namespaces and none over the host's, and ends
-with `Execute`. No step looks at anything to decide what to do.
+with `Execute`: its first steps make the world, `restrict` the process that lives in it. No step
+looks at anything to decide what to do.
 """
 
 from __future__ import annotations
@@ -81,7 +82,13 @@ class Plan(Value):
     uid_map: IdMap
     gid_map: IdMap
     enter: tuple[EnterStep, ...]
+    built: int
     execute: Execute
+
+    @property
+    def restrict(self) -> tuple[EnterStep, ...]:
+        """What of `enter` concerns the process alone; the `built` steps before made its world."""
+        return self.enter[self.built :]
 
 
 def plan(sandbox: Sandbox, paths: Paths, machine: str) -> Plan:
@@ -91,18 +98,19 @@ def plan(sandbox: Sandbox, paths: Paths, machine: str) -> Plan:
     The workspace is a parameter, so that equal builds have equal descriptions.
     """
     process = sandbox.process
+    build = (
+        *_names(sandbox),
+        *_mounts(sandbox, paths),
+        PivotRoot(root=paths.root),
+        *_mounts_within(sandbox),
+    )
     return Plan(
         prepare=(*_prepare(sandbox, paths), *_owners(sandbox, paths)),
         namespaces=sandbox.namespaces,
         uid_map=sandbox.uid_map,
         gid_map=sandbox.gid_map,
-        enter=(
-            *_names(sandbox),
-            *_mounts(sandbox, paths),
-            PivotRoot(root=paths.root),
-            *_mounts_within(sandbox),
-            *_restrict(process, machine),
-        ),
+        enter=(*build, *_restrict(process, machine)),
+        built=len(build),
         execute=Execute(
             program=process.program or process.argv[0],
             argv=process.argv,

@@ -169,6 +169,15 @@ class ConnectTerminal(Value):
     """A pseudo-terminal of the sandbox's own devpts takes the place of the caller's terminal."""
 
 
+class RenewProc(Value):
+    """A proc file system of this process's own pid namespace takes the place of the one at `path`.
+
+    For a process in a pid namespace below the one that the sandbox was made with.
+    """
+
+    path: str
+
+
 class SetUmask(Value):
     umask: int
 
@@ -184,6 +193,7 @@ EnterStep = (
     | MountOverlay
     | BindEach
     | MakePlacesInMemory
+    | RenewProc
     | SetReadOnly
     | SetMode
     | PivotRoot

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import sandbox
 from sandbox.cli import speak, words
 from sandbox.cli.parser import Parser
 from sandbox.errors import (
@@ -167,8 +168,8 @@ def test_nothing_hostile_reaches_the_terminal_as_it_is(shown, evil):
 
 
 def test_what_has_lines_keeps_them_and_only_them():
-    assert speak.printable("a\n\tb\x1b\r") == "a\n\tb\ufffd\ufffd"
-    assert speak.one_line("a\n\tb\x1b") == "a\ufffd b\ufffd"
+    assert sandbox.printable("a\n\tb\x1b\r") == "a\n\tb\ufffd\ufffd"
+    assert sandbox.one_line("a\n\tb\x1b") == "a\ufffd b\ufffd"
 
 
 @pytest.mark.parametrize(

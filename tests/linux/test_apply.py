@@ -60,6 +60,14 @@ CALLS = [
         steps.PivotRoot(root="/w"),
         ['chdir("/w")', 'pivot_root(".", ".")', 'umount2(".", MNT_DETACH)', 'chdir("/")'],
     ),
+    (
+        steps.RenewProc(path="/proc"),
+        [
+            'fsmount(fsopen("proc"))',
+            'umount2("/proc", MNT_DETACH)',
+            'move_mount("/proc")',
+        ],
+    ),
     (steps.SetIds(uid=1000, gid=100), ["setgid(100)", "setuid(1000)"]),
     (
         steps.ConnectTerminal(),

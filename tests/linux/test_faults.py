@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import sandbox
+from sandbox import run as run_module
 from sandbox.errors import CommandError, MachineError, StepFailed
 from sandbox.linux import launch, syscalls
 from sandbox.linux.apply import Linux, apply
@@ -125,7 +126,7 @@ def test_a_machine_without_another_process_is_told_and_nothing_is_left(described
 
 
 def test_a_workspace_that_cannot_be_prepared_leaves_no_process(described, monkeypatch):
-    monkeypatch.setattr(sandbox, "prepare", refuse)
+    monkeypatch.setattr(run_module, "prepare", refuse)
 
     def run() -> object:
         before = traces()
@@ -137,7 +138,7 @@ def test_a_workspace_that_cannot_be_prepared_leaves_no_process(described, monkey
 
 
 def test_an_interrupt_while_the_workspace_is_prepared_ends_the_run(described, monkeypatch):
-    monkeypatch.setattr(sandbox, "prepare", lambda *_: os.kill(os.getpid(), signal.SIGINT))
+    monkeypatch.setattr(run_module, "prepare", lambda *_: os.kill(os.getpid(), signal.SIGINT))
 
     def run() -> object:
         before = traces()

@@ -1,0 +1,113 @@
+"""A sandbox with a resident: made, watched and ended from outside."""
+
+from __future__ import annotations
+
+import os
+import select
+
+from sandbox.errors import StepFailed
+from sandbox.linux import launch, resident, syscalls
+from sandbox.run import Run, copy, copying_build, plan
+from sandbox.workspace.prepare import prepare
+from sandbox.workspace.workspace import Workspace, state_directory, sweep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Never
+
+    from sandbox.linux.resident import Inside
+    from sandbox.model.plan import Plan
+    from sandbox.model.spec import Sandbox
+
+
+class Residence:
+    """What the outside has of a sandbox with a resident.
+
+    `pid` is the resident's as the host counts, `ended` a pidfd(2) that is readable when it is gone.
+    """
+
+    def __init__(self, workspace: Workspace, pid: int) -> None:
+        self._workspace = workspace
+        self.pid = pid
+        self.ended = os.pidfd_open(pid)
+        self._status: int | None = None
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the resident; without effect when it is gone."""
+        if self.status() is None:
+            os.kill(self.pid, number)
+
+    def status(self) -> int | None:
+        """The resident's exit status, or 128 + the signal that ended it; None while it lives."""
+        if self._status is None:
+            self._status = launch.reap(self.pid)
+        return self._status
+
+    def close(self) -> int:
+        """End the resident, with all that it started, if it lives; remove the workspace."""
+        self.signal(syscalls.SIGKILL)
+        poll = select.poll()
+        poll.register(self.ended, select.POLLIN)
+        poll.poll()
+        status = self.status() or 0
+        os.close(self.ended)
+        self._workspace.__exit__()
+        return status
+
+
+def settle(
+    sandbox: Sandbox,
+    life: Callable[[Inside], int],
+    *,
+    kept_open: tuple[int, ...] = (),
+    stdio: tuple[int, int, int] = (0, 1, 2),
+    say: Callable[[str], None] = lambda _: None,
+) -> Residence:
+    """Fork a process that enters `sandbox` in a fresh workspace and there calls `life`.
+
+    What `life` returns is its exit status; it starts commands with the `Inside` that it is given.
+    Of the caller's descriptors it has `stdio` as 0, 1 and 2, and `kept_open`. Everything that it
+    may want to import has to be imported before. It ends with its caller. The caller may have one
+    thread only; the signals that end processes are blocked in it afterwards, to be read from a
+    signalfd(2).
+
+    Raises `MachineError`, `EvidenceError`.
+    """
+    state = state_directory(os.environ)
+    sweep(state)
+    run = Run(say=say, progress=None, stdio=stdio, keep="")
+    try:
+        return _settle(sandbox, life, kept_open, state, run)
+    except StepFailed as failure:
+        copied = copying_build(sandbox, failure)
+        if copied is None:
+            raise
+    return _settle(copied, life, kept_open, state, run)
+
+
+def _settle(
+    sandbox: Sandbox,
+    life: Callable[[Inside], int],
+    kept_open: tuple[int, ...],
+    state: str,
+    run: Run,
+) -> Residence:
+    workspace = Workspace(state).__enter__()
+    try:
+        steps = plan(sandbox, workspace.path)
+
+        def stay(made: Plan, report: launch.Channel) -> Never:
+            resident.live(made, report, life)
+
+        pid = launch.start(
+            steps,
+            stdio=run.stdio,
+            meanwhile=lambda: prepare(steps.prepare, lambda step: copy(step, run)),
+            kept_open=kept_open,
+            settle=stay,
+        )
+        return Residence(workspace, pid)
+    except BaseException:
+        workspace.__exit__()
+        raise

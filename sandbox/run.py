@@ -1,0 +1,137 @@
+"""Running in a sandbox: the workspace around the plan, and what is done again with a copy."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from sandbox.errors import StepFailed
+from sandbox.linux import launch
+from sandbox.model.plan import Paths, Plan
+from sandbox.model.plan import plan as make_plan
+from sandbox.model.spec import BuildDirectory, Sandbox
+from sandbox.model.steps import CopyTree, MountOverlay
+from sandbox.model.value import Value
+from sandbox.workspace.prepare import prepare
+from sandbox.workspace.workspace import Workspace, state_directory, sweep
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SHOWN_NAMES = 3
+
+
+def plan(sandbox: Sandbox, workspace: str = "WORKSPACE") -> Plan:
+    """The steps that `enter` would carry out, in a workspace of that name."""
+    paths = Paths(root=f"{workspace}/root", upper=f"{workspace}/upper", work=f"{workspace}/work")
+    return make_plan(sandbox, paths, os.uname().machine)
+
+
+def enter(
+    sandbox: Sandbox,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+    stdio: tuple[int, int, int] = (0, 1, 2),
+    keep: str = "",
+) -> int:
+    """Run the sandbox's command in a fresh workspace; its exit status, or 128 + a signal's number.
+
+    Nothing of the run is left afterwards, but for the build directory, if `keep` is a path
+    where there is nothing yet. `say` is told what a person has to know while it
+    runs, `progress` how many files and bytes are copied so far.
+    Raises `MachineError`, `CommandError`, `EvidenceError`.
+    """
+    state = state_directory(os.environ)
+    sweep(state)
+    run = Run(say=say, progress=progress, stdio=stdio, keep=keep)
+    caller = launch.Caller()
+    try:
+        return _enter_or_copy(sandbox, state, run)
+    finally:
+        caller.restore()
+
+
+class Run(Value):
+    """What the caller of a run wants to be told, and have."""
+
+    say: Callable[[str], None]
+    progress: Callable[[int, int], None] | None
+    stdio: tuple[int, int, int]
+    keep: str
+
+
+def _enter_or_copy(sandbox: Sandbox, state: str, run: Run) -> int:
+    try:
+        return _enter(sandbox, state, run)
+    except StepFailed as failure:
+        copied = copying_build(sandbox, failure)
+        if copied is None:
+            raise
+    return _enter(copied, state, run)
+
+
+def _enter(sandbox: Sandbox, state: str, run: Run) -> int:
+    with Workspace(state) as workspace:
+        steps = plan(sandbox, workspace.path)
+
+        def meanwhile() -> None:
+            prepare(steps.prepare, lambda step: copy(step, run))
+
+        if sandbox.process.interactive:
+            # Costs the start-up of a run without a terminal nothing. Imported before the fork.
+            from sandbox.linux import terminal
+
+            return terminal.run(steps, meanwhile)
+        status = launch.supervise(launch.start(steps, stdio=run.stdio, meanwhile=meanwhile))
+        if run.keep:
+            _keep(workspace.upper, run.keep)
+        return status
+
+
+def _keep(upper: str, path: str) -> None:
+    try:
+        os.rename(upper, path)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        from sandbox.workspace.copy import copy_tree
+
+        copy_tree(upper, path, owner=None)
+
+
+def copying_build(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:
+    """The same with a copied build directory, if it is the overlay that the kernel refused.
+
+    Overlays cannot lie on every file system, and older kernels keep them from users. A copy is no
+    lesser sandbox, only slower to make.
+    """
+    step = plan(sandbox).enter[failure.index] if failure.index >= 0 else None
+    if not (isinstance(step, MountOverlay)):
+        return None
+    entries = tuple(
+        e.replace(method="copy") if isinstance(e, BuildDirectory) else e for e in sandbox.entries
+    )
+    return sandbox.replace(entries=entries)
+
+
+def copy(step: CopyTree, run: Run) -> None:
+    """Make a private copy; tell of what had to be left out."""
+    from sandbox.workspace.copy import copy_entry, copy_tree
+
+    owner = (step.uid, step.gid) if os.getuid() == 0 and step.uid >= 0 else None
+    if step.any_kind and not stat.S_ISDIR(os.lstat(step.source).st_mode):
+        report = copy_entry(step.source, step.path, owner=owner)
+    else:
+        report = copy_tree(step.source, step.path, owner=owner, progress=run.progress)
+    if report.unreadable_count:
+        run.say(_left_out("cannot be read by you", report.unreadable_count, report.unreadable))
+    if report.skipped_count:
+        run.say(_left_out("cannot be copied", report.skipped_count, report.skipped))
+
+
+def _left_out(why: str, count: int, names: tuple[str, ...]) -> str:
+    more = ", …" if count > SHOWN_NAMES else ""
+    return f"{count} of what was kept {why} and left out: {', '.join(names[:SHOWN_NAMES])}{more}"
