@@ -35,6 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from sandbox.host import words as words
     from sandbox.host.places import KeptPlace
     from sandbox.host.summary import Summary as Summary
     from sandbox.linux import probe as probe
@@ -43,7 +44,9 @@ if TYPE_CHECKING:
     from sandbox.model.logs import BuildLog as BuildLog
     from sandbox.model.render import Line
     from sandbox.residence import Residence as Residence
+    from sandbox.residence import Signals as Signals
     from sandbox.residence import settle as settle
+    from sandbox.residence import stay_outside as stay_outside
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 SAID_ON_ENTERING = ("network", "derivation", "sockets")
@@ -66,6 +69,7 @@ __all__ = [
     "difference",
     "ending_text",
     "enter",
+    "facts",
     "find_build",
     "introduction",
     "kept_builds",
@@ -91,11 +95,15 @@ def __getattr__(name: str) -> Any:
         from sandbox.linux import probe as module
 
         return module
+    if name == "words":
+        from sandbox.host import words as words_module
+
+        return words_module
     if name in ("Command", "Inside"):
         from sandbox.linux import resident
 
         return getattr(resident, name)
-    if name in ("Residence", "settle"):
+    if name in ("Residence", "Signals", "settle", "stay_outside"):
         from sandbox import residence
 
         return getattr(residence, name)
@@ -130,6 +138,13 @@ def summarise(place: KeptPlace, store: str = "") -> Summary:
     from sandbox.host.summary import summarise as look
 
     return look(place, store)
+
+
+def facts(case: Case) -> tuple[tuple[str, str], ...]:
+    """What is known of a failed build, as pairs of a name and a text."""
+    from sandbox.host.summary import facts as look
+
+    return look(case)
 
 
 def ending_text(log: BuildLog) -> str:

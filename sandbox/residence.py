@@ -27,7 +27,7 @@ class Residence:
     `pid` is the resident's as the host counts, `ended` a pidfd(2) that is readable when it is gone.
     """
 
-    def __init__(self, workspace: Workspace, pid: int) -> None:
+    def __init__(self, workspace: Workspace | None, pid: int) -> None:
         self._workspace = workspace
         self.pid = pid
         self.ended = os.pidfd_open(pid)
@@ -52,8 +52,21 @@ class Residence:
         poll.poll()
         status = self.status() or 0
         os.close(self.ended)
-        self._workspace.__exit__()
+        if self._workspace is not None:
+            self._workspace.__exit__()
         return status
+
+
+class Signals:
+    """The signals that end processes, as something to poll: `descriptor` is readable."""
+
+    def __init__(self) -> None:
+        syscalls.set_blocked_signals(launch.SIGNALS_PASSED_ON)
+        self.descriptor = syscalls.signalfd(launch.SIGNALS_PASSED_ON)
+
+    def next(self) -> int:
+        """The number of the next one; waits for it."""
+        return syscalls.next_signal(self.descriptor)
 
 
 def settle(
@@ -111,3 +124,13 @@ def _settle(
     except BaseException:
         workspace.__exit__()
         raise
+
+
+def stay_outside(
+    life: Callable[[], int],
+    *,
+    kept_open: tuple[int, ...] = (),
+    stdio: tuple[int, int, int] = (0, 1, 2),
+) -> Residence:
+    """As `settle`, where there is no sandbox: `life` can start nothing."""
+    return Residence(None, resident.stay_outside(life, stdio, kept_open))

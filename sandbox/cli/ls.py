@@ -7,7 +7,7 @@ import sys
 import time
 
 import sandbox
-from sandbox.cli import speak, words
+from sandbox.cli import speak
 from sandbox.cli.parser import Parser
 
 SCHEMA = "nix-build-shell.ls/1"
@@ -51,7 +51,7 @@ def command(argv: list[str]) -> int:
 def _print_json(summaries: list[sandbox.Summary]) -> None:
     import json
 
-    builds = [{**s.fields(), "owner": words.owner(s.owner_uid)} for s in summaries]
+    builds = [{**s.fields(), "owner": sandbox.words.owner(s.owner_uid)} for s in summaries]
     json.dump({"schema": SCHEMA, "builds": builds}, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
@@ -64,9 +64,9 @@ def _print(summaries: list[sandbox.Summary]) -> None:
             s.name or "?",
             s.phase or "-",
             s.ending or "-",
-            words.age(now - s.mtime_ns / 1e9),
-            ("" if s.size_exact else "≥ ") + words.size(s.size),
-            words.owner(s.owner_uid) + ("" if s.readable else ", closed"),
+            sandbox.words.age(now - s.mtime_ns / 1e9),
+            ("" if s.size_exact else "≥ ") + sandbox.words.size(s.size),
+            sandbox.words.owner(s.owner_uid) + ("" if s.readable else ", closed"),
             s.path,
         )
         for s in summaries

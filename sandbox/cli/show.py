@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-import time
 
 import sandbox
-from sandbox.cli import speak, words
+from sandbox.cli import speak
 from sandbox.cli.parser import Parser
 from sandbox.errors import Error
 
@@ -65,31 +64,9 @@ def _read(path: str, asked: argparse.Namespace) -> tuple[sandbox.Case, Error | N
         return sandbox.read(path, **how, whole=True), error
 
 
-def _facts(case: sandbox.Case) -> list[tuple[str, str]]:
-    kept, nix = case.kept, case.nix
-    env_vars = kept.env_vars.state
-    return [
-        ("name", kept.name_hint or nix.derivation_path.partition("-")[2].removesuffix(".drv")),
-        ("kept directory", kept.outer),
-        ("the build's own", kept.path if kept.path != kept.outer else ""),
-        ("owner", f"{words.owner(kept.uid)}, mode {kept.mode:04o}"),
-        ("age", words.age(time.time() - kept.mtime_ns / 1e9)),
-        ("derivation", nix.derivation_path or "not found"),
-        ("  found because", nix.derivation_from),
-        ("profile", f"{nix.profile}, from {nix.profile_from}"),
-        ("env-vars", env_vars),
-        ("phase's directory", kept.env_vars.working_directory),
-        ("inputs", f"{len(nix.inputs)}, from {nix.inputs_from}" if nix.inputs else ""),
-        ("outputs", ", ".join(f"{name} ({path})" for name, path in nix.outputs)),
-        ("left at outputs", ", ".join(path for path, _ in nix.partial)),
-        ("store", nix.real_store_dir if nix.real_store_dir != nix.store_dir else ""),
-    ]
-
-
 def _print(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:
-    for name, value in _facts(case):
-        if value:
-            print(f"{name:<18} {sandbox.one_line(value)}")
+    for name, value in sandbox.facts(case):
+        print(f"{name:<18} {sandbox.one_line(value)}")
     if log is None:
         print("log                none")
     else:

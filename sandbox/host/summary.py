@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import time
 
 from sandbox.errors import Error
+from sandbox.host import words
 from sandbox.host.builddir import read_kept_directory
 from sandbox.host.case import find_derivation
 from sandbox.host.logs import read_log_of
@@ -15,6 +17,7 @@ from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sandbox.host.case import Case
     from sandbox.host.places import KeptPlace
     from sandbox.model.logs import BuildLog
 
@@ -111,3 +114,25 @@ def size_of(path: str) -> tuple[int, bool]:
         except OSError:
             whole = False
     return total, whole
+
+
+def facts(case: Case) -> tuple[tuple[str, str], ...]:
+    """What is known of a failed build, as pairs of a name and a text that is not empty."""
+    kept, nix = case.kept, case.nix
+    told = (
+        ("name", kept.name_hint or nix.derivation_path.partition("-")[2].removesuffix(".drv")),
+        ("kept directory", kept.outer),
+        ("the build's own", kept.path if kept.path != kept.outer else ""),
+        ("owner", f"{words.owner(kept.uid)}, mode {kept.mode:04o}"),
+        ("age", words.age(time.time() - kept.mtime_ns / 1e9)),
+        ("derivation", nix.derivation_path or "not found"),
+        ("  found because", nix.derivation_from),
+        ("profile", f"{nix.profile}, from {nix.profile_from}"),
+        ("env-vars", kept.env_vars.state),
+        ("phase's directory", kept.env_vars.working_directory),
+        ("inputs", f"{len(nix.inputs)}, from {nix.inputs_from}" if nix.inputs else ""),
+        ("outputs", ", ".join(f"{name} ({path})" for name, path in nix.outputs)),
+        ("left at outputs", ", ".join(path for path, _ in nix.partial)),
+        ("store", nix.real_store_dir if nix.real_store_dir != nix.store_dir else ""),
+    )
+    return tuple((name, text) for name, text in told if text)

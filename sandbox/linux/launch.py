@@ -167,7 +167,7 @@ def _found(
     status = 125
     try:
         syscalls.set_blocked_signals(SIGNALS_PASSED_ON)
-        _let_go(stdio, (orders.reader, report.writer, *kept_open))
+        let_go(stdio, (orders.reader, report.writer, *kept_open))
         if os.getuid() == 0:
             os.setgroups([])
         syscalls.unshare(*plan.namespaces)
@@ -185,7 +185,7 @@ def _found(
         os._exit(status)
 
 
-def _let_go(stdio: tuple[int, int, int], kept: tuple[int, ...]) -> None:
+def let_go(stdio: tuple[int, int, int], kept: tuple[int, ...]) -> None:
     """Close all that the caller has open but `stdio`, which come to their places, and `kept`.
 
     An open directory of the host would be a way out of the new root for any path that the build

@@ -149,20 +149,45 @@ class Inside:
 
 def live(plan: Plan, report: launch.Channel, life: Callable[[Inside], int]) -> Never:
     """In the process that has built the sandbox: tell that it is built, then be its resident."""
+
+    def begin() -> int:
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
+        os.close(report.writer)
+        return life(Inside(plan))
+
+    _live(begin)
+
+
+def stay_outside(
+    life: Callable[[], int], stdio: tuple[int, int, int], kept_open: tuple[int, ...]
+) -> int:
+    """Fork a process like a resident, but in no sandbox, and able to start nothing; its PID."""
+    parent = os.getpid()
+
+    def begin() -> int:
+        launch.let_go(stdio, kept_open)
+        syscalls.prctl(syscalls.PR_SET_PDEATHSIG, syscalls.SIGKILL)
+        return life() if os.getppid() == parent else 125
+
+    pid = os.fork()
+    if pid == 0:
+        _live(begin)
+    return pid
+
+
+def _live(life: Callable[[], int]) -> Never:
+    """`life` in a session of its own. What the launcher's objects held is not collected here."""
     status = 125
     try:
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 0)
         syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
         # Out of the launcher's process group: a signal for that reaches us once, from the launcher.
         os.setsid()
         # Until `life` has handlers of its own.
         syscalls.set_signal(SIGINT, IGNORED)
         syscalls.set_blocked_signals(())
-        # What the launcher's own objects held is closed: they must not be collected here.
         gc.freeze()
         gc.enable()
-        os.close(report.writer)
-        status = life(Inside(plan))
+        status = life()
     except BaseException:  # noqa: BLE001  what would leave here would go on as the launcher
         sys.excepthook(*sys.exc_info())
     finally:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sandbox
-from sandbox.cli import speak, words
+from sandbox.cli import speak
 from sandbox.cli.parser import Parser
 from sandbox.errors import (
     CommandError,
@@ -333,7 +333,7 @@ def test_the_tree_of_errors_is_complete():
     ],
 )
 def test_an_age_has_one_unit(seconds, text):
-    assert words.age(seconds) == text
+    assert sandbox.words.age(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -341,9 +341,9 @@ def test_an_age_has_one_unit(seconds, text):
     [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_234_567, "1.2 MB"), (10**15, "1000.0 TB")],
 )
 def test_a_size_has_one_unit(count, text):
-    assert words.size(count) == text
+    assert sandbox.words.size(count) == text
 
 
 def test_an_owner_without_an_account_is_a_number():
-    assert words.owner(0) == "root"
-    assert words.owner(3_999_999_999) == "3999999999"
+    assert sandbox.words.owner(0) == "root"
+    assert sandbox.words.owner(3_999_999_999) == "3999999999"

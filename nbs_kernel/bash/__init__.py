@@ -1,0 +1,1 @@
+"""Drives one bash, cell by cell, over private channels."""

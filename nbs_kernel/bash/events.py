@@ -1,0 +1,84 @@
+"""What a shell tells while it runs cells, and what came of a cell, as values."""
+
+from __future__ import annotations
+
+from sandbox import Value
+
+
+class Frame(Value):
+    """One call of bash's stack: `function` was called, or was running, at `line` of `file`.
+
+    `file` is empty for the cell itself; `line` counts from 1 in the cell or the file, 0 if bash
+    does not know it.
+    """
+
+    function: str
+    file: str
+    line: int
+
+
+class Outcome(Value):
+    """How a cell ended.
+
+    `why` is empty where the last command simply had this status, else what ended the cell early:
+    "errexit", "exit", "unset", "expansion", "syntax" or "interrupt". `command` is the failing
+    command as bash prints it, `message` bash's own words on it; `frames` the call stack, innermost
+    first; `directory` the shell's directory afterwards.
+    """
+
+    status: int
+    why: str = ""
+    command: str = ""
+    message: str = ""
+    frames: tuple[Frame, ...] = ()
+    directory: str = ""
+
+
+class Output(Value):
+    """Bytes that the cell with the number `cell`, or a job it left running, wrote."""
+
+    cell: int
+    stream: str
+    data: bytes
+
+
+class Finished(Value):
+    """The cell has ended, and all that it wrote in the foreground has been told before."""
+
+    cell: int
+    outcome: Outcome
+
+
+class InputWanted(Value):
+    """A process in the foreground waits for a line of the terminal; `secret` if it does not echo."""
+
+    cell: int
+    secret: bool
+
+
+class Ended(Value):
+    """The shell is gone, and all it had written has been told before.
+
+    `why`: "exec" (another program took its place), "exit", or "killed". `status` is its exit
+    status, or 128 + the signal's number.
+    """
+
+    cell: int
+    status: int
+    why: str
+
+
+Event = Output | Finished | InputWanted | Ended
+
+
+class Syntax(Value):
+    """What bash's parser says of a text.
+
+    `state`: "complete", "incomplete" (more lines are needed, the next indented by `indent`), or
+    "invalid", then `message` is bash's and `line` counts from 1.
+    """
+
+    state: str
+    indent: str = ""
+    line: int = 0
+    message: str = ""

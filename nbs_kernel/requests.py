@@ -1,0 +1,196 @@
+"""What passes between a kernel and its supervisor: docs/reference/supervisor.md, version 1.
+
+One stream socket, a message after the other: four bytes for the length, then JSON. The kernel asks,
+and the supervisor answers in order. The supervisor takes nothing of a kernel for granted: what is
+too long, no JSON, or no request that is known is refused.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+
+from sandbox import Error, Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+VERSION = 1
+LENGTH_BYTES = 4
+LARGEST_MESSAGE = 64 * 1024 * 1024
+LONGEST_NAME = 4096
+LONGEST_SOURCE = 65536
+READ_AT_ONCE = 65536
+
+
+class Malformed(ValueError):  # noqa: N818  says what it is
+    """What came is no message of this protocol."""
+
+
+class Enter(Value):
+    """Move into the sandbox of another build, or with an empty name into a fresh one of the same.
+
+    Answered when the newcomer is inside; the kernel then hands over and ends.
+    """
+
+    build: str
+
+
+class Remember(Value):
+    """Keep a line of history for later kernels of this build. Not answered."""
+
+    session: int
+    line: int
+    source: str
+
+
+class Handover(Value):
+    """What a kernel leaves to the one that takes its place. Not answered.
+
+    `requests` are raw messages that are not answered yet, with their channels; where `moved`, the
+    first is the one that asked for the move. `subscribers` is how many clients were listening.
+    `settings` are those of the kernel, by name.
+    """
+
+    execution_count: int = 0
+    moved: bool = False
+    requests: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
+    subscribers: int = 0
+    settings: tuple[tuple[str, int], ...] = ()
+
+
+class Entered(Value):
+    """The answer to `Enter`."""
+
+
+class Refused(Value):
+    """The other answer: the fields of an `Error`."""
+
+    message: str
+    reason: str
+    evidence: tuple[str, ...] = ()
+    hint: str = ""
+
+    def error(self) -> Error:
+        """As it was raised outside."""
+        return Error(self.message, reason=self.reason, evidence=self.evidence, hint=self.hint)
+
+
+Passed = Enter | Remember | Handover | Entered | Refused
+KINDS: dict[str, type[Passed]] = {
+    kind.__name__: kind for kind in (Enter, Remember, Handover, Entered, Refused)
+}
+
+
+def encode(message: Passed) -> bytes:
+    """The bytes that travel."""
+    fields = message.fields()
+    if isinstance(message, Handover):
+        fields["requests"] = [
+            [channel, [base64.b64encode(frame).decode() for frame in frames]]
+            for channel, frames in message.requests
+        ]
+    content = {"version": VERSION, "kind": type(message).__name__, **fields}
+    body = json.dumps(content).encode()
+    if len(body) > LARGEST_MESSAGE:
+        raise Malformed(f"a message of {len(body)} bytes is too long")
+    return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def decode(body: bytes) -> Passed:
+    """The message in these bytes, without their length. Raises `Malformed`."""
+    try:
+        content = json.loads(body)
+        if content.pop("version") == VERSION:
+            return _checked(KINDS[content.pop("kind")], content)
+    except Malformed:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise Malformed(f"{type(error).__name__}: {error}") from None
+    raise Malformed("it is of another version")
+
+
+def _checked(kind: type[Passed], content: dict[str, Any]) -> Passed:
+    if kind is Enter:
+        return Enter(build=_text(content.pop("build"), LONGEST_NAME), **content)
+    if kind is Remember:
+        source = _text(content.pop("source"), LONGEST_SOURCE)
+        return Remember(source=source, **{name: _number(v) for name, v in content.items()})
+    if kind is Handover:
+        return _handover(content)
+    if kind is Refused:
+        evidence = tuple(_text(line, LONGEST_SOURCE) for line in content.pop("evidence"))
+        texts = {name: _text(value, LONGEST_SOURCE) for name, value in content.items()}
+        return Refused(evidence=evidence, **texts)
+    return kind(**content)
+
+
+def _handover(content: dict[str, Any]) -> Handover:
+    return Handover(
+        execution_count=_number(content["execution_count"]),
+        moved=bool(content["moved"]),
+        requests=tuple(
+            (_text(channel, LONGEST_NAME), tuple(_frame(text) for text in frames))
+            for channel, frames in content["requests"]
+        ),
+        subscribers=_number(content["subscribers"]),
+        settings=tuple((_text(n, LONGEST_NAME), _number(v)) for n, v in content["settings"]),
+    )
+
+
+def _frame(text: object) -> bytes:
+    try:
+        return base64.b64decode(_text(text, LARGEST_MESSAGE), validate=True)
+    except binascii.Error as error:
+        raise Malformed(str(error)) from None
+
+
+def _text(value: object, longest: int) -> str:
+    if not isinstance(value, str) or len(value) > longest:
+        raise Malformed("a text is none, or too long")
+    return value
+
+
+def _number(value: object) -> int:
+    if not isinstance(value, int) or not -1 <= value <= 2**62:
+        raise Malformed("a number is none, or too large")
+    return int(value)
+
+
+class Reader:
+    """Takes the bytes as they come, and gives the messages that are whole."""
+
+    def __init__(self) -> None:
+        self._held = b""
+
+    def feed(self, data: bytes) -> Iterator[Passed]:
+        """Raises `Malformed`; nothing that comes after can be understood then."""
+        self._held += data
+        while len(self._held) >= LENGTH_BYTES:
+            length = int.from_bytes(self._held[:LENGTH_BYTES], "big")
+            if length > LARGEST_MESSAGE:
+                raise Malformed(f"a message of {length} bytes is too long")
+            end = LENGTH_BYTES + length
+            if len(self._held) < end:
+                return
+            body, self._held = self._held[LENGTH_BYTES:end], self._held[end:]
+            yield decode(body)
+
+
+def send(descriptor: int, message: Passed) -> None:
+    """Waits until all is written. Raises OSError when the other side is gone."""
+    data = memoryview(encode(message))
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def receive(descriptor: int, reader: Reader) -> Passed | None:
+    """The next message; waits for it. None when the other side is gone. Raises `Malformed`."""
+    while data := os.read(descriptor, READ_AT_ONCE):
+        for message in reader.feed(data):
+            return message
+    return None

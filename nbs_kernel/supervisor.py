@@ -1,0 +1,257 @@
+"""Stays outside: makes the kernel, passes signals on, does for it what only the host can.
+
+Jupyter knows this process as the kernel. It holds the sockets that listen, so that one kernel after
+another can serve the same clients, and it is the only one who can remove what a kernel leaves.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import time
+
+import sandbox
+from nbs_kernel.inside import live
+from nbs_kernel.known import Found, Known, find
+from nbs_kernel.remembered import Remembered
+from nbs_kernel.requests import (
+    Enter,
+    Entered,
+    Handover,
+    Malformed,
+    Passed,
+    Reader,
+    Refused,
+    Remember,
+    send,
+)
+from sandbox import Error, Inside, Residence, Signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nbs_kernel.connection import Connection
+
+PATIENCE_S = 4.0
+"""How long a kernel may take to end when it is told to."""
+READ_AT_ONCE = 65536
+
+
+class Kernel:
+    """One kernel process, and our end of its socket."""
+
+    def __init__(self, residence: Residence, descriptor: int, found: Found | None) -> None:
+        self.residence = residence
+        self.descriptor = descriptor
+        self.found = found
+        self.reader = Reader()
+        self.deadline = 0.0
+        self._status: int | None = None
+
+    def tell(self, message: Passed) -> None:
+        """Send; a kernel that is gone will be noticed by its end."""
+        try:
+            send(self.descriptor, message)
+        except OSError:
+            self.end_soon()
+
+    def end_soon(self) -> None:
+        """From now on it has `PATIENCE_S` to end by itself."""
+        self.deadline = self.deadline or time.monotonic() + PATIENCE_S
+
+    def close(self) -> int:
+        """End it, if it still lives, and remove what it leaves; its status."""
+        if self._status is None:
+            os.close(self.descriptor)
+            self._status = self.residence.close()
+        return self._status
+
+
+class Supervisor:
+    """For the life of one connection file."""
+
+    def __init__(self, connection: Connection, listening: dict[str, int], store: str) -> None:
+        self._connection = connection
+        self._listening = listening
+        self._store = store
+        self._signals = Signals()
+        self._nothing = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+        self._parent = _parent()
+        self._kernel: Kernel | None = None
+        self._successor: Kernel | None = None
+        self._leaving: list[Kernel] = []
+
+    def run(self, build: str) -> int:
+        """Serve until the kernel ends; its exit status."""
+        self._kernel = self._first(build)
+        self._kernel.tell(Handover())
+        try:
+            while True:
+                status = self._wait(self._kernel)
+                if status is not None:
+                    return status
+        finally:
+            for kernel in (self._kernel, self._successor, *self._leaving):
+                if kernel is not None:
+                    kernel.close()
+
+    def _first(self, build: str) -> Kernel:
+        """A kernel in the sandbox of `build`, else one that says why there is none."""
+        try:
+            return self._make(find(build, self._store))
+        except Error as error:
+            return self._make_outside(error)
+
+    def _make(self, found: Found) -> Kernel:
+        known = found.known.replace(history=Remembered(found.known.name).lines())
+        ours, theirs = socket.socketpair()
+        connection, listening = self._connection, self._listening
+
+        def life(inside: Inside) -> int:
+            return live(connection, listening, inside, known, theirs.fileno(), None)
+
+        try:
+            residence = sandbox.settle(
+                found.sandbox,
+                life,
+                kept_open=(theirs.fileno(), *listening.values()),
+                stdio=(self._nothing, 2, 2),
+            )
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
+        return Kernel(residence, ours.detach(), found)
+
+    def _make_outside(self, error: Error) -> Kernel:
+        ours, theirs = socket.socketpair()
+        connection, listening = self._connection, self._listening
+
+        def life() -> int:
+            return live(connection, listening, None, Known(), theirs.fileno(), error)
+
+        kept = (theirs.fileno(), *listening.values())
+        residence = sandbox.stay_outside(life, kept_open=kept, stdio=(self._nothing, 2, 2))
+        theirs.close()
+        return Kernel(residence, ours.detach(), None)
+
+    def _wait(self, kernel: Kernel) -> int | None:
+        """Wait for one thing to happen, and act on it. A status when all is over."""
+        poll = select.poll()
+        watched = [self._signals.descriptor, kernel.residence.ended]
+        if not kernel.deadline:
+            watched.append(kernel.descriptor)
+        watched += [one.residence.ended for one in self._leaving]
+        if self._parent >= 0:
+            watched.append(self._parent)
+        for descriptor in watched:
+            poll.register(descriptor, select.POLLIN)
+        ready = {descriptor for descriptor, _ in poll.poll(self._timeout_ms())}
+        if self._signals.descriptor in ready:
+            self._pass_on(self._signals.next())
+        if self._parent in ready:
+            self._parent = -1
+            self._pass_on(signal.SIGTERM)
+        if kernel.descriptor in ready:
+            self._hear(kernel)
+        self._bury()
+        return self._ended(kernel) if kernel.residence.ended in ready else None
+
+    def _timeout_ms(self) -> int | None:
+        kernels = [self._kernel, *self._leaving]
+        ends = [one.deadline for one in kernels if one is not None and one.deadline]
+        return max(0, int((min(ends) - time.monotonic()) * 1000) + 1) if ends else None
+
+    def _bury(self) -> None:
+        """End those whose patience is over, and take leave of those that have ended."""
+        now = time.monotonic()
+        for one in tuple(self._leaving):
+            if one.residence.status() is not None or (one.deadline and now >= one.deadline):
+                self._leaving.remove(one)
+                one.close()
+        kernel = self._kernel
+        if kernel is not None and kernel.deadline and now >= kernel.deadline:
+            kernel.residence.signal(signal.SIGKILL)
+
+    def _ended(self, kernel: Kernel) -> int | None:
+        """The kernel is gone: for good, or a successor waits for its place."""
+        if self._kernel is not kernel:
+            return None
+        if self._successor is None:
+            return kernel.close()
+        self._succeed(Handover())
+        return None
+
+    def _succeed(self, handover: Handover) -> None:
+        old, new = self._kernel, self._successor
+        assert old is not None and new is not None  # noqa: PT018, S101  both are there by now
+        old.end_soon()
+        self._leaving.append(old)
+        self._kernel, self._successor = new, None
+        new.tell(handover)
+
+    def _pass_on(self, number: int) -> None:
+        kernel = self._kernel
+        if kernel is None:
+            return
+        if number == signal.SIGINT:
+            kernel.residence.signal(number)
+        else:
+            kernel.residence.signal(signal.SIGTERM)
+            kernel.end_soon()
+
+    def _hear(self, kernel: Kernel) -> None:
+        """What a kernel asks; one that speaks another language is not listened to any more."""
+        try:
+            data = os.read(kernel.descriptor, READ_AT_ONCE)
+            if not data:
+                kernel.end_soon()
+            for message in kernel.reader.feed(data):
+                self._answer(kernel, message)
+        except (OSError, Malformed):
+            kernel.end_soon()
+
+    def _answer(self, kernel: Kernel, message: Passed) -> None:
+        match message:
+            case Enter() if self._successor is None:
+                kernel.tell(self._enter(kernel, message.build))
+            case Remember() if kernel.found is not None:
+                Remembered(kernel.found.known.name).append(
+                    message.session, message.line, message.source
+                )
+            case Handover() if self._successor is not None:
+                self._succeed(message)
+            case Remember():
+                pass
+            case _:
+                kernel.tell(
+                    Refused(
+                        message="the supervisor does not do that",
+                        reason="request-refused",
+                        evidence=(type(message).__name__,),
+                    )
+                )
+
+    def _enter(self, kernel: Kernel, build: str) -> Entered | Refused:
+        again = kernel.found.path if kernel.found is not None else ""
+        try:
+            self._successor = self._make(find(build or again, self._store))
+        except Error as error:
+            return Refused(
+                message=error.message,
+                reason=error.reason,
+                evidence=error.evidence,
+                hint=error.hint,
+            )
+        return Entered()
+
+
+def _parent() -> int:
+    """A pidfd of the front end that started us, -1 if none says so: see JPY_PARENT_PID."""
+    try:
+        parent = int(os.environ.get("JPY_PARENT_PID", ""))
+        return os.pidfd_open(parent) if parent == os.getppid() else -1
+    except (ValueError, OSError):
+        return -1

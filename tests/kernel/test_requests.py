@@ -1,0 +1,120 @@
+"""What passes between kernel and supervisor, and what of it is refused."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nbs_kernel.outside import Outside
+from nbs_kernel.requests import (
+    LONGEST_NAME,
+    Enter,
+    Entered,
+    Handover,
+    Malformed,
+    Reader,
+    Refused,
+    Remember,
+    decode,
+    encode,
+    receive,
+    send,
+)
+from sandbox import Error
+
+NUMBERS = st.integers(0, 2**40)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
+FRAMES = st.lists(st.binary(max_size=50), max_size=3).map(tuple)
+MESSAGES = st.one_of(
+    st.builds(Enter, build=TEXTS),
+    st.builds(Remember, session=NUMBERS, line=NUMBERS, source=TEXTS),
+    st.builds(Entered),
+    st.builds(
+        Refused, message=TEXTS, reason=TEXTS, hint=TEXTS, evidence=st.lists(TEXTS).map(tuple)
+    ),
+    st.builds(
+        Handover,
+        execution_count=NUMBERS,
+        moved=st.booleans(),
+        requests=st.lists(st.tuples(TEXTS, FRAMES), max_size=3).map(tuple),
+        subscribers=NUMBERS,
+        settings=st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
+    ),
+)
+
+
+@given(MESSAGES)
+def test_a_message_comes_out_as_it_went_in(message):
+    assert decode(encode(message)[4:]) == message
+
+
+@given(st.lists(MESSAGES, max_size=4), st.data())
+def test_messages_do_not_depend_on_how_their_bytes_are_cut(messages, data):
+    whole = b"".join(map(encode, messages))
+    cuts = data.draw(st.lists(st.integers(0, len(whole)), max_size=6))
+    places = sorted({0, *cuts, len(whole)})
+    reader = Reader()
+    pieces = [whole[a:b] for a, b in itertools.pairwise(places)]
+    assert [m for piece in pieces for m in reader.feed(piece)] == messages
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_message_are_refused_and_raise_nothing_else(data):
+    try:
+        decode(data)
+    except Malformed:
+        return
+    pytest.fail("random bytes were a message")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"version": 2, "kind": "Entered"},
+        {"kind": "Entered"},
+        {"version": 1, "kind": "os.system"},
+        {"version": 1, "kind": "Enter"},
+        {"version": 1, "kind": "Enter", "build": 1},
+        {"version": 1, "kind": "Enter", "build": "x", "more": 1},
+        {"version": 1, "kind": "Enter", "build": "x" * (LONGEST_NAME + 1)},
+        {"version": 1, "kind": "Remember", "session": "1", "line": 1, "source": "x"},
+        {"version": 1, "kind": "Handover", "requests": 3},
+        [1],
+        None,
+    ],
+)
+def test_a_message_of_another_form_is_refused(content):
+    with pytest.raises(Malformed):
+        decode(json.dumps(content).encode())
+
+
+def test_a_length_beyond_the_limit_is_refused_before_anything_is_held():
+    with pytest.raises(Malformed):
+        list(Reader().feed(b"\xff\xff\xff\xff"))
+
+
+def test_a_refusal_comes_inside_as_the_error_that_it_was_outside():
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        send(ours.fileno(), Refused(message="no", reason="build-unknown", hint="`nbs ls`"))
+        with pytest.raises(Error) as caught:
+            Outside(theirs.fileno()).enter("x")
+        assert (caught.value.message, caught.value.reason) == ("no", "build-unknown")
+        assert receive(ours.fileno(), Reader()) == Enter(build="x")
+
+
+def test_a_supervisor_that_is_gone_is_told_and_no_reason_to_end():
+    ours, theirs = socket.socketpair()
+    ours.close()
+    with theirs:
+        outside = Outside(theirs.fileno())
+        outside.remember(1, 1, "make")
+        with pytest.raises(Error) as caught:
+            outside.enter("x")
+        assert caught.value.reason == "supervisor-gone"
+        assert outside.take_over() == Handover()
