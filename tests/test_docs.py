@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-SOURCES = sorted(p for p in (ROOT / "sandbox").rglob("*.py") if "__pycache__" not in p.parts)
+SOURCES = sorted(
+    path
+    for folder in ("sandbox", "nbs_kernel")
+    for path in (ROOT / folder).rglob("*.py")
+    if "__pycache__" not in path.parts
+)
 PAGES = sorted((ROOT / "docs/man").glob("*.1"))
 VERBS_WITH_ARGPARSE = ("ls", "show", "plan", "doctor")
 
@@ -71,7 +76,8 @@ def test_every_reason_of_the_code_is_explained_and_no_other() -> None:
 
 
 def test_every_file_is_on_the_map_and_every_file_on_the_map_is_there() -> None:
-    mapped = words_in_first_column("docs/architecture.md")
+    maps = ("docs/architecture.md", "docs/kernel.md")
+    mapped = [word for path in maps for word in words_in_first_column(path)]
     files = {str(p.relative_to(ROOT)) for p in SOURCES if p.name != "__init__.py"}
     assert set(mapped) == files | {"sandbox/__init__.py"}
     assert len(mapped) == len(set(mapped))
@@ -86,7 +92,7 @@ def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_file_that_a_document_names_is_there(document: Path) -> None:
-    named = re.findall(r"`((?:sandbox|tests|docs|benchmarks)/[\w./-]+)`", document.read_text())
+    named = re.findall(r"`((?:sandbox|nbs_kernel|tests|docs|benchmarks)/[\w./-]+)`", document.read_text())
     planned = {"sandbox/cli/path.py", "tests/cli/"}  # CONTRIBUTING.md shows how to add them
     assert not [n for n in named if n not in planned and not (ROOT / n).exists()]
 

@@ -8,13 +8,15 @@ from sandbox import Value
 class Frame(Value):
     """One call of bash's stack: `function` was called, or was running, at `line` of `file`.
 
-    `file` is empty for the cell itself; `line` counts from 1 in the cell or the file, 0 if bash
-    does not know it.
+    `file` is empty for what was typed, then `cell` is the number of the cell that it was typed in,
+    which may be an earlier one. `line` counts from 1 in the cell or the file, 0 if bash does not
+    know it.
     """
 
     function: str
     file: str
     line: int
+    cell: int = 0
 
 
 class Outcome(Value):

@@ -1,0 +1,119 @@
+"""Command lines for the shell that runs the cells, as bytes.
+
+The other half is `startup.bash`, which defines the functions that are called here.
+"""
+
+from __future__ import annotations
+
+import re
+
+from sandbox import Value
+
+_PLAIN = {n: chr(n) for n in range(0x20, 0x7F) if chr(n) not in "\\'!"}
+_ESCAPES = {n: _PLAIN.get(n, f"\\{n:03o}") for n in range(256)} | {10: "\\n"}
+
+_OWN_TRAP = re.compile(r"\btrap\b.*\bERR\b", re.DOTALL)
+_BRACE = re.compile(r"(?:^|[\s;&|()])\}")
+PADDING = 2_000
+"""So many lines of a cell are told apart from those of the next cells."""
+
+
+class Setting(Value):
+    """What a cell is run with.
+
+    `input`, `output` and `error` are paths. `options` are the letters of `set` that the shell puts
+    back for the cell; `error_trap` is what `__nbs_begin` has to know of the user's ERR trap;
+    `debugging`: the user has once spoken of DEBUG traps, which see every command.
+    """
+
+    input: str = "/dev/null"
+    output: str
+    error: str = ""
+    options: str = ""
+    error_trap: str = ""
+    debugging: bool = False
+
+
+def quote(text: str) -> str:
+    r"""Text as one word of bash, of printable ASCII alone, without `!`, whatever the options are.
+
+    Raises ValueError for NUL, which no word can have.
+
+    >>> print(quote("it's\n\N{EURO SIGN}!"))
+    $'it\047s\n\342\202\254\041'
+    """
+    if "\0" in text:
+        raise ValueError("a NUL byte is in the text, which bash cannot take")
+    encoded = text.encode("utf-8", "surrogateescape")
+    return "$'" + encoded.decode("latin-1").translate(_ESCAPES) + "'"
+
+
+def cell(number: int, code: str, setting: Setting, *, extglob: bool = False) -> bytes:
+    """The command lines that run a cell and have its end told.
+
+    All of it is one command of bash's, so that a syntax error anywhere runs nothing, and an error of
+    expansion ends the cell and not only the line. With `extglob` the cell is parsed with that
+    option on, for one that turns it on itself.
+    """
+    flags = _flags(code, setting)
+    tell = "" if "n" in flags else '\n{ \\__nbs_end "$?"; } 2>/dev/null'
+    text = f"{{ {_begin(flags, setting, extglob=extglob)}\n{code}{tell}\n}} {_redirections(setting)}"
+    done = f"\\__nbs_done {number}"
+    evaluate = f"\\builtin eval {quote(text)}; {done} inline"
+    if setting.debugging:
+        hide = "__nbs_debug=$(\\builtin trap -p DEBUG); \\builtin trap - DEBUG; "
+        evaluate = hide + evaluate
+    if extglob:
+        evaluate = f"\\builtin shopt -s extglob; {evaluate}"
+    # The lines of a cell are not those of any other: line numbers tell which cell a function is of.
+    padding = "\n" * min(code.count("\n"), PADDING)
+    return f"{evaluate}\n{done} '' '{padding}'\n".encode("ascii")
+
+
+def _begin(flags: str, setting: Setting, *, extglob: bool) -> str:
+    arguments = f'"$LINENO" "{flags}"' + (f" {quote(setting.error_trap)}" if setting.error_trap else "")
+    begin = f"\\__nbs_begin {arguments}"
+    # What it returns is `$?` for the cell, and no failure. Tracing shows what comes after it.
+    begin += "" if "x" in setting.options else " && \\builtin :"
+    if setting.debugging:
+        begin += '; \\builtin eval "$__nbs_debug"'
+    return "\\builtin shopt -u extglob; " + begin if extglob else begin
+
+
+def _flags(code: str, setting: Setting) -> str:
+    return ("n" if setting.debugging or "DEBUG" in code else "") + (
+        "t" if _OWN_TRAP.search(code) else ""
+    )
+
+
+def _redirections(setting: Setting) -> str:
+    error = f"2>{setting.error}" if setting.error else "2>&1"
+    return f"<{setting.input} >{setting.output} {error} 200>&-"
+
+
+def done(number: int) -> bytes:
+    """Ask once more for the end of a cell: an interrupt may have hit the answer."""
+    return f"\n\\__nbs_done {number}\n".encode("ascii")
+
+
+def question(number: int, words: tuple[str, ...]) -> bytes:
+    """Ask something between cells."""
+    return f"\\__nbs_answer {number} {' '.join(map(quote, words))}\n".encode("ascii")
+
+
+def may_close_the_group(code: str) -> bool:
+    """Whether a `}` stands where it could end the braces that the cell is put into.
+
+    Such a cell has to be parsed by itself first: a wrong one could be two right commands in them.
+    """
+    return _BRACE.search(code) is not None
+
+
+def speaks_of_debug(code: str) -> bool:
+    """Whether the cell could set a DEBUG trap."""
+    return "DEBUG" in code
+
+
+def startup(template: bytes, nonce: str) -> bytes:
+    """The start-up file for a shell whose records are known by `nonce`."""
+    return template.replace(b"@NONCE@", nonce.encode("ascii"))

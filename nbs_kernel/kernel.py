@@ -1,0 +1,319 @@
+"""The kernel: one thread, one loop. Requests come, cells run one after another, all is answered.
+
+While a cell runs the loop goes on inside it (`Kernel.step`), so that help, interrupts and shutdown
+are answered then; the next cell begins when it has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from collections import deque
+
+from nbs_kernel import report
+from nbs_kernel.answers import Answers
+from nbs_kernel.bash.events import Ended, Finished, InputWanted, Outcome, Output
+from nbs_kernel.bash.shell import Shell
+from nbs_kernel.execution import Cells, Execution, Stop
+from nbs_kernel.executor import DONE, Executor
+from nbs_kernel.magics.environment import pairs
+from nbs_kernel.messages import MalformedError
+from nbs_kernel.requests import Handover
+from nbs_kernel.settings import Settings, pairs_of, settings_of
+from nbs_kernel.typed.answers import Answers as TypedAnswers
+from nbs_kernel.typed.history import History
+from sandbox import Error
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any, Protocol
+
+    from nbs_kernel.bash.events import Event
+    from nbs_kernel.channels import Channels
+    from nbs_kernel.known import Known
+    from nbs_kernel.messages import Message
+    from nbs_kernel.outside import Outside
+    from sandbox import Command
+
+    class Inside(Protocol):
+        """What the kernel needs of the sandbox that it is in."""
+
+        @property
+        def shell(self) -> Command:
+            """The bash of the build."""
+
+        def start(self, command: Command) -> int:
+            """Run a command in a pid namespace of its own; its process id."""
+
+
+TICK_S = 0.1
+QUIET_S = 0.002
+QUIET_BEFORE_MOVE_S = 0.02
+DRAINED_AT_MOST_S = 1.0
+RETURN_S = 5.0
+
+
+class Kernel:
+    """`serve` it. `inside` is None where there is no sandbox, and `failure` is why."""
+
+    def __init__(
+        self,
+        channels: Channels,
+        inside: Inside | None,
+        known: Known,
+        outside: Outside,
+        handover: Handover,
+        failure: Error | None = None,
+    ) -> None:
+        self.channels = channels
+        self.known = known
+        self.outside = outside
+        self.settings = settings_of(handover.settings)
+        self.cells = Cells(self._start_shell)
+        self.current: Execution | None = None
+        self.ends: dict[int, Outcome | Ended] = {}
+        self.queue: deque[Message] = deque()
+        self.environment: tuple[tuple[str, str], ...] = ()
+        self.history = History(known.history)
+        self.typed = TypedAnswers()
+        self._note = ""
+        self._inside = inside
+        self._failure = failure
+        self._handover = handover
+        self._answers = Answers(self)
+        self._executor = Executor(self, handover.execution_count)
+        self._next_tick = 0.0
+        self._wakeup, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+
+    def serve(self) -> int:
+        """Answer until the end; the exit status of the process."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _noted)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self.channels.keep_pace(self.settings.limit_bytes > 0)
+        try:
+            self._begin()
+            while True:
+                if self.queue:
+                    self._executor.execute(self.queue.popleft())
+                self._step_safely()
+        except Stop as stop:
+            self._end(stop)
+        return 0
+
+    def _begin(self) -> None:
+        waiting = []
+        for channel, frames in self._handover.requests:
+            try:
+                waiting.append(self.channels.wire.unpack(channel, frames))
+            except MalformedError:
+                continue
+        if not self._handover.moved:
+            self.tell("status", {"execution_state": "starting"}, {})
+        elif waiting:
+            self._await_return()
+            self._executor.arrive(waiting.pop(0), self._handover)
+        for message in waiting:
+            self._receive(message)
+        # Clients that wait since before the kernel was there are not kept waiting for bash.
+        self.step(0.0)
+        try:
+            self.cells.shell()
+        except Error:
+            # The first cell tells it, and tries again.
+            return
+
+    def _await_return(self) -> None:
+        """Clients reconnect on their own; what was published before, they would not get."""
+        deadline = time.monotonic() + RETURN_S
+        while self.channels.subscribers < self._handover.subscribers:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return
+            self.step(left)
+
+    def _end(self, stop: Stop) -> None:
+        self.cells.close()
+        if stop.handover is None:
+            self.channels.close()
+            return
+        waiting = tuple((m.channel, m.frames) for m in (*stop.requests, *self.queue))
+        subscribers = self.channels.subscribers
+        # Only then do the sockets belong to the other kernel alone.
+        self.channels.close()
+        handover = stop.handover.replace(requests=waiting, subscribers=subscribers)
+        self.outside.hand_over(handover)
+
+    def _step_safely(self) -> None:
+        try:
+            self.step()
+        except Exception as error:  # noqa: BLE001  one bad event must not end the kernel
+            report.of_bug(error)
+            self.cells.close()
+
+    def step(self, limit_s: float | None = None) -> None:
+        """Wait for something and handle it. Raises `Stop`."""
+        watch = {self._wakeup: select.POLLIN}
+        if not self.channels.full:
+            watch.update(self.cells.descriptors())
+        messages, ready = self.channels.poll(watch, self._timeout(limit_s))
+        if self._wakeup in ready:
+            ready.remove(self._wakeup)
+            self._signalled()
+        for message in messages:
+            self._receive(message)
+        for event in self.cells.ready(ready):
+            self._handle(event)
+        self._on_time()
+
+    def _timeout(self, limit_s: float | None) -> float | None:
+        if self.queue and self.current is None and limit_s is None:
+            return 0.0
+        moments = self.cells.due()
+        if self.cells.busy:
+            moments.append(self._next_tick)
+        if not moments:
+            return limit_s
+        left = max(0.0, min(moments) - time.monotonic())
+        return left if limit_s is None else min(left, limit_s)
+
+    def _on_time(self) -> None:
+        now = time.monotonic()
+        if self.cells.busy and now >= self._next_tick:
+            self._next_tick = now + TICK_S
+            for event in self.cells.tick():
+                self._handle(event)
+        self.cells.flush(now)
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, Output):
+            self.cells.write(event)
+        elif isinstance(event, InputWanted):
+            self._executor.ask_for_input(secret=event.secret)
+        elif isinstance(event, Finished):
+            self.ends[event.cell] = event.outcome
+        elif self.current is not None:
+            self.ends[event.cell] = event
+        else:
+            how = report.status_words(event.status)
+            self._note = f"[the shell had ended since the last cell ({how}): this is another]\n"
+            self.cells.close()
+
+    def _receive(self, message: Message) -> None:
+        if message.kind == "execute_request" and not message.flaw:
+            self.queue.append(message)
+        elif message.kind == "input_reply":
+            self._executor.take_input(message)
+        else:
+            self._answers.answer(message)
+
+    def drain(self, quiet_s: float = QUIET_S) -> None:
+        """Take in all requests that are under way to here."""
+        deadline = time.monotonic() + DRAINED_AT_MOST_S
+        while time.monotonic() < deadline:
+            messages, _ = self.channels.poll({}, quiet_s)
+            for message in messages:
+                self._receive(message)
+            if not messages:
+                return
+
+    def tell(
+        self,
+        kind: str,
+        content: Mapping[str, Any],
+        parent: Mapping[str, Any],
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Publish to every front end."""
+        self.channels.publish(kind, content, parent, metadata)
+
+    def state(self, state: str, request: Message) -> None:
+        """Say that the kernel is busy with a request, or no more."""
+        self.tell("status", {"execution_state": state}, request.header)
+
+    def _start_shell(self) -> Shell:
+        if self._inside is None:
+            raise self._failure or _nowhere()
+        shell = Shell(
+            self._inside.start,
+            self._inside.shell,
+            split=self.settings.split,
+            terminal_input=self.settings.terminal_input,
+        )
+        self.environment = pairs(shell.ask(("environment",)) or ())
+        return shell
+
+    @property
+    def is_inside(self) -> bool:
+        """There is a sandbox around this kernel."""
+        return self._inside is not None
+
+    def remember(self, count: int, code: str) -> None:
+        """Make a cell part of the history, of later kernels of this build too."""
+        item = self.history.append(count, code)
+        if item is not None:
+            self.outside.remember(*item)
+
+    def take_note(self) -> bytes:
+        """What the user has to know of the shell before the next cell; once."""
+        note, self._note = self._note, ""
+        return note.encode()
+
+    def change(self, settings: Settings) -> None:
+        """Other settings, from now on; for the shell from its next cell on."""
+        self.settings = settings
+        self.channels.keep_pace(settings.limit_bytes > 0)
+        shell = self.cells.running
+        if shell is not None:
+            shell.set_streams(settings.split)
+            shell.set_terminal_input(settings.terminal_input)
+
+    def interrupt(self) -> None:
+        """What runs has to end; each further call for the same cell insists more."""
+        shell = self.cells.running
+        if self.current is not None:
+            self.current.interrupted = True
+            self.current.input_request = ""
+        if shell is not None and shell.busy:
+            shell.interrupt()
+
+    def move(self, build: str, done: int) -> None:
+        """Leave for a kernel in another sandbox. Raises `Error`, or else `Stop`.
+
+        That one goes on with the cell that runs, after so many magic lines of it.
+        """
+        self.outside.enter(build)
+        self.drain(QUIET_BEFORE_MOVE_S)
+        settings = (*pairs_of(self.settings), (DONE, done))
+        handover = Handover(
+            execution_count=self._executor.count, moved=self.current is not None, settings=settings
+        )
+        requests = (self.current.request,) if self.current is not None else ()
+        raise Stop(handover, requests)
+
+    def stop(self) -> None:
+        """End, after an answer to every execute request. Raises `Stop`."""
+        self._executor.abandon()
+        raise Stop
+
+    def _signalled(self) -> None:
+        numbers = os.read(self._wakeup, select.PIPE_BUF)
+        if signal.SIGTERM in numbers or signal.SIGHUP in numbers:
+            self.stop()
+        if signal.SIGINT in numbers:
+            self.interrupt()
+
+
+def _noted(*_: object) -> None:
+    """A handler has to be there for a signal to reach the wake-up descriptor."""
+
+
+def _nowhere() -> Error:
+    return Error(
+        "this kernel is in no sandbox",
+        reason="no-sandbox",
+        hint="`%enter BUILD` moves it into that of a failed build",
+    )

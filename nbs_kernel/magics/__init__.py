@@ -1,0 +1,1 @@
+"""The commands of the kernel itself: `%name` at the start of a cell."""

@@ -1,0 +1,110 @@
+"""Magic commands on the build that the kernel is in."""
+
+from __future__ import annotations
+
+from nbs_kernel.magics.context import Call, Code, Magic
+from nbs_kernel.magics.errors import MagicError
+from nbs_kernel.typed.shown import one_line, plain, table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nbs_kernel.magics.context import Context, KnownBuild
+
+
+def _known(context: Context) -> KnownBuild:
+    known = context.known
+    if known is None or not (known.name or known.facts or known.plan):
+        raise MagicError(
+            "this kernel is in no build yet",
+            reason="magic-no-build",
+            hint="`%enter BUILD` takes a kept directory, a .drv or a name",
+        )
+    return known
+
+
+def _enter(context: Context, call: Call) -> Code | None:
+    (build,) = call.arguments
+    if not build:
+        raise MagicError(
+            "the build to enter has an empty name", reason="magic-usage", hint=f"`{ENTER.usage}`"
+        )
+    context.enter(build)
+    return None
+
+
+def _build(context: Context, call: Call) -> Code | None:
+    del call
+    known = _known(context)
+    rows = tuple((one_line(name), plain(value)) for name, value in known.facts)
+    title = known.label or known.name
+    width = max([len(name) for name, _ in rows], default=0)
+    lines = [f"{name:{width}}  {_indented(value, width + 2)}" for name, value in rows]
+    context.display(
+        {
+            "text/plain": "\n".join([one_line(title), *lines]),
+            "text/html": table(("build", title), rows),
+        },
+        {},
+    )
+    return None
+
+
+def _indented(text: str, width: int) -> str:
+    return text.rstrip("\n").replace("\n", "\n" + " " * width)
+
+
+def _plan(context: Context, call: Call) -> Code | None:
+    del call
+    text = plain(_known(context).plan)
+    context.write(text if text.endswith("\n") else text + "\n")
+    return None
+
+
+def _restart(context: Context, call: Call) -> Code | None:
+    del call
+    context.restart()
+    context.write("a fresh shell in the same workspace\n")
+    return None
+
+
+def _reset(context: Context, call: Call) -> Code | None:
+    del call
+    context.reset()
+    context.write("the workspace is as it was kept, and the shell is a fresh one\n")
+    return None
+
+
+ENTER = Magic(
+    name="enter",
+    usage="%enter BUILD",
+    summary="move this kernel into the sandbox of another failed build",
+    help="BUILD is what `nbs shell` takes: a kept directory, a .drv, or a name.\n"
+    "The kernel and its notebook stay; shell, variables and files are those of the other build.\n"
+    "What comes after it in the cell is done there.",
+    run=_enter,
+    least=1,
+    most=1,
+)
+BUILD = Magic(
+    name="build", usage="%build", summary="show what is known of the failed build", run=_build
+)
+PLAN = Magic(
+    name="plan",
+    usage="%plan",
+    summary="show how the sandbox is made, each line with the rule it follows",
+    run=_plan,
+)
+RESTART = Magic(
+    name="restart",
+    usage="%restart",
+    summary="start a fresh shell; the files stay as they are",
+    help="What runs in the background ends. Variables and functions are the build's own again.",
+    run=_restart,
+)
+RESET = Magic(
+    name="reset",
+    usage="%reset",
+    summary="put the workspace back as it was kept, with a fresh shell",
+    help="All changes that were made to files in this kernel are lost.",
+    run=_reset,
+)

@@ -1,0 +1,127 @@
+"""What a magic command may do, and what it is."""
+
+from __future__ import annotations
+
+from sandbox import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Protocol
+
+    from nbs_kernel.bash.events import Outcome
+    from nbs_kernel.settings import Settings
+    from nbs_kernel.typed.surroundings import Asked
+    from nbs_kernel.typed.words import Word
+
+    class KnownBuild(Protocol):
+        """What is needed of `nbs_kernel.known.Known`."""
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def label(self) -> str: ...
+        @property
+        def facts(self) -> tuple[tuple[str, str], ...]: ...
+        @property
+        def plan(self) -> str: ...
+
+    class Context(Protocol):
+        """The kernel, as far as a magic command sees it."""
+
+        @property
+        def known(self) -> KnownBuild | None:
+            """The build, None if the kernel is in none."""
+
+        @property
+        def shell(self) -> Asked | None:
+            """The shell that runs the cells, None if there is none."""
+
+        @property
+        def settings(self) -> Settings: ...
+
+        @property
+        def environment(self) -> tuple[tuple[str, str], ...]:
+            """What was exported right after the shell's start; empty if it is not known."""
+
+        def change(self, settings: Settings) -> None:
+            """These count from the next bash on that is run."""
+
+        def write(self, text: str, stream: str = "stdout") -> None:
+            """Show text as a stream."""
+
+        def display(self, data: dict[str, object], metadata: dict[str, object]) -> None:
+            """Show one thing in several formats; the front end picks one."""
+
+        def enter(self, build: str) -> None:
+            """Move into another build. Raises `sandbox.Error`."""
+
+        def restart(self) -> None:
+            """A fresh shell in the same workspace. Raises `sandbox.Error`."""
+
+        def reset(self) -> None:
+            """The workspace as it was kept, and a fresh shell. Raises `sandbox.Error`."""
+
+
+class Code(Value):
+    """Bash to be run at once, as a cell of its own; then `after` gives what to say of it.
+
+    `after` takes the outcome and the seconds that it took.
+    """
+
+    text: str
+    after: Callable[[Outcome, float], str]
+
+
+class Magic(Value):
+    """One command: `usage` and `summary` are a line each, `help` is the rest of what is to say.
+
+    `takes`: "words" (as many as `least` to `most` says, -1: any number), "paths" (words in which
+    variables of the shell are put in) or "code" (the text as it is, and the rest of the cell for
+    `%%name`). `choices` are words to be offered.
+    """
+
+    name: str
+    usage: str
+    summary: str
+    run: Callable[[Context, Call], Code | None]
+    help: str = ""
+    takes: str = "words"
+    least: int = 0
+    most: int = 0
+    choices: tuple[str, ...] = ()
+
+
+class Call(Value):
+    """One magic line of a cell. `text` is all behind the name, `body` what `%%name` is given.
+
+    `line` counts from 1. `asks` is for `%name?`.
+    """
+
+    magic: Magic
+    text: str
+    words: tuple[Word, ...] = ()
+    body: str | None = None
+    line: int = 1
+    asks: bool = False
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """The words without their quotes."""
+        return tuple(
+            "".join([p.text for p in word.pieces if p.kind in {"text", "tilde"}])
+            for word in self.words
+        )
+
+    def run(self, context: Context) -> Code | None:
+        """Do it. Raises `sandbox.Error`."""
+        if self.asks:
+            context.write(manual(self.magic))
+            return None
+        return self.magic.run(context, self)
+
+
+def manual(magic: Magic) -> str:
+    """All there is to say of a magic command."""
+    rest = f"\n{magic.help}\n" if magic.help else ""
+    return f"{magic.usage}\n    {magic.summary}\n{rest}"

@@ -1,0 +1,150 @@
+"""Magic commands on how cells are run and shown."""
+
+from __future__ import annotations
+
+import re
+
+from nbs_kernel.magics.context import Call, Code, Magic
+from nbs_kernel.magics.errors import MagicError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nbs_kernel.bash.events import Outcome
+    from nbs_kernel.magics.context import Context
+
+_SIZE = re.compile(r"([0-9]{1,12})(?:([kKmMgG])(?:i?[bB])?|[bB])?")
+_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_UNITS = (("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10))
+SMALLEST_LIMIT = 1 << 10
+LARGEST_LIMIT = 1 << 40
+_NO_LIMIT = frozenset(["0", "off", "none"])
+
+
+def size(text: str) -> int:
+    """A number of bytes as it is typed, 0 for "off"; None of its kind raises `MagicError`.
+
+    >>> size("512k"), size("2M"), size("off")
+    (524288, 2097152, 0)
+    """
+    if text in _NO_LIMIT:
+        return 0
+    found = _SIZE.fullmatch(text)
+    count = int(found[1]) * _FACTORS[(found[2] or "").lower()] if found else -1
+    if not SMALLEST_LIMIT <= count <= LARGEST_LIMIT:
+        raise MagicError(
+            f"`{text[:80]}` is no limit: a size from 1k on is wanted, or `off`",
+            reason="magic-usage",
+            hint="`%limit 2M`",
+        )
+    return count
+
+
+def size_text(count: int) -> str:
+    """A number of bytes as `size` reads it."""
+    for unit, factor in _UNITS:
+        if count >= factor and count % factor == 0:
+            return f"{count // factor}{unit}"
+    return str(count)
+
+
+def _limit(context: Context, call: Call) -> Code | None:
+    if call.arguments:
+        context.change(context.settings.replace(limit_bytes=size(call.arguments[0])))
+    count = context.settings.limit_bytes
+    if count:
+        context.write(f"the output of a cell is shown up to {size_text(count)} bytes\n")
+    else:
+        context.write("the output of a cell is shown whole\n")
+    return None
+
+
+def _choice(call: Call, now: str) -> str:
+    if not call.arguments:
+        return now
+    word = call.arguments[0]
+    if word not in call.magic.choices:
+        wanted = " or ".join(f"`{choice}`" for choice in call.magic.choices)
+        raise MagicError(
+            f"`%{call.magic.name}` takes {wanted}, not `{word[:80]}`",
+            reason="magic-usage",
+            hint=f"`%{call.magic.name} {call.magic.choices[0]}`",
+        )
+    return word
+
+
+def _streams(context: Context, call: Call) -> Code | None:
+    choice = _choice(call, "split" if context.settings.split else "merged")
+    if call.arguments:
+        context.change(context.settings.replace(split=choice == "split"))
+    text = {
+        "split": "stdout and stderr are shown apart; their order is not exact\n",
+        "merged": "stdout and stderr are shown together, in the order they were written\n",
+    }
+    context.write(text[choice])
+    return None
+
+
+def _stdin(context: Context, call: Call) -> Code | None:
+    choice = _choice(call, "on" if context.settings.terminal_input else "off")
+    if call.arguments:
+        context.change(context.settings.replace(terminal_input=choice == "on"))
+    text = {
+        "on": "a program that reads the terminal asks you\n",
+        "off": "a program that reads finds the end of its input at once, as in a build\n",
+    }
+    context.write(text[choice])
+    return None
+
+
+def _time(context: Context, call: Call) -> Code | None:
+    del context
+    line = "\n" * (call.line - 1) + call.text
+    body = call.body or ""
+    if call.text.strip() and body.strip():
+        body = line + body[call.line - 1 :]
+    return Code(text=body if body.strip() else line, after=_took)
+
+
+def _took(outcome: Outcome, seconds: float) -> str:
+    minutes, rest = divmod(max(seconds, 0.0), 60)
+    took = f"{int(minutes)} min {rest:.1f} s" if minutes else f"{rest:.3f} s"
+    ending = f", status {outcome.status}" if outcome.status else ""
+    return f"took {took}{ending}\n"
+
+
+LIMIT = Magic(
+    name="limit",
+    usage="%limit [SIZE|off]",
+    summary="show so much of a cell's output, or tell how much",
+    help="SIZE is in bytes, or ends in k, M or G. Of longer output the start and the end are shown,"
+    "\nand all of it is in a file whose name is shown with it.",
+    run=_limit,
+    most=1,
+    choices=("128k", "512k", "2M", "off"),
+)
+STREAMS = Magic(
+    name="streams",
+    usage="%streams [merged|split]",
+    summary="show stdout and stderr in their exact order, or apart",
+    help="As in Nix's log both go to one terminal (merged). Split, stderr can be told from stdout,"
+    "\nbut what was written first is no longer certain.",
+    run=_streams,
+    most=1,
+    choices=("merged", "split"),
+)
+STDIN = Magic(
+    name="stdin",
+    usage="%stdin [on|off]",
+    summary="let programs that read the terminal ask you",
+    help="Off, they find the end of their input, as in a build.",
+    run=_stdin,
+    most=1,
+    choices=("on", "off"),
+)
+TIME = Magic(
+    name="time",
+    usage="%time CODE",
+    summary="run the line and tell how long it took; `%%time` is for the whole cell",
+    run=_time,
+    takes="code",
+)

@@ -1,0 +1,1 @@
+"""Help where the user types: completion, inspection and history, without the shell's own."""

@@ -1,0 +1,112 @@
+"""Completion and inspection as the kernel answers them, from a shell that may be busy."""
+
+from __future__ import annotations
+
+from nbs_kernel.magics.typed import complete_magic, inspect_magic
+from nbs_kernel.typed import files
+from nbs_kernel.typed.completion import complete
+from nbs_kernel.typed.inspection import Inspection, inspect
+from nbs_kernel.typed.surroundings import Names, Surroundings, described, names, value_of
+from nbs_kernel.typed.words import NAME, Word, expanded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nbs_kernel.typed.surroundings import Asked
+
+    Words = Callable[[tuple[str, ...]], tuple[str, ...]]
+
+QUESTIONS = 12
+VALUES = 5_000
+
+
+class Answers:
+    """Keeps what the shell said last, for the time that it is too busy to be asked."""
+
+    def __init__(self, arguments: tuple[tuple[str, Words], ...] = ()) -> None:
+        """`arguments`: commands with words of their own to offer, see `Surroundings`."""
+        self._names = Names()
+        self._environment: dict[str, str] = {}
+        self._arguments = arguments
+
+    def refresh(self, shell: Asked | None) -> None:
+        """Ask an idle shell for what completion needs, so that it works while a cell runs."""
+        if shell is None:
+            return
+        answer = shell.ask(("names",))
+        if answer is not None:
+            self._names = names(answer)
+        environment = shell.ask(("environment",))
+        if environment is not None:
+            self._environment = described(environment)
+
+    def complete(self, shell: Asked | None, code: str, cursor: int) -> dict[str, object]:
+        """The content of the complete_reply; `cursor` counts code points."""
+        cursor = max(0, min(cursor, len(code)))
+        talk = _Talk(shell, self._environment)
+        answer = talk.ask(("names",))
+        if answer is not None:
+            self._names = names(answer)
+        directory = _directory(shell)
+        around = Surroundings(
+            names=self._names,
+            directory=directory,
+            value=talk.value,
+            listing=files.entries,
+            programs=lambda prefix: files.programs(talk.value("PATH") or "", prefix, directory),
+            arguments=self._arguments,
+        )
+        found = complete_magic(code, cursor, around) or complete(code, cursor, around)
+        return found.content()
+
+    def inspect(
+        self, shell: Asked | None, code: str, cursor: int, detail_level: int = 0
+    ) -> dict[str, object]:
+        """The content of the inspect_reply; `cursor` counts code points."""
+        cursor = max(0, min(cursor, len(code)))
+        talk = _Talk(shell, self._environment)
+        magic = inspect_magic(code, cursor)
+        if magic:
+            return Inspection(text=magic).content()
+        where = _directory(shell)
+        found = inspect(code, cursor, detail_level, talk.describe, where, talk.resolve)
+        return found.content()
+
+
+def _directory(shell: Asked | None) -> str:
+    return (shell.directory if shell is not None else "") or "/"
+
+
+class _Talk:
+    """The questions of one request. After one that was not answered no other is asked."""
+
+    def __init__(self, shell: Asked | None, environment: dict[str, str]) -> None:
+        self._shell = shell
+        self._environment = environment
+        self._left = QUESTIONS
+
+    def ask(self, question: tuple[str, ...]) -> tuple[str, ...] | None:
+        if self._shell is None or self._left <= 0:
+            return None
+        answer = self._shell.ask(question)
+        self._left = 0 if answer is None else self._left - 1
+        return answer
+
+    def describe(self, name: str) -> tuple[str, ...] | None:
+        return self.ask(("describe", name))
+
+    def value(self, name: str) -> str | None:
+        """The value of a variable now, or when the shell was idle last."""
+        if not NAME.fullmatch(name):
+            return None
+        answer = self.describe(name)
+        if answer is None:
+            return self._environment.get(name)
+        value = value_of(described(answer).get("variable", ""))
+        if value is not None and (name in self._environment or len(self._environment) < VALUES):
+            self._environment[name] = value
+        return value
+
+    def resolve(self, word: Word) -> str | None:
+        return expanded(word, self.value)

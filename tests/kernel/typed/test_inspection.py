@@ -1,0 +1,131 @@
+"""What is said of the name under a cursor."""
+
+from __future__ import annotations
+
+import os
+
+from nbs_kernel.typed.answers import Answers
+from tests.kernel.typed.shells import Told
+
+
+def said(shell: Told | None, code: str, cursor: int | None = None, detail: int = 0) -> str:
+    content = Answers().inspect(shell, code, len(code) if cursor is None else cursor, detail)
+    data = content["data"]
+    assert isinstance(data, dict)
+    assert content["found"] == bool(data)
+    return data.get("text/plain", "")
+
+
+def test_a_function_is_shown_with_its_source() -> None:
+    shell = Told()
+    shell.described["runHook"] = ("function", "runHook () \n{ \n    local hook=$1\n}")
+    assert said(shell, "runHook preBuild", 3).startswith("runHook: function\nrunHook () \n{")
+
+
+def test_a_variable_is_shown_as_declare_prints_it() -> None:
+    shell = Told(out="/nix/store/x")
+    assert said(shell, 'ls "$out/bin"', 6) == 'out: variable\ndeclare -x out="/nix/store/x"'
+    assert said(shell, "out=1", 2).startswith("out: variable")
+    assert said(shell, "echo ${out}", 9).startswith("out: variable")
+    assert said(shell, "unset out").startswith("out: variable")
+
+
+def test_built_ins_are_explained_where_the_shell_has_no_help() -> None:
+    shell = Told()
+    shell.described["mapfile"] = ("builtin", "")
+    assert "read lines into an array" in said(shell, "mapfile -t x", 4)
+    assert "unset variables" not in said(None, "mapfile", 4)
+    assert "[[ EXPRESSION ]]" in said(Told(), "[[ -f x ]]", 1)
+    assert "for NAME in" in said(Told(), "for").replace("[in WORD…]", "in")
+
+
+def test_more_detail_gives_the_shells_own_help_and_what_a_name_hides() -> None:
+    shell = Told()
+    shell.described["test"] = (
+        "function",
+        "test () { :; }",
+        "builtin",
+        "test: all the help",
+        "file",
+        "/bin/test",
+    )
+    assert "built-in" not in said(shell, "test")
+    full = said(shell, "test", detail=1)
+    assert "test: all the help" in full
+    assert "program /bin/test" in full
+
+
+def test_a_phase_is_told_by_what_it_would_run() -> None:
+    shell = Told()
+    shell.described["buildPhase"] = (
+        "function",
+        "buildPhase () { make; }",
+        "variable",
+        'declare -x buildPhase="cc -o x"',
+    )
+    shell.described["preBuild"] = ("variable", 'declare -x preBuild="echo first"')
+    text = said(shell, "runPhase buildPhase")
+    assert "buildPhase: phase; runs the text of the variable" in text
+    assert "cc -o x" in text
+    assert "make" not in text
+    assert "hook preBuild (variable)" in text
+    empty = ("function", "buildPhase () { make; }", "variable", 'declare -x buildPhase=""')
+    for described in (empty, empty[:2]):
+        shell.described["buildPhase"] = described
+        assert "runs the function" in said(shell, "buildPhase")
+
+
+def test_the_blank_behind_a_command_asks_about_the_command() -> None:
+    shell = Told()
+    shell.described["runHook"] = ("function", "runHook () { :; }")
+    assert said(shell, "runHook ").startswith("runHook: function")
+    assert said(shell, "runHook nothing ").startswith("runHook: function")
+
+
+def test_a_file_is_told_by_its_mode_and_first_bytes(tmp_path) -> None:
+    (tmp_path / "run").write_text("#!/bin/sh\necho \x1b[2J\n")
+    (tmp_path / "elf").write_bytes(b"\x7fELF" + b"\0" * 20)
+    (tmp_path / "link").symlink_to("run")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "in\nside").touch()
+    shell = Told(str(tmp_path))
+    assert "script for /bin/sh" in said(shell, "cat run")
+    assert "\x1b" not in said(shell, "cat run")
+    assert "ELF binary" in said(shell, "./elf")
+    assert said(shell, "cat link").startswith("link -> run\n")
+    assert "in\\nside" in said(shell, "ls folder")
+
+
+def test_looking_at_a_fifo_or_a_device_opens_neither(tmp_path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "device").symlink_to("/dev/zero")
+    (tmp_path / "memory").symlink_to("/proc/self/environ")
+    shell = Told(str(tmp_path))
+    assert "not a regular file" in said(shell, "cat fifo")
+    assert "not a regular file" in said(shell, "cat device")
+    assert "PATH" not in said(shell, "cat memory")
+
+
+def test_a_long_source_is_cut_unless_more_is_asked_for() -> None:
+    shell = Told()
+    shell.described["f"] = ("function", "\n".join(f"line {n}" for n in range(500)))
+    assert "460 more lines" in said(shell, "f")
+    assert "line 499" in said(shell, "f", detail=1)
+
+
+def test_a_magic_command_is_explained() -> None:
+    assert said(None, "%limit 5").startswith("%limit [SIZE|off]")
+    assert said(None, "make\n%limit 5") == ""
+
+
+def test_names_that_could_be_an_option_or_code_are_never_asked() -> None:
+    shell = Told()
+    for code in ("echo -n", "$(x)", "echo 'a b'", "echo a';'b", "x 'a[$(touch bad)]'"):
+        said(shell, code)
+    assert all(not q[-1].startswith("-") and not {*" ;$("} & {*q[-1]} for q in shell.asked)
+
+
+def test_nothing_is_found_where_nothing_is_known() -> None:
+    assert said(Told(), "frobnicate") == ""
+    assert said(Told(), "") == ""
+    assert said(Told(), "# comment") == ""
