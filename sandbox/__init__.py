@@ -23,6 +23,7 @@ from sandbox.host.catalog import (
     survey_nix,
 )
 from sandbox.model import rules
+from sandbox.model.command import phase_again
 from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import Request
 from sandbox.model.printable import one_line, printable
@@ -36,12 +37,32 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sandbox.host import words as words
+    from sandbox.host.buildlog import LoggedBuild as LoggedBuild
+    from sandbox.host.buildlog import PointedFile as PointedFile
+    from sandbox.host.buildlog import logged_build as logged_build
+    from sandbox.host.buildlog import pointed_files as pointed_files
+    from sandbox.host.buildlog import read_pointed as read_pointed
+    from sandbox.host.failures import FailedBuild as FailedBuild
+    from sandbox.host.failures import failed_builds as failed_builds
+    from sandbox.host.failures import kept_before as kept_before
     from sandbox.host.places import KeptPlace
     from sandbox.host.summary import Summary as Summary
+    from sandbox.host.version import installed_profile as installed_profile
     from sandbox.linux import probe as probe
     from sandbox.linux.resident import Command as Command
     from sandbox.linux.resident import Inside as Inside
+    from sandbox.model.logcuts import Piece as Piece
+    from sandbox.model.logcuts import error_in as error_in
+    from sandbox.model.logcuts import phases_called as phases_called
+    from sandbox.model.logcuts import pieces as pieces
     from sandbox.model.logs import BuildLog as BuildLog
+    from sandbox.model.nixcommand import NixCommand as NixCommand
+    from sandbox.model.nixcommand import nix_command as nix_command
+    from sandbox.model.nixevents import Event as Event
+    from sandbox.model.nixevents import parse_event as parse_event
+    from sandbox.model.nixmessages import Listener as Listener
+    from sandbox.model.nixmessages import Report as Report
+    from sandbox.model.progress import Progress as Progress
     from sandbox.model.render import Line
     from sandbox.residence import Residence as Residence
     from sandbox.residence import Signals as Signals
@@ -51,6 +72,30 @@ if TYPE_CHECKING:
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 SAID_ON_ENTERING = ("network", "derivation", "sockets")
 """Notes that change what a person will find; the others are in `nbs plan`."""
+
+OF_VERBS = {
+    "FailedBuild": "sandbox.host.failures",
+    "failed_builds": "sandbox.host.failures",
+    "kept_before": "sandbox.host.failures",
+    "LoggedBuild": "sandbox.host.buildlog",
+    "PointedFile": "sandbox.host.buildlog",
+    "logged_build": "sandbox.host.buildlog",
+    "pointed_files": "sandbox.host.buildlog",
+    "read_pointed": "sandbox.host.buildlog",
+    "Piece": "sandbox.model.logcuts",
+    "error_in": "sandbox.model.logcuts",
+    "phases_called": "sandbox.model.logcuts",
+    "pieces": "sandbox.model.logcuts",
+    "NixCommand": "sandbox.model.nixcommand",
+    "nix_command": "sandbox.model.nixcommand",
+    "Event": "sandbox.model.nixevents",
+    "parse_event": "sandbox.model.nixevents",
+    "Listener": "sandbox.model.nixmessages",
+    "Report": "sandbox.model.nixmessages",
+    "Progress": "sandbox.model.progress",
+    "installed_profile": "sandbox.host.version",
+}
+"""What only `nbs build` and `nbs log` use, and the modules it is in."""
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -76,6 +121,7 @@ __all__ = [
     "log_path",
     "newest_kept_below",
     "one_line",
+    "phase_again",
     "plan",
     "printable",
     "read",
@@ -99,6 +145,10 @@ def __getattr__(name: str) -> Any:
         from sandbox.host import words as words_module
 
         return words_module
+    if name in OF_VERBS:
+        from importlib import import_module
+
+        return getattr(import_module(OF_VERBS[name]), name)
     if name in ("Command", "Inside"):
         from sandbox.linux import resident
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import arguments, nbs
+from sandbox.cli import arguments, build, nbs
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "sandbox/cli/completions"
 LIMIT_S = 60
 BUILDS = ("hello-1.0", "help wanted", "world-2.0")
 ENTERING = {*arguments.FLAGS, *arguments.WITH_VALUE}
-VERBS_WITH_ARGPARSE = ("ls", "show", "plan", "doctor")
+VERBS_WITH_ARGPARSE = ("ls", "log", "show", "plan", "doctor")
 
 
 def program(shell: str) -> str:
@@ -142,7 +142,7 @@ def test_the_first_word_is_a_verb(offer, environment) -> None:
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
-@pytest.mark.parametrize("verb", ["shell", "show", "plan"])
+@pytest.mark.parametrize("verb", ["log", "shell", "show", "plan"])
 def test_a_build_is_one_of_those_that_were_kept(offer, verb, environment) -> None:
     offered = offer(("nbs", verb, "h"), environment)
     assert [word.replace("\\", "") for word in offered] == ["hello-1.0", "help wanted"]
@@ -182,6 +182,7 @@ def test_an_option_with_a_choice_offers_it(offer, environment) -> None:
 def test_entering_has_the_options_that_its_parser_knows(offer, environment) -> None:
     assert set(offer(("nix-build-shell", "--"), environment)) == ENTERING
     assert set(offer(("nbs", "shell", "--"), environment)) | {"--version"} == ENTERING
+    assert set(offer(("nbs", "build", "--"), environment)) == {*build.FLAGS, *arguments.WITH_VALUE}
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
@@ -198,6 +199,8 @@ def test_a_verb_has_the_options_that_its_help_names(offer, verb, environment) ->
         (("nbs", "shell", "help"), "nbs shell help\\ wanted "),
         (("nbs", "plan", "--whole"), "nbs plan --whole-store "),
         (("nbs", "plan", "--diff", "wor"), "nbs plan --diff world-2.0 "),
+        (("nbs", "build", "--no-"), "nbs build --no-enter "),
+        (("nbs", "log", "wor"), "nbs log world-2.0 "),
         (("nbs", "completion", "fi"), "nbs completion fish "),
         (("nix-build-shell", "kept-"), "nix-build-shell kept-directory/"),
         (

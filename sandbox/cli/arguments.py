@@ -2,6 +2,7 @@
 
 nix-build-shell [OPTIONS] BUILD_DIR [COMMAND [ARG…]]
 nbs shell       [OPTIONS] [BUILD] [-- COMMAND [ARG…]]
+nbs build       [OPTIONS] [-- COMMAND [ARG…]]
 """
 
 from __future__ import annotations
@@ -34,17 +35,18 @@ class Arguments(Value):
         return self.options.get(option, "")
 
 
-def parse(argv: list[str], command: str) -> Arguments:
+def parse(argv: list[str], command: str, flags: tuple[str, ...] = FLAGS) -> Arguments:
     """Options up to the first word that is none; everything behind it is left as it is.
 
-    Raises `UsageError` (`option-unknown`, `option-value`).
+    `flags` are the options without a value that the command has. Raises `UsageError`
+    (`option-unknown`, `option-value`).
     """
     options: dict[str, str] = {}
     words = list(argv)
     while words and words[0].startswith("-") and words[0] not in ("-", "--"):
         name, equals, value = words.pop(0).partition("=")
         name = {"-h": "--help"}.get(name, name)
-        if name in FLAGS and not equals:
+        if name in flags and not equals:
             options[name] = ""
         elif name in WITH_VALUE:
             if not equals:

@@ -9,18 +9,32 @@ from sandbox.cli import speak
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.cli import arguments
 
+    Introduction = Callable[[sandbox.Sandbox, sandbox.BuildLog | None], tuple[str, ...]]
 
-def enter(given: arguments.Arguments, build: str, inside: tuple[str, ...]) -> int:
-    """Enter the sandbox of the kept directory `build`; the command's exit status."""
+
+def enter(
+    given: arguments.Arguments,
+    build: str,
+    inside: tuple[str, ...],
+    introduce: Introduction = sandbox.introduction,
+) -> int:
+    """Enter the sandbox of the kept directory `build`; the command's exit status.
+
+    `introduce` makes the lines that a person reads before the shell's first prompt.
+    """
     case, request = prepare(given, build, inside)
     log = None if inside else sandbox.readable_log(case)
     if log is not None:
-        request = request.replace(phase=log.failing_phase)
+        again = sandbox.phase_again(log.failing_phase)
+        history = (again,) if again else ()
+        request = request.replace(phase=log.failing_phase, history=history)
     described = sandbox.describe(case, request)
     if request.interactive and not inside:
-        speak.say("\n".join(sandbox.introduction(described, log)))
+        speak.say("\n".join(introduce(described, log)))
     return sandbox.enter(described, say=speak.say, progress=speak.progress())
 
 

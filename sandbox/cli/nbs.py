@@ -11,9 +11,11 @@ from sandbox.cli import speak
 from sandbox.errors import UsageError
 
 VERBS = {
+    "build": "a build of yours, and into its sandbox if it fails",
     "shell": "a shell, or one command, in the sandbox of a failed build",
     "ls": "the failed builds that were kept on this machine, newest first",
     "show": "all that is known of one",
+    "log": "its log: all of it, a phase, the first error, the files it points to",
     "plan": "its sandbox as data, each line with the rule behind it",
     "doctor": "what this machine allows, and the remedy for what it does not",
     "demo": "a real failed build to try everything on, even without Nix",
@@ -22,9 +24,11 @@ VERBS = {
 
 EXAMPLES = """\
 examples:
+  nbs build -- -A hello        nix-build -A hello, and into what fails
   nbs ls                       which builds failed here
   nbs shell                    into the newest of them
   nbs shell hello -- make -k   one command in the newest that is called hello
+  nbs log hello --errors       the first error of its log
   nbs plan hello --calls       the system calls that make its sandbox
   nbs demo                     no failed build at hand? make one
 

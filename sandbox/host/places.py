@@ -111,8 +111,13 @@ def _directories(folder: str) -> Iterator[os.DirEntry[str]]:
         return
 
 
+def is_of_build(name: str) -> bool:
+    """Is a directory called as Nix calls those of builds?"""
+    return bool(name_in(name)) or _has_numbers(name) or _is_random(name)
+
+
 def _is_of_nix(name: str) -> bool:
-    return bool(name_in(name)) or _has_numbers(name) or _is_random(name) or _is_other(name)
+    return is_of_build(name) or _is_other(name)
 
 
 def _has_numbers(name: str) -> bool:

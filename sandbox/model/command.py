@@ -151,6 +151,22 @@ def _startup_file(kept: KeptDirectory, nix: NixFacts, request: Request) -> str:
         f"PS1='\\[\\e[1;34m\\]['{label}']\\[\\e[0m\\] \\w\\$ '\n"
         "HISTFILE=/tmp/.bash_history HISTCONTROL=ignoreboth\n"
         "unset MAILCHECK PROMPT_COMMAND\n"
+    ) + "".join(f"history -s -- {shell_word(line)}\n" for line in request.history)
+
+
+def phase_again(phase: str) -> str:
+    """The line of bash that runs a phase of a stdenv once more; empty for what is no phase's name.
+
+    In a shell of its own, which the phase may end, with `env-vars` as it was, and without the lines
+    that are for Nix. `genericBuild` takes the phase's variable before its function, as the build
+    did; all releases have it. That there is a Makefile, the check and install phases are told by
+    the stdenv's own build phase, in a variable that `env-vars` lacks.
+    """
+    if not is_identifier(phase):
+        return ""
+    return (
+        "(set -e; noDumpEnvVars=1 NIX_LOG_FD=; source $stdenv/setup; "
+        f'[ "${{buildPhase-}}" ] || foundMakefile=1; phases={phase} genericBuild)'
     )
 
 

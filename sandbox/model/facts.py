@@ -111,6 +111,7 @@ class MachineFacts(Value):
 class Request(Value):
     """What was asked for: the command (empty for an interactive shell) and what is to differ.
 
+    `history`: lines that an interactive bash finds in its history, the newest last.
     `shell_options`: with them bash is started, without a command, in place of an interactive shell.
     `unsandboxed`: None leaves it to the evidence; True shows the host as an unsandboxed build saw
     it; False makes a sandbox all the same.
@@ -121,6 +122,7 @@ class Request(Value):
     interactive: bool = False
     term: str = ""
     phase: str = ""
+    history: tuple[str, ...] = ()
     inputs_writable: bool = False
     whole_store: bool = False
     unsandboxed: bool | None = None

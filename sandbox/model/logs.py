@@ -21,7 +21,8 @@ _LONGEST_RAW = 4 * LONGEST_LINE
 _REDRAWS = 20
 _END_LINES = 500
 _SIGNALLED = 128
-_KILLED = 137
+KILLED_BY = 9
+KILLED = _SIGNALLED + KILLED_BY
 
 _HEADERS = {
     "unpacking sources": "unpackPhase",
@@ -200,6 +201,6 @@ def _named(kind: str, code: int | None, line: int, text: str) -> Ending:
     """A shell and make give 128 and a signal's number for a program that a signal ended."""
     if kind == "signal" and code is not None and code > _SIGNALLED:
         code -= _SIGNALLED
-    if (kind, code) in (("signal", _KILLED - _SIGNALLED), ("exit", _KILLED)):
+    if (kind, code) in (("signal", KILLED_BY), ("exit", KILLED)):
         kind = "killed"
     return Ending(kind=kind, code=code, line=line, text=text)

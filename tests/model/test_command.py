@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.errors import EvidenceError
-from sandbox.model.command import command_line, is_identifier, shell_word
+from sandbox.model.command import command_line, is_identifier, phase_again, shell_word
 from sandbox.model.environment import BuildEnvironment
 from sandbox.model.facts import EnvVars, Request
 from tests.model import made
@@ -147,3 +147,32 @@ def test_identifiers_are_a_shell_s_not_python_s():
         False,
         False,
     ]
+
+
+def test_the_history_of_a_shell_begins_with_what_is_asked_for():
+    text = line(history=("make 'a b'", "true")).startup_file
+    lines = [entry for entry in text.splitlines() if entry.startswith("history")]
+    script = "\n".join([*lines, "history"])
+    shown = subprocess.run(["/bin/bash", "-c", script], capture_output=True, check=True, text=True)
+    assert [entry.split(maxsplit=1)[1] for entry in shown.stdout.splitlines()[:2]] == [
+        "make 'a b'",
+        "true",
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "$(reboot)", "x;y", "-x", "é"])
+def test_what_is_no_name_of_a_phase_is_not_run_again(name):
+    assert phase_again(name) == ""
+
+
+def test_a_phase_is_run_again_with_the_errors_of_the_build(tmp_path):
+    setup = 'set -eu; genericBuild() { for p in $phases; do "$p"; done; }; buildPhase() { echo in; false; echo out; }'
+    (tmp_path / "setup").write_text(setup)
+    done = subprocess.run(
+        ["/bin/bash", "-c", phase_again("buildPhase") + "; echo $?"],
+        env={"stdenv": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "in\n1\n"

@@ -6,6 +6,11 @@ _nbs_options() {
       printf '%s\n' --copy --derivation --help --inputs --profile --sandboxed --store --unsandboxed \
         --version --whole-store
       ;;
+    build)
+      printf '%s\n' --copy --derivation --help --inputs --no-enter --profile --sandboxed --store \
+        --unsandboxed --whole-store
+      ;;
+    log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
     ls) printf '%s\n' --help --json --names --store ;;
     show) printf '%s\n' --derivation --help --json --profile --store ;;
     plan)
@@ -56,6 +61,12 @@ _nbs_value() {
     --derivation) _nbs_files f "$current" ;;
     --store) _nbs_files d "$current" ;;
     --diff) _nbs_builds "$current" ;;
+    --phase)
+      _nbs_reply "$current" < <(
+        printf '%sPhase\n' unpack patch configure build check install fixup installCheck
+      )
+      ;;
+    --file) _nbs_reply "$current" < <(printf '%s\n' CMakeError.log config.log meson-log.txt) ;;
     *) return 1 ;;
   esac
 }
@@ -66,7 +77,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --derivation | --diff | --inputs | --profile | --store) ((index++)) ;;
+      --derivation | --diff | --file | --inputs | --phase | --profile | --store) ((index++)) ;;
       -*) ;;
       *) ((count++)) ;;
     esac
@@ -92,7 +103,7 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' completion demo doctor ls plan shell show
+      printf '%s\n' build completion demo doctor log ls plan shell show
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -107,7 +118,8 @@ _nbs() {
   fi
   if ((operands > 0)); then return; fi
   case $verb in
-    shell | show | plan) _nbs_builds "$current" ;;
+    log | shell | show | plan) _nbs_builds "$current" ;;
+    build) _nbs_reply "$current" < <(printf '%s\n' -- nix nix-build nix-store) ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac
 }

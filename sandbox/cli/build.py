@@ -1,0 +1,227 @@
+"""`nbs build [-- COMMAND…]`: the user's own build; and when it fails, the place where it failed."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+
+import sandbox
+from sandbox.cli import arguments, building, speak
+from sandbox.cli.entering import enter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.cli.arguments import Arguments
+
+USAGE = """\
+usage: nbs build [OPTIONS] [-- COMMAND [ARG…]]
+
+Run a build, with what a failure leaves kept, and enter the sandbox of what fails.
+COMMAND is `nix-build …`, `nix build …` or `nix-store -r …`; other words are nix-build's.
+
+  nbs build -- -A hello              nix-build -A hello
+  nbs build -- nix build .#hello     a flake
+  nbs build --no-enter -- -A hello   only print the command that would enter
+
+The options are those of `nbs shell --help`, and --no-enter.
+"""
+FLAGS = (*(flag for flag in arguments.FLAGS if flag != "--version"), "--no-enter")
+NOT_ENTERED = ("hash-mismatch",)
+"""Builds that ended well, with what was not wanted: nothing failed where one would be put."""
+
+
+def command(argv: list[str]) -> int:
+    """Build; what comes of it; enter, or tell how."""
+    given = arguments.parse(argv, "nbs build", FLAGS)
+    if given.has("--help"):
+        sys.stdout.write(USAGE)
+        return 0
+    words = given.rest[1:] if given.rest[:1] == ("--",) else given.rest
+    asked = sandbox.nix_command(words, given.get("--store"))
+    store = os.path.abspath(asked.store) if _is_path(asked.store) else asked.store
+    before = sandbox.kept_before(store)
+    status, report = building.run(asked)
+    if status == 0:
+        return 0
+    failed = sandbox.failed_builds(report, store, before)
+    given = given.replace(options=given.options | ({"--store": store} if store else {}))
+    chosen = _chosen(failed, report, given)
+    for line in _told(failed if chosen is None else (chosen,), report, asked):
+        speak.say(line)
+    if chosen is None or not _may_enter(chosen, report):
+        _print_commands(failed if chosen is None else (chosen,), given)
+        return status
+    if chosen.named:
+        given = given.replace(options=given.options | {"--derivation": chosen.named})
+    return enter(given, chosen.kept, (), lambda described, _: banner(chosen, described, store))
+
+
+def _is_path(store: str) -> bool:
+    return "/" in store and "://" not in store and "?" not in store
+
+
+def _may_enter(one: sandbox.FailedBuild, report: sandbox.Report) -> bool:
+    usable = one.kept and one.readable and one.failure.kind not in NOT_ENTERED
+    return bool(usable) and not report.interrupted
+
+
+def _chosen(
+    failed: tuple[sandbox.FailedBuild, ...], report: sandbox.Report, given: Arguments
+) -> sandbox.FailedBuild | None:
+    """The failure to enter; None if there is none, or nobody to choose or to enter."""
+    alone = given.has("--no-enter") or not all(os.isatty(fd) for fd in (0, 1, 2))
+    if alone or report.interrupted or not failed:
+        return None
+    if len(failed) == 1:
+        return failed[0] if _may_enter(failed[0], report) else None
+    return _choose(failed)
+
+
+def _choose(failed: tuple[sandbox.FailedBuild, ...]) -> sandbox.FailedBuild | None:
+    speak.say(f"{len(failed)} builds failed:")
+    for number, one in enumerate(failed, 1):
+        speak.say("\n   ".join([f"  {number}  {summary(one)}", *first_error(one)]))
+    while True:
+        print("Enter which one? [1, or q for none] ", end="", file=sys.stderr, flush=True)
+        try:
+            answer = sys.stdin.readline()
+        except KeyboardInterrupt:
+            answer = ""
+        word = answer.strip() or ("1" if answer else "q")
+        if word in ("q", "0", "n", "none"):
+            return None
+        if word.isascii() and word.isdigit() and int(word) <= len(failed):
+            return failed[int(word) - 1]
+
+
+def summary(one: sandbox.FailedBuild) -> str:
+    """A failure in one line: what, in which phase, how it ended, and for what it was wanted."""
+    phase = one.log.failing_phase if one.log is not None else ""
+    text = f"{one.name} failed" + (f" in {phase}" if phase else "") + f" ({ending(one)})"
+    if one.wanted_by:
+        text += f"; {', '.join(one.wanted_by[:3])}, which was asked for, needs it"
+    return sandbox.one_line(text)
+
+
+def ending(one: sandbox.FailedBuild) -> str:
+    """How the build ended, as Nix said it, else as its log does."""
+    failure = one.failure
+    code = "" if failure.code is None else f" {failure.code}"
+    words = {
+        "exit": f"exit{code}",
+        "signal": f"signal{code}",
+        "killed": f"killed{', exit 137' if code == ' 137' else ''}",
+        "timeout": f"ended by a timeout{' of' + code + ' s' if code else ''}",
+        "hash-mismatch": "hash mismatch",
+        "no-output": "it made no output",
+        "system": "not for this machine",
+        "interrupted": "interrupted",
+    }
+    told = sandbox.ending_text(one.log) if one.log is not None else ""
+    return words.get(failure.kind, told or "failed")
+
+
+def banner(
+    one: sandbox.FailedBuild, described: sandbox.Sandbox, store: str = ""
+) -> tuple[str, ...]:
+    """At most five lines: what failed, where, the first error, what differs, what to do next."""
+    _, *differences = sandbox.introduction(described, one.log)
+    lines = [summary(one), f"  kept in {one.kept}; its sandbox as {described.profile} makes it"]
+    lines += first_error(one)
+    if differences:
+        lines.append("  " + "; ".join(differences))
+    phase = one.log.failing_phase if one.log is not None else ""
+    again = f"↑ runs {phase} again · " if sandbox.phase_again(phase) else ""
+    in_store = ("--store", store) if store else ()
+    words = shlex.join(("nbs", "log", *in_store, "--errors", one.kept))
+    lines.append(f"  next: {again}`exit` leaves · outside: {words}")
+    return tuple(map(sandbox.one_line, lines))
+
+
+def first_error(one: sandbox.FailedBuild) -> list[str]:
+    """The line of the log that explains the failure, if there is one."""
+    if one.log is None or one.log.error is None:
+        return []
+    found = one.log.error
+    return [f"  line {found.line} of {len(one.log.lines)}: {sandbox.one_line(found.text).strip()}"]
+
+
+def _told(
+    failed: tuple[sandbox.FailedBuild, ...], report: sandbox.Report, asked: sandbox.NixCommand
+) -> list[str]:
+    """What is special about a failure, and the way on; empty if it is one like others."""
+    told: list[str] = []
+    if report.interrupted:
+        told.append("interrupted; what was being built is kept as it was at that moment")
+    for one in failed:
+        told += [f"{one.name}: {text}" for text in _special(one, asked)]
+    if report.no_space or any(_ended_without_space(one) for one in failed):
+        told.append("no space was left: `df -h`, `nix-collect-garbage`; build-dir in nix.conf")
+    if report.kept_elsewhere and not any(one.failure.machine for one in failed):
+        here = shlex.join(asked.here_alone())
+        told.append(f"what failed is kept on a remote builder; to build here: `{here}`")
+    return told
+
+
+def _special(one: sandbox.FailedBuild, asked: sandbox.NixCommand) -> list[str]:
+    told = [_not_here(one, asked), _how_it_ended(one)]
+    if one.kept and not one.readable:
+        told.append("what was kept cannot be read by you")
+    return [text for text in told if text]
+
+
+def _not_here(one: sandbox.FailedBuild, asked: sandbox.NixCommand) -> str:
+    """Why nothing of a build is kept on this machine; empty if something is."""
+    if one.failure.machine:
+        here = shlex.join(asked.here_alone())
+        return f"built on {one.failure.machine}, and kept there; to build here: `{here}`"
+    if one.builtin:
+        return "Nix itself is the builder of this, and keeps nothing of it"
+    if one.failure.kind == "system":
+        return "this machine cannot build it, and no remote builder took it"
+    if one.kept:
+        return ""
+    if asked.store.startswith(("ssh://", "ssh-ng://")):
+        return f"built on the machine of {asked.store}: `nbs ls` there finds what was kept"
+    return "nothing of it was kept on this machine"
+
+
+def _how_it_ended(one: sandbox.FailedBuild) -> str:
+    """What a person has to know of an end that is not an ordinary one."""
+    got = f"; the hash of what it made is {one.failure.got}" if one.failure.got else ""
+    told = {
+        "killed": "killed, mostly for want of memory: `journalctl -k -g oom`; try `--cores 1`",
+        "timeout": "a timeout of Nix ended it: `--timeout 0 --max-silent-time 0` lets it run",
+        "hash-mismatch": f"its hash is not the one that the recipe says{got}",
+        "no-output": "its builder ended without an error, and made no output",
+    }
+    return told.get(one.failure.kind, "")
+
+
+def _ended_without_space(one: sandbox.FailedBuild) -> bool:
+    ended = one.log.ending if one.log is not None else None
+    return ended is not None and ended.kind == "no-space"
+
+
+def _print_commands(failed: tuple[sandbox.FailedBuild, ...], given: Arguments) -> None:
+    """The commands that would enter, to be pasted: data if they were asked for, else talk."""
+    for one in failed:
+        if one.kept:
+            speak.say("\n".join([summary(one), *first_error(one), "enter it with"]))
+            line = "  " + shlex.join(entering_command(one, given))
+            if given.has("--no-enter"):
+                sys.stderr.flush()
+                print(sandbox.one_line(line.strip()), flush=True)
+            else:
+                speak.say(sandbox.one_line(line))
+
+
+def entering_command(one: sandbox.FailedBuild, given: Arguments) -> tuple[str, ...]:
+    """The words of a command line that enters what failed, as this one would have."""
+    options = {name: value for name, value in given.options.items() if name != "--no-enter"}
+    if one.named:
+        options["--derivation"] = one.named
+    words = [word for name, value in options.items() for word in (name, value) if word]
+    sudo = () if one.readable else ("sudo",)
+    return (*sudo, "nbs", "shell", *words, one.kept)

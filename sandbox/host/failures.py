@@ -1,0 +1,205 @@
+"""What Nix said of a failed run → the failed builds, each with its kept directory and its log.
+
+What Nix said decides nothing by itself: a directory counts if it is there, is called as Nix calls
+them, and holds the build of the derivation that failed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from sandbox.errors import Error
+from sandbox.host.builddir import INNER_NAMES
+from sandbox.host.case import derivation_of, store_of
+from sandbox.host.catalog import kept_builds
+from sandbox.host.derivation import read_derivation
+from sandbox.host.logs import read_log_of
+from sandbox.host.nixconf import find_locations, read_settings
+from sandbox.host.places import is_of_build
+from sandbox.model.logs import parse_log
+from sandbox.model.nixmessages import Failure
+from sandbox.model.progress import build_name
+from sandbox.model.storepath import is_store_path
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sandbox.host.nixconf import NixLocations
+    from sandbox.model.aterm import Derivation
+    from sandbox.model.logs import BuildLog
+    from sandbox.model.nixmessages import Report
+
+MOST_DEPENDENTS = 200
+REMOTE_STORES = ("ssh://", "ssh-ng://")
+
+
+class FailedBuild(Value):
+    """A build that failed in this run.
+
+    `failure` is what Nix said of it, `kept` its outer directory, empty if there is none here;
+    `readable` whether the caller can list it. `named` is the derivation where the directory alone
+    does not lead to it. `wanted_by` are the names of what was asked for and needs it, if it is not
+    what was asked for itself. `builtin`: Nix itself was the builder, and keeps nothing.
+    """
+
+    failure: Failure
+    name: str
+    kept: str = ""
+    inner: str = ""
+    readable: bool = True
+    named: str = ""
+    wanted_by: tuple[str, ...] = ()
+    builtin: bool = False
+    log: BuildLog | None = None
+
+
+def kept_before(store: str) -> frozenset[str]:
+    """The kept directories there are, to tell later which are new."""
+    return frozenset(place.path for place in kept_builds(os.environ, store))
+
+
+def failed_builds(report: Report, store: str, before: frozenset[str]) -> tuple[FailedBuild, ...]:
+    """The builds that failed themselves, in the order in which Nix told of them.
+
+    `store` as for Nix's `--store`; `before` are the directories that were kept already.
+    """
+    left = _kept_directories(report, store, before)
+    found = []
+    for failure in report.failures:
+        kept, tells = ("", True) if failure.machine else _take(left, failure)
+        found.append(_described(failure, kept, store, report, tells=tells))
+    told = {failure.derivation for failure in report.failures}
+    for path, derivation in left.items():
+        if derivation in told:
+            continue
+        # Nothing that was understood told of it, but there it is.
+        kind = "interrupted" if report.interrupted else "other"
+        failure = Failure(derivation=derivation, kind=kind, kept=path)
+        found.append(_described(failure, path, store, report, tells=True))
+    return tuple(found)
+
+
+def _take(left: dict[str, str], failure: Failure) -> tuple[str, bool]:
+    """The directory that holds this derivation's build, which tells so itself; else the one that
+    was named with it, if nothing tells what it holds. Empty if neither is there.
+    """
+    for path, derivation in left.items():
+        if derivation and derivation == failure.derivation:
+            del left[path]
+            return path, True
+    path = outer_of(failure.kept)
+    if left.get(path) == "":
+        del left[path]
+        return path, False
+    return "", True
+
+
+def _kept_directories(report: Report, store: str, before: frozenset[str]) -> dict[str, str]:
+    """Outer directories that this run has left, and the derivation of each, empty if unknown.
+
+    Where Nix named none that is here, those that are new: its words may have changed.
+    """
+    if store.startswith(REMOTE_STORES):
+        return {}
+    named = dict.fromkeys(map(outer_of, report.kept))
+    paths: Iterable[str] = [path for path in named if is_kept_directory(path)]
+    if not paths and not report.kept_elsewhere and report.failures:
+        wanted = {failure.derivation for failure in report.failures}
+        places = kept_builds(os.environ, store)
+        new = [place.path for place in reversed(places) if place.path not in before]
+        paths = [path for path in new if _derivation_in(path, store) in wanted]
+    return {path: _derivation_in(path, store) for path in paths}
+
+
+def outer_of(path: str) -> str:
+    """The outer directory of a kept one: CppNix names the inner, Lix the outer one."""
+    parent, _, name = path.rpartition("/")
+    return parent if name in INNER_NAMES and is_of_build(parent.rpartition("/")[2]) else path
+
+
+def is_kept_directory(path: str) -> bool:
+    """Is this a directory, no link, of a name that Nix gives to those of builds?"""
+    try:
+        return is_of_build(path.rpartition("/")[2]) and stat.S_ISDIR(os.lstat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def _derivation_in(path: str, store: str) -> str:
+    try:
+        return derivation_of(path, store)
+    except Error:
+        return ""
+
+
+def _described(
+    failure: Failure, kept: str, store: str, report: Report, *, tells: bool
+) -> FailedBuild:
+    inner = _inner(kept) if kept else ""
+    # A store that the directory itself leads to needs no name.
+    root = store or (store_of(kept) if kept else "")
+    locations = find_locations(os.environ, read_settings(os.environ), root)
+    derivation = _derivation(failure.derivation, locations)
+    return FailedBuild(
+        failure=failure,
+        name=build_name(failure.derivation) or kept.rpartition("/")[2],
+        kept=kept,
+        inner=inner,
+        readable=not kept or os.access(inner, os.R_OK | os.X_OK),
+        named="" if tells else failure.derivation,
+        wanted_by=_wanted_by(failure.derivation, report.dependents, locations),
+        builtin=derivation is not None and derivation.builder.startswith("builtin:"),
+        log=_log(failure.derivation, locations),
+    )
+
+
+def _inner(path: str) -> str:
+    for name in INNER_NAMES:
+        try:
+            if stat.S_ISDIR(os.lstat(f"{path}/{name}").st_mode) and len(os.listdir(path)) == 1:
+                return f"{path}/{name}"
+        except OSError:
+            continue
+    return path
+
+
+def _derivation(path: str, locations: NixLocations) -> Derivation | None:
+    # The path is from a message: no other file is read for it.
+    if not is_store_path(path, locations.store_dir):
+        return None
+    try:
+        return read_derivation(path, locations)
+    except Error:
+        return None
+
+
+def _log(derivation: str, locations: NixLocations) -> BuildLog | None:
+    if not is_store_path(derivation, locations.store_dir):
+        return None
+    try:
+        file = read_log_of(derivation, locations.log_dir)
+    except Error:
+        return None
+    return parse_log(file.text) if file is not None else None
+
+
+def _wanted_by(
+    derivation: str, dependents: tuple[str, ...], locations: NixLocations
+) -> tuple[str, ...]:
+    """The last of those that could not be built for want of it, or of another that wants it."""
+    parsed = {path: _derivation(path, locations) for path in dependents[:MOST_DEPENDENTS]}
+    needs = {
+        path: {name for name, _ in read.input_derivations}
+        for path, read in parsed.items()
+        if read is not None
+    }
+    reached = {derivation}
+    while new := [p for p, inputs in needs.items() if p not in reached and inputs & reached]:
+        reached.update(new)
+    waiting = {path: needs[path] for path in needs if path in reached}
+    return tuple(
+        build_name(path) for path in waiting if not any(path in n for n in waiting.values())
+    )

@@ -1,0 +1,88 @@
+"""The command line of a build, with what makes Nix keep what a failure leaves."""
+
+from __future__ import annotations
+
+from sandbox.errors import UsageError
+from sandbox.model.value import Value
+
+PROGRAMS = ("nix", "nix-build", "nix-store")
+KEEPS = ("--keep-failed", "-K")
+QUIET = ("--no-build-output", "-Q")
+BUILDS = ("build", "flake check")
+"""Subcommands of `nix` that build, and run nothing of what they have built."""
+
+_OTHERS = ("bundle", "copy", "develop", "eval", "flake", "fmt", "profile", "repl", "run", "shell")
+
+
+class NixCommand(Value):
+    """What to run. `store`: the one that the command names, as for `--store`; empty if none.
+
+    `quiet`: the log of the build is not wanted. `own_format`: the command says itself how Nix is to
+    write, so nothing about that may be added.
+    """
+
+    argv: tuple[str, ...]
+    store: str = ""
+    quiet: bool = False
+    own_format: bool = False
+
+    def as_events(self) -> NixCommand:
+        """The same, writing events. Every Nix from 2.4 on understands it."""
+        return self.replace(argv=_added(self.argv, "--log-format", "internal-json"))
+
+    def here_alone(self) -> tuple[str, ...]:
+        """The command line that leaves remote builders out."""
+        return _added(self.argv, "--builders", "")
+
+
+def nix_command(words: tuple[str, ...], store: str = "") -> NixCommand:
+    """The words behind `nbs build`; without a program at the beginning they are nix-build's.
+
+    `store` is added if the words name none. Raises `UsageError` (`build-command`).
+    """
+    program = words[0].rpartition("/")[2] if words else ""
+    argv = words if program in PROGRAMS else ("nix-build", *words)
+    arguments = argv[1:]
+    if program == "nix" and _subcommand(arguments) not in BUILDS:
+        raise UsageError(
+            f"`{' '.join(argv)}` is not a build",
+            reason="build-command",
+            hint="`nbs build -- nix build …`, `nix-build …` or `nix-store -r …`",
+        )
+    named = _store(arguments)
+    if store and not named:
+        argv = _added(argv, "--store", store)
+    if not any(word in KEEPS for word in arguments):
+        argv = _added(argv, KEEPS[0])
+    return NixCommand(
+        argv=argv,
+        store=named or store,
+        quiet=any(word in QUIET for word in arguments),
+        own_format="--log-format" in arguments,
+    )
+
+
+def _subcommand(arguments: tuple[str, ...]) -> str:
+    """What `nix` is to do. Which options stand before it, and with what values, is not known."""
+    for at, word in enumerate(arguments):
+        if word in BUILDS or word in _OTHERS:
+            return " ".join(arguments[at : at + 2]) if word == "flake" else word
+    return ""
+
+
+def _added(argv: tuple[str, ...], *words: str) -> tuple[str, ...]:
+    """Directly behind the program: each of them takes the settings of Nix there, and what follows
+    may be values of other options, or operands behind `--`.
+    """
+    return (argv[0], *words, *argv[1:])
+
+
+def _store(arguments: tuple[str, ...]) -> str:
+    """The value of the last `--store`, or of `--option store`."""
+    found = ""
+    for at, word in enumerate(arguments):
+        if word == "--store":
+            found = "".join(arguments[at + 1 : at + 2])
+        elif arguments[at : at + 2] == ("--option", "store"):
+            found = "".join(arguments[at + 2 : at + 3])
+    return found

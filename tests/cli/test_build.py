@@ -1,0 +1,217 @@
+"""`nbs build`: the user's own build, what is said when it fails, and the way into it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DRV = "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-hello-1.0.drv"
+FAILED = f"error: builder for '{DRV}' failed"
+RECIPES = f"""
+let
+  pkgs = import {ROOT}/tests/nix/stdenv.nix {{ }};
+  failing = name: phase: pkgs.mkDerivation {{ inherit name; dontUnpack = true; buildPhase = phase; }};
+in rec {{
+  lib = failing "lib-1.0" "echo working; echo 'foo.c:3:1: error: no foo'; exit 3";
+  other = failing "other-1.0" "exit 4";
+  app = pkgs.mkDerivation {{ name = "app-2.0"; inherit lib; dontUnpack = true; buildPhase = "true"; }};
+  both = pkgs.mkDerivation {{ name = "both-2.0"; inherit lib other; buildCommand = "true"; }};
+  slow = failing "slow-1.0" "echo begun; sleep 100";
+  fine = pkgs.mkDerivation {{ name = "fine-1.0"; buildCommand = "echo made > $out"; }};
+  wrong = pkgs.mkDerivation {{
+    name = "wrong-1.0"; outputHashMode = "flat"; outputHashAlgo = "sha256";
+    outputHash = builtins.hashString "sha256" "right"; buildCommand = "echo wrong > $out";
+  }};
+  fetched = derivation {{
+    name = "fetched"; system = "builtin"; builder = "builtin:fetchurl"; url = "file:///nowhere";
+    outputHashMode = "flat"; outputHashAlgo = "sha256"; unpack = false; executable = false;
+    outputHash = builtins.hashString "sha256" "right"; preferLocalBuild = true;
+  }};
+}}
+"""
+
+
+@pytest.fixture
+def fake(tmp_path: Path, run_nbs):
+    """`nbs build` with a `nix-build` of the test's own, which is a script of sh."""
+
+    def run(script: str, *words: str, options: tuple[str, ...] = ()):
+        program = tmp_path / "nix-build"
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": str(tmp_path)}
+        return run_nbs("build", *options, "--", *words, env=path)
+
+    return run
+
+
+@pytest.fixture
+def nix(nix_world, run_nbs, tmp_path: Path):
+    """`nbs build … -- nix-build …` of one of the recipes, with a real Nix."""
+    recipes = tmp_path / "recipes.nix"
+    recipes.write_text(RECIPES)
+
+    def run(attribute: str, *more: str, options: tuple[str, ...] = ()):
+        words = ("nix-build", *nix_world.store_arguments, "--no-out-link", str(recipes), "-A")
+        return run_nbs("build", *options, "--", *words, attribute, *more, env=nix_world.environment)
+
+    return run
+
+
+def test_what_nix_writes_comes_through_unchanged(fake):
+    written = r"a\nb\r\033[31m\377 c"
+    done = fake(f"printf '{written}' >&2; printf 'out\\377' ")
+    assert (done.returncode, done.stdout) == (0, b"out\xff")
+    assert done.stderr == b"a\nb\r\x1b[31m\xff c"
+
+
+def test_the_words_go_to_nix_build_with_what_keeps_a_failure(fake):
+    done = fake('printf "%s\\n" "$@"', "-A", "a b", "--arg", "x", "1")
+    assert done.stdout.decode().splitlines() == ["--keep-failed", "-A", "a b", "--arg", "x", "1"]
+
+
+def test_the_caller_s_variables_and_input_reach_nix(fake, run_nbs, tmp_path):
+    fake('echo "$TMPDIR"; cat')
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "TMPDIR": "/tmp/x y"}
+    assert run_nbs("build", env=env, input=b"typed").stdout == b"/tmp/x y\ntyped"
+
+
+@pytest.mark.parametrize(
+    ("script", "status"), [("exit 0", 0), ("exit 101", 101), ("kill -TERM $$", 128 + 15)]
+)
+def test_the_status_is_that_of_the_build(fake, script, status):
+    done = fake(script)
+    assert (done.returncode, done.stderr) == (status, b"")
+
+
+def test_what_fails_before_anything_is_built_is_told_by_nix_alone(fake):
+    assert (
+        fake("echo 'error: undefined variable' >&2; exit 1").stderr
+        == b"error: undefined variable\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        (f"{FAILED} with exit code 137", "hello-1.0: killed, mostly for want of memory"),
+        (f"{FAILED} due to signal 9 (Killed)", "hello-1.0: killed, mostly for want of memory"),
+        (f"error: building of '{DRV}!out' timed out after 5 seconds", "hello-1.0: a timeout of Nix ended it"),
+        (f"building '{DRV}' on 'ssh://far'...\n{FAILED}", "hello-1.0: built on ssh://far, and kept there"),
+        (f"{FAILED} to produce output path", "hello-1.0: its builder ended without an error"),
+        (f"error: a 'x' is required to build '{DRV}', but I am a 'y'", "hello-1.0: this machine cannot build it"),
+        (f"{FAILED}\nwarning: The failed build directory was kept on the remote builder", "`nix-build --builders ''"),
+        (f"{FAILED}\nnote: build failure may have been caused by lack of free disk space", "no space was left"),
+        (f"{FAILED} with exit code 2", "hello-1.0: nothing of it was kept on this machine"),
+        ("error: interrupted by the user", "interrupted; what was being built"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_failure_is_told_as_what_it_is(fake, message, told):
+    done = fake(f"cat >&2 <<'END'\n{message}\nEND\nexit 100")
+    assert done.returncode == 100
+    assert told in done.stderr.decode()
+
+
+def test_a_directory_that_no_build_has_left_is_not_offered(fake):
+    done = fake(f'echo "note: keeping build directory \'/etc\'" >&2; echo "{FAILED}" >&2; exit 1')
+    assert b"nbs shell" not in done.stderr
+
+
+def test_without_nix_the_error_says_so(run_nbs):
+    done = run_nbs("build", "--", "-A", "x", env={"PATH": "/nowhere"})
+    assert done.returncode == 127
+    assert b"(command-not-found, 127)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("-A", "hello"), "option-unknown"),
+        (("--version",), "option-unknown"),
+        (("--", "nix", "run", ".#x"), "build-command"),
+    ],
+)
+def test_a_wrong_command_line_is_told(run_nbs, words, reason):
+    done = run_nbs("build", *words)
+    assert done.returncode == 2
+    assert f"({reason}, 2)" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_goes_to_nix_which_decides_how_it_ends(tool_command, tmp_path, number):
+    script = (
+        f"#!/bin/sh\ntrap 'exit 77' {int(number)}\necho ready >&2\nwhile :; do sleep 0.05; done\n"
+    )
+    (tmp_path / "nix-build").write_text(script)
+    (tmp_path / "nix-build").chmod(0o755)
+    argv, environment = tool_command("sandbox.cli.nbs")
+    child = subprocess.Popen(
+        [*argv, "build"],
+        env={**environment, "PATH": f"{tmp_path}:/usr/bin:/bin"},
+        stdin=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+    assert child.stderr is not None
+    assert child.stderr.readline() == b"ready\n"
+    child.send_signal(number)
+    child.stderr.close()
+    assert child.wait(30) == 77
+
+
+def test_a_build_that_succeeds_says_what_nix_says(nix, nix_world):
+    done = nix("fine")
+    assert done.returncode == 0
+    assert done.stdout.decode().strip().endswith("-fine-1.0")
+    assert b"nbs" not in done.stderr
+
+
+def test_a_failed_dependency_is_named_beside_what_was_asked_for(nix):
+    done = nix("app")
+    said = done.stderr.decode()
+    assert done.returncode == 100
+    assert "lib-1.0 failed in buildPhase (exit 3); app-2.0, which was asked for, needs it\n" in said
+    assert "foo.c:3:1: error: no foo\nenter it with\n  nbs shell --store " in said
+
+
+@pytest.mark.namespaces
+def test_the_command_that_is_printed_enters(nix, run_nbs, nix_world):
+    done = nix("lib", options=("--no-enter", "--inputs", "rw"))
+    assert done.returncode == 100
+    words = shlex.split(done.stdout.decode())
+    assert words[:4] == ["nbs", "shell", "--inputs", "rw"]
+    entered = run_nbs(*words[1:], "--", "pwd", env=nix_world.environment)
+    assert (entered.returncode, entered.stdout) == (0, b"/build\n")
+
+
+def test_several_failures_are_listed_where_nobody_can_choose(nix):
+    done = nix("both", "--keep-going", options=("--no-enter",))
+    paths = [shlex.split(line)[-1] for line in done.stdout.decode().splitlines()]
+    assert sorted(os.path.basename(path).split(".drv")[0] for path in paths) == [
+        "nix-build-lib-1.0",
+        "nix-build-other-1.0",
+    ]
+
+
+def test_a_wrong_hash_is_told_with_the_right_one(nix):
+    done = nix("wrong")
+    assert done.returncode == 102
+    assert (
+        b"wrong-1.0: its hash is not the one that the recipe says; the hash of what it made is sha256-"
+        in done.stderr
+    )
+
+
+def test_what_nix_itself_builds_keeps_nothing(nix):
+    done = nix("fetched")
+    assert b"fetched: Nix itself is the builder of this" in done.stderr
+    assert b"nbs shell" not in done.stderr
