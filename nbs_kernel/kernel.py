@@ -50,10 +50,10 @@ if TYPE_CHECKING:
 
 
 TICK_S = 0.1
+REFRESH_S = 0.2
 QUIET_S = 0.002
 QUIET_BEFORE_MOVE_S = 0.02
 DRAINED_AT_MOST_S = 1.0
-RETURN_S = 5.0
 
 
 class Kernel:
@@ -86,6 +86,7 @@ class Kernel:
         self._answers = Answers(self)
         self._executor = Executor(self, handover.execution_count)
         self._next_tick = 0.0
+        self._refresh_at: float | None = None
         self._wakeup, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def serve(self) -> int:
@@ -99,6 +100,8 @@ class Kernel:
             while True:
                 if self.queue:
                     self._executor.execute(self.queue.popleft())
+                    # Not at once: a cell that follows should not have to wait.
+                    self._refresh_at = time.monotonic() + REFRESH_S
                 self._step_safely()
         except Stop as stop:
             self._end(stop)
@@ -114,7 +117,8 @@ class Kernel:
         if not self._handover.moved:
             self.tell("status", {"execution_state": "starting"}, {})
         elif waiting:
-            self._await_return()
+            # Clients reconnect on their own; what was published before, they would not get.
+            self.channels.hold(self._handover.subscribers)
             self._executor.arrive(waiting.pop(0), self._handover)
         for message in waiting:
             self._receive(message)
@@ -125,15 +129,6 @@ class Kernel:
         except Error:
             # The first cell tells it, and tries again.
             return
-
-    def _await_return(self) -> None:
-        """Clients reconnect on their own; what was published before, they would not get."""
-        deadline = time.monotonic() + RETURN_S
-        while self.channels.subscribers < self._handover.subscribers:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return
-            self.step(left)
 
     def _end(self, stop: Stop) -> None:
         self.cells.close()
@@ -175,6 +170,8 @@ class Kernel:
         moments = self.cells.due()
         if self.cells.busy:
             moments.append(self._next_tick)
+        if self.current is None and self._refresh_at is not None:
+            moments.append(self._refresh_at)
         if not moments:
             return limit_s
         left = max(0.0, min(moments) - time.monotonic())
@@ -182,6 +179,9 @@ class Kernel:
 
     def _on_time(self) -> None:
         now = time.monotonic()
+        if self.current is None and self._refresh_at is not None and now >= self._refresh_at:
+            self._refresh_at = None
+            self.typed.refresh(self.cells.running)
         if self.cells.busy and now >= self._next_tick:
             self._next_tick = now + TICK_S
             for event in self.cells.tick():
