@@ -114,6 +114,12 @@ class Kernel:
                 waiting.append(self.channels.wire.unpack(channel, frames))
             except MalformedError:
                 continue
+        try:
+            # Before the first answer: it tells the version of bash.
+            self.cells.shell()
+        except Error as error:
+            # The first cell tells it, and tries again.
+            report.warn(error.message)
         if not self._handover.moved:
             self.tell("status", {"execution_state": "starting"}, {})
         elif waiting:
@@ -122,25 +128,31 @@ class Kernel:
             self._executor.arrive(waiting.pop(0), self._handover)
         for message in waiting:
             self._receive(message)
-        # Clients that wait since before the kernel was there are not kept waiting for bash.
-        self.step(0.0)
-        try:
-            self.cells.shell()
-        except Error:
-            # The first cell tells it, and tries again.
-            return
 
     def _end(self, stop: Stop) -> None:
         self.cells.close()
         if stop.handover is None:
             self.channels.close()
             return
-        waiting = tuple((m.channel, m.frames) for m in (*stop.requests, *self.queue))
+        # What comes from now on nobody here answers, but the other kernel.
+        unread = self._under_way(QUIET_BEFORE_MOVE_S)
+        waiting = tuple((m.channel, m.frames) for m in (*stop.requests, *self.queue, *unread))
         subscribers = self.channels.subscribers
         # Only then do the sockets belong to the other kernel alone.
         self.channels.close()
         handover = stop.handover.replace(requests=waiting, subscribers=subscribers)
         self.outside.hand_over(handover)
+
+    def _under_way(self, quiet_s: float) -> list[Message]:
+        """What comes until nothing has for so long."""
+        found: list[Message] = []
+        deadline = time.monotonic() + DRAINED_AT_MOST_S
+        while time.monotonic() < deadline:
+            messages, _ = self.channels.poll({}, quiet_s)
+            if not messages:
+                break
+            found += messages
+        return found
 
     def _step_safely(self) -> None:
         try:
@@ -210,15 +222,10 @@ class Kernel:
         else:
             self._answers.answer(message)
 
-    def drain(self, quiet_s: float = QUIET_S) -> None:
+    def drain(self) -> None:
         """Take in all requests that are under way to here."""
-        deadline = time.monotonic() + DRAINED_AT_MOST_S
-        while time.monotonic() < deadline:
-            messages, _ = self.channels.poll({}, quiet_s)
-            for message in messages:
-                self._receive(message)
-            if not messages:
-                return
+        for message in self._under_way(QUIET_S):
+            self._receive(message)
 
     def tell(
         self,
@@ -286,7 +293,6 @@ class Kernel:
         That one goes on with the cell that runs, after so many magic lines of it.
         """
         self.outside.enter(build)
-        self.drain(QUIET_BEFORE_MOVE_S)
         settings = (*pairs_of(self.settings), (DONE, done))
         handover = Handover(
             execution_count=self._executor.count, moved=self.current is not None, settings=settings

@@ -48,7 +48,7 @@ class Served:
         client = BlockingKernelClient(connection_file=self.file)
         self._clients.append(client)
         client.load_connection_file()
-        client.start_channels()
+        client.start_channels(hb=False)
         return client
 
     def run(self, code: str, **options: Any) -> Run:
