@@ -146,12 +146,13 @@ class Kernel:
     def _under_way(self, quiet_s: float) -> list[Message]:
         """What comes until nothing has for so long."""
         found: list[Message] = []
-        deadline = time.monotonic() + DRAINED_AT_MOST_S
-        while time.monotonic() < deadline:
-            messages, _ = self.channels.poll({}, quiet_s)
-            if not messages:
-                break
-            found += messages
+        began = time.monotonic()
+        quiet = began + quiet_s
+        while (now := time.monotonic()) < min(quiet, began + DRAINED_AT_MOST_S):
+            messages, _ = self.channels.poll({}, quiet - now)
+            if messages:
+                found += messages
+                quiet = time.monotonic() + quiet_s
         return found
 
     def _step_safely(self) -> None:
@@ -161,12 +162,12 @@ class Kernel:
             report.of_bug(error)
             self.cells.close()
 
-    def step(self, limit_s: float | None = None) -> None:
+    def step(self) -> None:
         """Wait for something and handle it. Raises `Stop`."""
         watch = {self._wakeup: select.POLLIN}
         if not self.channels.full:
             watch.update(self.cells.descriptors())
-        messages, ready = self.channels.poll(watch, self._timeout(limit_s))
+        messages, ready = self.channels.poll(watch, self._timeout())
         if self._wakeup in ready:
             ready.remove(self._wakeup)
             self._signalled()
@@ -176,18 +177,15 @@ class Kernel:
             self._handle(event)
         self._on_time()
 
-    def _timeout(self, limit_s: float | None) -> float | None:
-        if self.queue and self.current is None and limit_s is None:
+    def _timeout(self) -> float | None:
+        if self.queue and self.current is None:
             return 0.0
         moments = self.cells.due()
         if self.cells.busy:
             moments.append(self._next_tick)
         if self.current is None and self._refresh_at is not None:
             moments.append(self._refresh_at)
-        if not moments:
-            return limit_s
-        left = max(0.0, min(moments) - time.monotonic())
-        return left if limit_s is None else min(left, limit_s)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _on_time(self) -> None:
         now = time.monotonic()
