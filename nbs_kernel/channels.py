@@ -29,7 +29,7 @@ UNREAD_MESSAGES = 50
 """So many may wait for a client in the socket; of 64 KiB each they are 3 MiB."""
 RETURN_S = 5.0
 RETURN_RETRY_S = 0.02
-LINGER_MS = 2000
+LINGER_MS = 1000
 LARGEST_MESSAGE = 1 << 29
 AT_ONCE = 200
 UNCOUNTED = frozenset({"status", "execute_input"})
@@ -48,15 +48,18 @@ class Channels:
 
     def __init__(self, connection: Connection, listening: Mapping[str, int]) -> None:
         self.wire = Wire(connection.key, connection.signature_scheme)
-        self.subscribers = 0
+        self.subscribers = self._expected = 0
         self.ports = {f"{channel}_port": port for channel, port in connection.ports}
         self._context = zmq.Context(io_threads=1)
         self._sockets = {name: self._socket(name, connection, fd) for name, fd in listening.items()}
-        self._outbox = Outbox(self._publish_now, self._lose, self._left_out)
+        self._outbox = Outbox(self._publish_now, self._leave_out, self._notice)
         self._late: list[Late] = []
         self._poller = select.poll()
-        for socket in self._sockets.values():
-            self._poller.register(socket.FD, select.POLLIN)
+        self._descriptors = {name: int(socket.FD) for name, socket in self._sockets.items()}
+        for own in self._descriptors.values():
+            self._poller.register(own, select.POLLIN)
+        self._own = frozenset(self._descriptors.values())
+        self._used = True
         self._watched: dict[int, int] = {}
 
     def _socket(self, name: str, connection: Connection, descriptor: int) -> zmq.Socket[bytes]:
@@ -92,6 +95,12 @@ class Channels:
         """Stay below the rates at which a Jupyter server cuts output, or not."""
         self._outbox.keep_pace(on)
 
+    def hold(self, subscribers: int) -> None:
+        """Publish nothing until so many clients listen, for RETURN_S at most."""
+        self._expected = subscribers
+        if self.subscribers < subscribers:
+            self._outbox.hold(time.monotonic() + RETURN_S)
+
     def poll(
         self, watch: Mapping[int, int], timeout_s: float | None
     ) -> tuple[list[Message], list[int]]:
@@ -102,21 +111,29 @@ class Channels:
         """
         self._watch(watch)
         self._send_late()
-        messages = self._receive()
         now = time.monotonic()
         if self._outbox.timeout(now) is not None:
             self._outbox.pump(now)
-            # Whatever uses a socket may take notice of what came, and then no poll tells it.
-            self._welcome()
-        if messages:
-            timeout_s = 0.0
-        for limit in (self._outbox.timeout(now), RETURN_RETRY_S if self._late else None):
-            if limit is not None:
-                timeout_s = limit if timeout_s is None else min(limit, timeout_s)
-        milliseconds = None if timeout_s is None else int(timeout_s * 1000 + 0.999)
-        ready = [fd for fd, _ in self._poller.poll(milliseconds) if fd in watch]
+        # Whoever uses a socket takes notice of what came, and then no poll tells it any more.
+        messages = self._receive() if self._used else []
+        polled = [fd for fd, _ in self._poller.poll(self._milliseconds(messages, timeout_s))]
         # A socket's descriptor tells only that something changed: the socket has to be asked.
-        return messages or self._receive(), ready
+        if not self._own.isdisjoint(polled):
+            messages = messages or self._receive()
+            if self._descriptors["iopub"] in polled:
+                self._outbox.stirred()
+        return messages, [fd for fd in polled if fd in watch]
+
+    def _milliseconds(self, messages: list[Message], timeout_s: float | None) -> int | None:
+        if messages:
+            return 0
+        limits = (
+            timeout_s,
+            self._outbox.timeout(time.monotonic()),
+            RETURN_RETRY_S if self._late else None,
+        )
+        known = [limit for limit in limits if limit is not None]
+        return int(min(known) * 1000 + 0.999) if known else None
 
     def publish(
         self,
@@ -126,9 +143,11 @@ class Channels:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """To every client, in order. Raises ValueError, TypeError for content that is not JSON."""
+        if not self.subscribers:
+            self._welcome()  # the first thing that a client gets
         _, frames = self.wire.pack(kind, content, parent, (kind.encode(),), metadata)
         idle = kind == "status" and content.get("execution_state") == "idle"
-        parcel = Parcel(frames=frames, counted=kind not in UNCOUNTED, state=idle)
+        parcel = Parcel(frames=frames, counted=kind not in UNCOUNTED, ends=parent if idle else None)
         self._outbox.put(parcel, time.monotonic())
 
     def reply(
@@ -149,7 +168,7 @@ class Channels:
     def close(self) -> None:
         """Stop listening; what clients have not taken after LINGER_MS is lost."""
         deadline = time.monotonic() + LINGER_MS / 1000
-        while self._outbox.full and time.monotonic() < deadline:
+        while self._outbox.timeout(0.0) is not None and time.monotonic() < deadline:
             self._outbox.pump(time.monotonic())
             time.sleep(0.005)
         for socket in self._sockets.values():
@@ -166,6 +185,7 @@ class Channels:
         self._watched = dict(watch)
 
     def _receive(self) -> list[Message]:
+        self._used = False
         self._echo()
         self._welcome()
         messages = []
@@ -198,9 +218,12 @@ class Channels:
             for first in (frames[0] for frames in came):
                 if first[:1] == b"\x01":
                     self.subscribers += 1
+                    if self.subscribers >= self._expected:
+                        self._outbox.hold(0.0)
                     self._welcome_to(first[1:])
                 elif first[:1] == b"\x00":
                     self.subscribers -= 1
+                self._outbox.crowded = self.subscribers > 1
 
     def _welcome_to(self, topic: bytes) -> None:
         content = {"subscription": topic.decode("utf-8", "replace")}
@@ -208,6 +231,7 @@ class Channels:
         self._outbox.put(Parcel(frames=frames), time.monotonic())
 
     def _sent(self, name: str, frames: Sequence[bytes]) -> bool:
+        self._used = True
         try:
             self._sockets[name].send_multipart(frames, zmq.DONTWAIT)
         except zmq.ZMQError as error:
@@ -226,16 +250,23 @@ class Channels:
     def _publish_now(self, frames: list[bytes]) -> bool:
         return self._sent("iopub", frames)
 
-    def _lose(self, *, on: bool) -> None:
-        self._sockets["iopub"].setsockopt(zmq.XPUB_NODROP, int(not on))
-        if on:
-            warn("a client reads nothing: what is published is lost for it")
+    def _leave_out(self, frames: list[bytes]) -> None:
+        """To all but those who cannot take it, who from now on get nothing until they read."""
+        warn("a client reads nothing: what is published is lost for it")
+        socket = self._sockets["iopub"]
+        socket.setsockopt(zmq.XPUB_NODROP, 0)
+        self._sent("iopub", frames)
+        socket.setsockopt(zmq.XPUB_NODROP, 1)
 
-    def _left_out(self, count: int) -> Parcel:
+    def _notice(self, count: int, ended: Sequence[Mapping[str, Any]]) -> list[Parcel]:
         text = (
             f"\n[a client read nothing for some time; it has missed up to {count} messages, "
             "among them output]\n"
         )
-        content = {"name": "stderr", "text": text}
-        _, frames = self.wire.pack("stream", content, {}, (b"stream",))
-        return Parcel(frames=frames, counted=True)
+        _, frames = self.wire.pack("stream", {"name": "stderr", "text": text}, {}, (b"stream",))
+        parcels = [Parcel(frames=frames, counted=True)]
+        for parent in ended:
+            # A new message: clients refuse one that they have seen.
+            idle = {"execution_state": "idle"}
+            parcels.append(Parcel(frames=self.wire.pack("status", idle, parent, (b"status",))[1]))
+        return parcels

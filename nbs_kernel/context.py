@@ -42,8 +42,9 @@ class KernelContext:
         return self._kernel.environment
 
     def change(self, settings: Settings) -> None:
-        """For the next bash that is run; the limit of output from the next cell on."""
+        """They count from the next bash on that is run."""
         self._kernel.change(settings)
+        self._execution.output.set_limit(settings.limit_bytes)
 
     def write(self, text: str, stream: str = "stdout") -> None:
         """Show text, as if the cell had written it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from nbs_kernel.bash.events import Output
 from nbs_kernel.messages import BadRequestError
 from sandbox import Value
 
@@ -12,13 +13,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-    from nbs_kernel.bash.events import Event, Output
+    from nbs_kernel.bash.events import Event
     from nbs_kernel.bash.shell import Shell
     from nbs_kernel.messages import Message
     from nbs_kernel.output import CellOutput
     from nbs_kernel.requests import Handover
 
 SAID_KEPT = 65536
+TAKEN_AT_ONCE = 65536
+FULL_READ = 2048
 CELLS_KEPT = 256
 """What jobs of so many last cells write is still shown below their cells."""
 
@@ -149,9 +152,19 @@ class Cells:
     def ready(self, descriptors: list[int]) -> Iterator[Event]:
         """What the shell tells through descriptors that are ready."""
         for descriptor in descriptors:
-            # What an event led to may have closed the shell, or the descriptor.
-            if self._shell is not None and descriptor in self._shell.descriptors():
-                yield from self._shell.ready(descriptor)
+            size = 0
+            # A terminal gives 4 KiB at a time: much of it is taken in one go.
+            while size < TAKEN_AT_ONCE:
+                # What an event led to may have closed the shell, or the descriptor.
+                if self._shell is None or descriptor not in self._shell.descriptors():
+                    break
+                before = size
+                for event in self._shell.ready(descriptor):
+                    if isinstance(event, Output):
+                        size += len(event.data)
+                    yield event
+                if size < before + FULL_READ:
+                    break
 
     def tick(self) -> Iterator[Event]:
         """What the shell tells from time to time while it runs a cell."""

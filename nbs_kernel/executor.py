@@ -106,7 +106,7 @@ class Executor:
             failure = self._timed(execution, code) if code is not None else None
             if failure is not None:
                 return failure
-        if not prepared.bash.strip():
+        if not _has_commands(prepared.bash):
             return None
         return report.of_outcome(self.run(execution, prepared.bash))
 
@@ -204,6 +204,10 @@ class Executor:
             return
         execution.input_request = ""
         shell.answer(str(message.content.get("value", "")))
+
+
+def _has_commands(code: str) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("#") for line in code.split("\n"))
 
 
 def _expressions(names: tuple[str, ...]) -> dict[str, Any]:

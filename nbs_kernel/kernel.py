@@ -50,10 +50,10 @@ if TYPE_CHECKING:
 
 
 TICK_S = 0.1
+REFRESH_S = 0.2
 QUIET_S = 0.002
 QUIET_BEFORE_MOVE_S = 0.02
 DRAINED_AT_MOST_S = 1.0
-RETURN_S = 5.0
 
 
 class Kernel:
@@ -86,6 +86,7 @@ class Kernel:
         self._answers = Answers(self)
         self._executor = Executor(self, handover.execution_count)
         self._next_tick = 0.0
+        self._refresh_at: float | None = None
         self._wakeup, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
 
     def serve(self) -> int:
@@ -99,6 +100,8 @@ class Kernel:
             while True:
                 if self.queue:
                     self._executor.execute(self.queue.popleft())
+                    # Not at once: a cell that follows should not have to wait.
+                    self._refresh_at = time.monotonic() + REFRESH_S
                 self._step_safely()
         except Stop as stop:
             self._end(stop)
@@ -111,41 +114,46 @@ class Kernel:
                 waiting.append(self.channels.wire.unpack(channel, frames))
             except MalformedError:
                 continue
+        try:
+            # Before the first answer: it tells the version of bash.
+            self.cells.shell()
+        except Error as error:
+            # The first cell tells it, and tries again.
+            report.warn(error.message)
         if not self._handover.moved:
             self.tell("status", {"execution_state": "starting"}, {})
         elif waiting:
-            self._await_return()
+            # Clients reconnect on their own; what was published before, they would not get.
+            self.channels.hold(self._handover.subscribers)
             self._executor.arrive(waiting.pop(0), self._handover)
         for message in waiting:
             self._receive(message)
-        # Clients that wait since before the kernel was there are not kept waiting for bash.
-        self.step(0.0)
-        try:
-            self.cells.shell()
-        except Error:
-            # The first cell tells it, and tries again.
-            return
-
-    def _await_return(self) -> None:
-        """Clients reconnect on their own; what was published before, they would not get."""
-        deadline = time.monotonic() + RETURN_S
-        while self.channels.subscribers < self._handover.subscribers:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                return
-            self.step(left)
 
     def _end(self, stop: Stop) -> None:
         self.cells.close()
         if stop.handover is None:
             self.channels.close()
             return
-        waiting = tuple((m.channel, m.frames) for m in (*stop.requests, *self.queue))
+        # What comes from now on nobody here answers, but the other kernel.
+        unread = self._under_way(QUIET_BEFORE_MOVE_S)
+        waiting = tuple((m.channel, m.frames) for m in (*stop.requests, *self.queue, *unread))
         subscribers = self.channels.subscribers
         # Only then do the sockets belong to the other kernel alone.
         self.channels.close()
         handover = stop.handover.replace(requests=waiting, subscribers=subscribers)
         self.outside.hand_over(handover)
+
+    def _under_way(self, quiet_s: float) -> list[Message]:
+        """What comes until nothing has for so long."""
+        found: list[Message] = []
+        began = time.monotonic()
+        quiet = began + quiet_s
+        while (now := time.monotonic()) < min(quiet, began + DRAINED_AT_MOST_S):
+            messages, _ = self.channels.poll({}, quiet - now)
+            if messages:
+                found += messages
+                quiet = time.monotonic() + quiet_s
+        return found
 
     def _step_safely(self) -> None:
         try:
@@ -154,12 +162,12 @@ class Kernel:
             report.of_bug(error)
             self.cells.close()
 
-    def step(self, limit_s: float | None = None) -> None:
+    def step(self) -> None:
         """Wait for something and handle it. Raises `Stop`."""
         watch = {self._wakeup: select.POLLIN}
         if not self.channels.full:
             watch.update(self.cells.descriptors())
-        messages, ready = self.channels.poll(watch, self._timeout(limit_s))
+        messages, ready = self.channels.poll(watch, self._timeout())
         if self._wakeup in ready:
             ready.remove(self._wakeup)
             self._signalled()
@@ -169,19 +177,21 @@ class Kernel:
             self._handle(event)
         self._on_time()
 
-    def _timeout(self, limit_s: float | None) -> float | None:
-        if self.queue and self.current is None and limit_s is None:
+    def _timeout(self) -> float | None:
+        if self.queue and self.current is None:
             return 0.0
         moments = self.cells.due()
         if self.cells.busy:
             moments.append(self._next_tick)
-        if not moments:
-            return limit_s
-        left = max(0.0, min(moments) - time.monotonic())
-        return left if limit_s is None else min(left, limit_s)
+        if self.current is None and self._refresh_at is not None:
+            moments.append(self._refresh_at)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _on_time(self) -> None:
         now = time.monotonic()
+        if self.current is None and self._refresh_at is not None and now >= self._refresh_at:
+            self._refresh_at = None
+            self.typed.refresh(self.cells.running)
         if self.cells.busy and now >= self._next_tick:
             self._next_tick = now + TICK_S
             for event in self.cells.tick():
@@ -210,15 +220,10 @@ class Kernel:
         else:
             self._answers.answer(message)
 
-    def drain(self, quiet_s: float = QUIET_S) -> None:
+    def drain(self) -> None:
         """Take in all requests that are under way to here."""
-        deadline = time.monotonic() + DRAINED_AT_MOST_S
-        while time.monotonic() < deadline:
-            messages, _ = self.channels.poll({}, quiet_s)
-            for message in messages:
-                self._receive(message)
-            if not messages:
-                return
+        for message in self._under_way(QUIET_S):
+            self._receive(message)
 
     def tell(
         self,
@@ -286,7 +291,6 @@ class Kernel:
         That one goes on with the cell that runs, after so many magic lines of it.
         """
         self.outside.enter(build)
-        self.drain(QUIET_BEFORE_MOVE_S)
         settings = (*pairs_of(self.settings), (DONE, done))
         handover = Handover(
             execution_count=self._executor.count, moved=self.current is not None, settings=settings

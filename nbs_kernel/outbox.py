@@ -1,10 +1,11 @@
 """What is published waits here while a client is slow: nothing is lost, until one is stuck.
 
 The socket takes a message for all clients or, while one has too many unread, for none. Then the
-message waits and `full` is true, so that whoever makes more of them stops. A client that takes
-nothing for `STUCK_S` is given up: messages go to those who can take them. As soon as all can again,
-a notice tells that some were left out, and the states that would end a client's waiting are told
-once more.
+message waits, and when much does `full` is true, so that whoever makes more of them stops. A client
+that takes nothing for `STUCK_S`, while it keeps others waiting or much waits, is left out until it
+reads again, which ZeroMQ tells nobody. So a notice, with
+the states that would end a client's waiting, goes out as soon as nothing else does, for one that is
+back by then; and once more when the socket stirs without anybody having sent anything.
 """
 
 from __future__ import annotations
@@ -15,19 +16,14 @@ from sandbox import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from typing import Protocol
-
-    class Lose(Protocol):
-        """Leave out those who cannot take a message (on), or refuse it (off)."""
-
-        def __call__(self, *, on: bool) -> None: ...
-
+    from collections.abc import Callable, Mapping
+    from typing import Any
 
 STUCK_S = 10.0
-RETRY_S = 0.02
-RECOVERY_S = 0.5
-STATES_KEPT = 1000
+RETRY_S, RETRY_LATER_S = 0.02, 0.5
+QUIET_S = 0.2
+WAITING_BYTES = 1 << 20
+ENDS_KEPT = 1000
 WINDOW_S = 3.2
 WINDOW_BYTES = 2_600_000
 WINDOW_MESSAGES = 2500
@@ -57,11 +53,14 @@ class Pace:
 
 
 class Parcel(Value):
-    """The frames of one message. `counted`: a server's limits count it. `state`: it says idle."""
+    """The frames of one message. `counted`: a server's limits count it.
+
+    `ends` is what the message ends, if it says that the kernel is idle: the header of a request.
+    """
 
     frames: list[bytes]
     counted: bool = False
-    state: bool = False
+    ends: Mapping[str, Any] | None = None
 
     def size(self) -> int:
         """Bytes, as a server counts them."""
@@ -71,31 +70,36 @@ class Parcel(Value):
 class Outbox:
     """In order, as fast as clients take it.
 
-    `send` gives frames to the socket and says whether it took them; `notice` makes the parcel that
-    tells how many were left out.
+    `send` gives frames to the socket and says whether it took them, `leave_out` gives them to those
+    alone who can take them; `notice` makes the parcels that tell how many were missed, and again
+    that requests have ended. `crowded`: there is more than one client.
     """
 
     def __init__(
         self,
         send: Callable[[list[bytes]], bool],
-        lose: Lose,
-        notice: Callable[[int], Parcel],
+        leave_out: Callable[[list[bytes]], None],
+        notice: Callable[[int, tuple[Mapping[str, Any], ...]], list[Parcel]],
     ) -> None:
         self._send = send
-        self._lose = lose
+        self._leave_out = leave_out
         self._notice = notice
         self._waiting: deque[Parcel] = deque()
+        self._size = 0
+        self.crowded = False
         self._pace: Pace | None = None
         self._refused_since: float | None = None
-        self._losing = False
-        self._lost = 0
-        self._states: deque[Parcel] = deque(maxlen=STATES_KEPT)
         self._again = 0.0
+        self._sent_at = 0.0
+        self._held_until = 0.0
+        self._behind = self._told = self._stirred = False
+        self._lost = 0
+        self._ended: deque[Mapping[str, Any]] = deque(maxlen=ENDS_KEPT)
 
     @property
     def full(self) -> bool:
-        """Something waits: make no more."""
-        return bool(self._waiting)
+        """Much waits: make no more."""
+        return self._size > WAITING_BYTES
 
     def keep_pace(self, on: bool) -> None:
         """Whether to stay below the limits of a Jupyter server, from now on."""
@@ -105,24 +109,43 @@ class Outbox:
     def put(self, parcel: Parcel, now: float) -> None:
         """Publish after all that waits."""
         self._waiting.append(parcel)
+        self._size += parcel.size()
         if len(self._waiting) == 1:
             self.pump(now)
 
+    def hold(self, until: float) -> None:
+        """Publish nothing before; 0.0: go on."""
+        self._held_until = self._again = until
+
     def pump(self, now: float) -> None:
         """Publish what can be."""
-        if self._losing and now >= self._again:
-            self._try_to_recover(now)
+        if now < self._held_until:
+            self._again = self._held_until
+            return
+        self._held_until = 0.0
         while self._waiting:
             wait = self._offer(now)
             if wait > 0:
                 self._again = now + wait
                 return
-            self._waiting.popleft()
+            self._size -= self._waiting.popleft().size()
+        if self._news and now >= self._sent_at + QUIET_S:
+            self._tell(now)
+
+    @property
+    def _news(self) -> bool:
+        return self._behind and (self._stirred or not self._told)
+
+    def stirred(self) -> None:
+        """The socket has something to tell, but no message: perhaps a client reads again."""
+        self._stirred = self._told
 
     def timeout(self, now: float) -> float | None:
         """Seconds after which to pump again; None: not before there is something new."""
-        if self._waiting or self._losing:
+        if self._waiting:
             return max(0.0, self._again - now)
+        if self._news:
+            return max(0.0, self._sent_at + QUIET_S - now)
         return None
 
     def _offer(self, now: float) -> float:
@@ -132,33 +155,44 @@ class Outbox:
             wait = self._pace.wait(now, parcel.size())
             if wait > 0:
                 return wait
-        if not self._send(parcel.frames):
-            return self._refused(now)
-        self._refused_since = None
-        if self._losing:
-            self._lost += 1
-            if parcel.state:
-                self._states.append(parcel)
-        if self._pace is not None and parcel.counted:
-            self._pace.count(now, parcel.size())
+        if self._send(parcel.frames):
+            self._refused_since = None
+        elif (wait := self._patience(now)) > 0:
+            return wait
+        else:
+            self._leave_out(parcel.frames)
+            self._behind, self._told, self._stirred = True, False, False
+            self._refused_since = None
+        self._gone(parcel, now)
         return 0.0
 
-    def _refused(self, now: float) -> float:
+    def _patience(self, now: float) -> float:
+        """Seconds after which to offer again what was refused; 0.0: somebody is stuck."""
         if self._refused_since is None:
             self._refused_since = now
-        if now - self._refused_since >= STUCK_S and not self._losing:
-            self._losing = True
-            self._lost = 0
-            self._lose(on=True)
-        return RETRY_S
+        if now < self._refused_since + 1:
+            return RETRY_S
+        stuck = now >= self._refused_since + STUCK_S and (self.crowded or self.full)
+        return 0.0 if stuck else RETRY_LATER_S
 
-    def _try_to_recover(self, now: float) -> None:
-        self._lose(on=False)
-        if self._send(self._notice(self._lost).frames):
-            self._losing = False
-            self._refused_since = None
-            self._waiting.extendleft(reversed(self._states))
-            self._states.clear()
+    def _gone(self, parcel: Parcel, now: float) -> None:
+        self._sent_at = now
+        if self._behind:
+            self._lost += 1
+            if parcel.ends is not None:
+                self._ended.append(parcel.ends)
+        if self._pace is not None and parcel.counted:
+            self._pace.count(now, parcel.size())
+
+    def _tell(self, now: float) -> None:
+        self._sent_at = now
+        for parcel in self._notice(self._lost, tuple(self._ended)):
+            if not self._send(parcel.frames):
+                # Somebody is slow, and will be told when that is over.
+                return
+        if self._stirred:
+            self._behind = self._told = self._stirred = False
+            self._lost = 0
+            self._ended.clear()
         else:
-            self._lose(on=True)
-            self._again = now + RECOVERY_S
+            self._told = True

@@ -161,6 +161,13 @@ class CellOutput:
             self._file.write(data)
             self._keep(stream, data, now)
 
+    def set_limit(self, limit: int) -> None:
+        """Another limit for what is still to come, unless the one before is reached already."""
+        if self._file is None:
+            shown = self._limit - self._limit // 2 - self._left if self._limit else 0
+            self._limit = limit
+            self._left = max(0, limit - limit // 2 - shown)
+
     def flush(self, now: float) -> None:
         """Publish what was gathered."""
         self._gathered.flush(now)

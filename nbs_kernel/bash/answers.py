@@ -17,7 +17,13 @@ def read(question: tuple[str, ...], fields: tuple[str, ...]) -> tuple[str, ...] 
     """
     if question == ("names",) and len(fields) == _NAMES:
         functions, variables, aliases, builtins = fields
-        return (_functions(functions), _lines(variables), _lines(aliases), _last_words(builtins), "")
+        return (
+            _functions(functions),
+            _lines(variables),
+            _lines(aliases),
+            _last_words(builtins),
+            "",
+        )
     if question == ("environment",) and len(fields) % 2 == 0:
         return fields
     if len(question) == _DESCRIBE and len(fields) == _DESCRIPTIONS:
@@ -25,6 +31,7 @@ def read(question: tuple[str, ...], fields: tuple[str, ...]) -> tuple[str, ...] 
     return None
 
 
+_KINDS = ("alias", "keyword", "function", "builtin", "file")
 _NAMES, _DESCRIBE, _DESCRIPTIONS = 4, 2, 6
 
 
@@ -53,7 +60,7 @@ def _described(name: str, fields: tuple[str, ...]) -> tuple[str, ...]:
         "variable": variable,
         "file": path,
     }
-    known = [kind for kind in ("alias", "keyword", "function", "builtin", "file") if kind in kinds]
+    known: list[str] = [kind for kind in _KINDS if kind in kinds]
     if name.startswith(OURS):
         return ()
     if variable:

@@ -52,7 +52,7 @@ class Finished(Value):
 
 
 class InputWanted(Value):
-    """A process in the foreground waits for a line of the terminal; `secret` if it does not echo."""
+    """A process in the foreground waits for a line; `secret` if it is not to be seen."""
 
     cell: int
     secret: bool

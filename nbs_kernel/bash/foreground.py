@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 import signal
 import termios
 
 from nbs_kernel.bash.terminals import CC, LFLAG, TIOCSIG, Terminal
-from nbs_kernel.bash.waiting import THE_TERMINAL_OF_ITS_SESSION, catches, waits_for
+from nbs_kernel.bash.waiting import THE_TERMINAL_OF_ITS_SESSION, members, shields, waits_for
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,18 +20,21 @@ LEAVE = signal.SIGRTMAX
 
 END_OF_INPUT, QUIT = b"\4", b"q"
 TRIES_OF_A_LINE, TRIES_OF_A_KEY = 20, 3
-FIONREAD = termios.FIONREAD
+FITS = 4_000
+"""Less than N_TTY_BUF_SIZE, which is all that a terminal keeps of what is typed."""
 
 
 class Foreground:
     """What runs in the foreground during one cell.
 
-    `group` is the shell's own process group.
+    `group` is the shell's own process group. `trapping`: the user may have a trap for interrupts,
+    which then decides what becomes of the cell.
     """
 
-    def __init__(self, process: Process, group: int) -> None:
+    def __init__(self, process: Process, group: int, *, trapping: bool) -> None:
         self._process = process
         self._group = group
+        self._trapping = trapping
         self._interrupts = 0
         self._interrupted = 0
         self._refused = 0
@@ -62,33 +66,54 @@ class Foreground:
 
     def _interrupt_once(self) -> None:
         group = self._interrupted = self._current()
-        # The shell first: it looks for an interrupt when the job ends that gets one too.
-        if group != self._group:
+        if self._process.replaced:
+            self._interrupt_replaced()
+            return
+        # The shell first: it leaves the cell when its job ends, however that ends. An interrupt it
+        # would forget if the job ends as if nothing was.
+        if not self._trapping:
+            self._process.signal(LEAVE)
+        elif group != self._group:
             self._process.signal(signal.SIGINT)
         try:
             fcntl.ioctl(self._process.terminal.master, TIOCSIG, signal.SIGINT)
         except OSError:
-            self._process.signal(signal.SIGINT)
-        if self._process.replaced and not catches(self._process.pid, signal.SIGINT):
-            # The first process of a pid namespace does not get what it has no handler for.
-            self._process.signal(signal.SIGKILL)
+            _signal_group(group, signal.SIGINT)
+
+    def _interrupt_replaced(self) -> None:
+        # The first process of a pid namespace does not get what it has no handler for.
+        shielded = shields(str(self._process.pid), signal.SIGINT)
+        self._process.signal(signal.SIGINT if shielded else signal.SIGKILL)
 
     def _insist(self, for_jobs: int, for_shell: int) -> None:
         group = self._interrupted = self._current()
-        if group == self._group:
-            replaced = self._process.replaced
-            self._process.signal(signal.SIGKILL if replaced else for_shell)
-            return
-        self._process.signal(signal.SIGINT)
-        _signal_group(group, for_jobs)
+        if self._process.replaced:
+            self._process.signal(signal.SIGKILL)
+        elif group == self._group:
+            self._process.signal(for_shell)
+        else:
+            self._process.signal(LEAVE)
+            _signal_group(group, for_jobs)
 
     def insist_again(self) -> bool:
-        """After an interrupt: repeat it if it fell between two jobs; whether it was."""
+        """Repeat an interrupt that was lost; whether there was one.
+
+        It falls between two jobs, or hits a job that has not become its program yet and forgets it.
+        """
+        if not self._interrupts or self._process.replaced:
+            return False
         group = self._current()
-        if self._interrupts and group != self._interrupted:
+        if group != self._interrupted and not self._trapping:
             self._interrupt_once()
             return True
-        return False
+        deaf = [
+            p
+            for p in members(group)
+            if int(p) != self._process.pid and not shields(p, signal.SIGINT)
+        ]
+        for process in deaf:
+            _signal(int(process), signal.SIGINT)
+        return bool(deaf)
 
     def reader(self, outputs: tuple[Terminal, ...]) -> Terminal | None:
         """The terminal that a process in the foreground waits to read from."""
@@ -100,7 +125,12 @@ class Foreground:
             self._asking = None
             return None
         terminal = (own, *outputs)[found]
-        return None if self._unsent or _has_input(terminal) else terminal
+        if _has_input(terminal):
+            return None
+        if self._unsent:
+            self._type_line(terminal)
+            return None
+        return terminal
 
     def is_news(self, terminal: Terminal) -> bool:
         """The user has not been asked yet for what is read now."""
@@ -109,20 +139,21 @@ class Foreground:
         return news
 
     def type(self, data: bytes) -> None:
-        """Type something where it is waited for."""
+        """Type something, as it is waited for: with EXTPROC a terminal does not stop at a line."""
         self._unsent += data
-        self.flush()
+        self._type_line(self._asking or self._process.terminal)
 
-    def flush(self) -> None:
-        """Type what did not fit into the terminal yet."""
-        terminal = self._asking or self._process.terminal
+    def _type_line(self, terminal: Terminal) -> None:
+        """Type one line, or as much as surely fits: what is too much a terminal drops."""
+        end = self._unsent.find(b"\n") + 1 or len(self._unsent)
+        piece = self._unsent[: min(end, FITS)]
         try:
-            while self._unsent:
-                self._unsent = self._unsent[os.write(terminal.master, self._unsent) :]
+            written = os.write(terminal.master, piece)
         except BlockingIOError:
             return
         except OSError:
-            self._unsent = b""
+            written = len(self._unsent)
+        self._unsent = self._unsent[written:]
         self._asking = None
 
     def end_input(self) -> None:
@@ -165,12 +196,20 @@ def _byte(character: object) -> bytes:
 
 
 def _has_input(terminal: Terminal) -> bool:
-    waiting = fcntl.ioctl(terminal.slave, FIONREAD, b"\0\0\0\0")
-    return any(waiting)
+    poll = select.poll()
+    poll.register(terminal.slave, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _signal_group(group: int, number: int) -> None:
     try:
         os.killpg(group, number)
+    except OSError:
+        return
+
+
+def _signal(process: int, number: int) -> None:
+    try:
+        os.kill(process, number)
     except OSError:
         return

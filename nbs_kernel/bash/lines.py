@@ -13,6 +13,7 @@ _PLAIN = {n: chr(n) for n in range(0x20, 0x7F) if chr(n) not in "\\'!"}
 _ESCAPES = {n: _PLAIN.get(n, f"\\{n:03o}") for n in range(256)} | {10: "\\n"}
 
 _OWN_TRAP = re.compile(r"\btrap\b.*\bERR\b", re.DOTALL)
+_INTERRUPT_TRAP = re.compile(r"\btrap\b.*(?:INT\b|\b2\b)", re.DOTALL)
 _BRACE = re.compile(r"(?:^|[\s;&|()])\}")
 PADDING = 2_000
 """So many lines of a cell are told apart from those of the next cells."""
@@ -51,18 +52,23 @@ def quote(text: str) -> str:
 def cell(number: int, code: str, setting: Setting, *, extglob: bool = False) -> bytes:
     """The command lines that run a cell and have its end told.
 
-    All of it is one command of bash's, so that a syntax error anywhere runs nothing, and an error of
-    expansion ends the cell and not only the line. With `extglob` the cell is parsed with that
+    All of it is one command of bash's, so that a syntax error anywhere runs nothing, and an error
+    of expansion ends the cell and not only the line. With `extglob` the cell is parsed with that
     option on, for one that turns it on itself.
     """
     flags = _flags(code, setting)
     tell = "" if "n" in flags else '\n{ \\__nbs_end "$?"; } 2>/dev/null'
-    text = f"{{ {_begin(flags, setting, extglob=extglob)}\n{code}{tell}\n}} {_redirections(setting)}"
+    begin = _begin(flags, setting, extglob=extglob)
+    # The empty line is for a cell that ends in a backslash.
+    text = f"{{ {begin}\n{code}\n{tell}\n}} {_redirections(setting)}"
     done = f"\\__nbs_done {number}"
     evaluate = f"\\builtin eval {quote(text)}; {done} inline"
     if setting.debugging:
         hide = "__nbs_debug=$(\\builtin trap -p DEBUG); \\builtin trap - DEBUG; "
         evaluate = hide + evaluate
+    else:
+        # An EXIT trap writes where the shell itself does. A DEBUG trap would too.
+        evaluate = f"\\exec 1<>{setting.output}; {evaluate}"
     if extglob:
         evaluate = f"\\builtin shopt -s extglob; {evaluate}"
     # The lines of a cell are not those of any other: line numbers tell which cell a function is of.
@@ -71,7 +77,9 @@ def cell(number: int, code: str, setting: Setting, *, extglob: bool = False) -> 
 
 
 def _begin(flags: str, setting: Setting, *, extglob: bool) -> str:
-    arguments = f'"$LINENO" "{flags}"' + (f" {quote(setting.error_trap)}" if setting.error_trap else "")
+    arguments = f'"$LINENO" "{flags}"' + (
+        f" {quote(setting.error_trap)}" if setting.error_trap else ""
+    )
     begin = f"\\__nbs_begin {arguments}"
     # What it returns is `$?` for the cell, and no failure. Tracing shows what comes after it.
     begin += "" if "x" in setting.options else " && \\builtin :"
@@ -87,8 +95,9 @@ def _flags(code: str, setting: Setting) -> str:
 
 
 def _redirections(setting: Setting) -> str:
-    error = f"2>{setting.error}" if setting.error else "2>&1"
-    return f"<{setting.input} >{setting.output} {error} 200>&-"
+    # To be read and written, as a builder's are: pagers read the terminal that they write to.
+    error = f"2<>{setting.error}" if setting.error else "2>&1"
+    return f"<{setting.input} 1<>{setting.output} {error} 62>&-"
 
 
 def done(number: int) -> bytes:
@@ -112,6 +121,11 @@ def may_close_the_group(code: str) -> bool:
 def speaks_of_debug(code: str) -> bool:
     """Whether the cell could set a DEBUG trap."""
     return "DEBUG" in code
+
+
+def speaks_of_interrupts(code: str) -> bool:
+    """Whether the cell could set a trap for interrupts."""
+    return _INTERRUPT_TRAP.search(code) is not None
 
 
 def startup(template: bytes, nonce: str) -> bytes:

@@ -5,7 +5,9 @@ Bash tells of such an error on stderr alone. So these words are for people: noth
 
 from __future__ import annotations
 
-from nbs_kernel.bash.events import Outcome
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nbs_kernel.bash.events import Outcome
 
 KEPT = 4_096
 UNBOUND = ": unbound variable"
@@ -22,7 +24,9 @@ class Tail:
         self._bytes = data[-KEPT:] if len(data) >= KEPT else (self._bytes + data)[-KEPT:]
 
     def explain(self, outcome: Outcome) -> Outcome:
-        """The outcome with bash's own words, if they were the last that came."""
+        """An outcome by an error of expansion, with bash's own words, if they came last."""
+        if outcome.why != "expansion":
+            return outcome
         last = self._bytes.decode("utf-8", "replace").rstrip().rpartition("\n")[2]
         shell, _, message = last.partition(": ")
         if not message or " " in shell:

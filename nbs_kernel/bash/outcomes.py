@@ -20,6 +20,7 @@ FRAMES = 60
 CELLS = 10_000
 NOT_IN_A_FILE = frozenset(["", "main", "environment"])
 INTERRUPTED = 130
+DIGITS = 10
 
 
 class Done(Value):
@@ -130,4 +131,4 @@ def _definitions(told: str) -> dict[str, tuple[int, str]]:
 
 def _number(text: str) -> int:
     """A small number, 0 for anything else."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
+    return int(text) if text.isascii() and text.isdigit() and len(text) < DIGITS else 0

@@ -20,12 +20,17 @@ if TYPE_CHECKING:
     from nbs_kernel.bash.records import Record
     from sandbox import Command
 
-COMMANDS, OUTPUT, MESSAGES, STARTUP, RECORDS = 0, 1, 2, 9, 200
+COMMANDS, OUTPUT, MESSAGES, STARTUP, RECORDS = 0, 1, 2, 9, 62
 SIGNALLED = 128
 PF_EXITING = 4
 
-with open(os.path.join(os.path.dirname(__file__), "startup.bash"), "rb") as _file:
-    _STARTUP = _file.read()
+
+def _part(name: str) -> bytes:
+    with open(os.path.join(os.path.dirname(__file__), name), "rb") as file:
+        return file.read()
+
+
+_STARTUP = _part("questions.bash") + _part("startup.bash")
 
 
 class End(Value):
@@ -52,6 +57,8 @@ class Process:
         self.records, records = socket.socketpair()
         startup = os.memfd_create("startup")
         self.pid = self.exit = -1
+        self._name = ""
+        self.replaced = self.told_all = False
         try:
             self.terminal.make_controlling()
             os.write(startup, lines.startup(_STARTUP, nonce))
@@ -72,10 +79,8 @@ class Process:
             commands.close()
             records.close()
             os.close(startup)
-        self.commands.setblocking(False)
-        self.records.setblocking(False)
-        self._name = ""
-        self.replaced = self.told_all = False
+        for ours in (self.commands, self.records):
+            ours.setblocking(False)  # noqa: FBT003  as socket has it
 
     @property
     def has_unsent(self) -> bool:
@@ -98,12 +103,6 @@ class Process:
         except OSError:
             # Nobody reads any more: the end of the process is told elsewhere.
             self._unsent.clear()
-
-    def forget_unsent(self) -> bool:
-        """Leave out what has not been sent; whether there was any of it."""
-        had = bool(self._unsent)
-        self._unsent.clear()
-        return had
 
     def read(self) -> Iterator[Record]:
         """The records that have come, of one read."""
@@ -139,11 +138,10 @@ class Process:
             return None
         self.pid = -1
         code = os.waitstatus_to_exitcode(status)
+        why = "exit" if code >= 0 else "killed"
         if self.replaced or name != self._name:
-            return End(status=code if code >= 0 else SIGNALLED - code, why="exec")
-        return End(
-            status=code if code >= 0 else SIGNALLED - code, why="exit" if code >= 0 else "killed"
-        )
+            why = "exec"
+        return End(status=code if code >= 0 else SIGNALLED - code, why=why)
 
     def signal(self, number: int) -> None:
         """Send a signal to the process alone."""
@@ -157,10 +155,7 @@ class Process:
         """Kill it, wait for it, and close all that is open."""
         if self.pid > 0:
             self.signal(signal.SIGKILL)
-            try:
-                os.waitpid(self.pid, 0)
-            except ChildProcessError:
-                pass
+            _reap(self.pid)
             self.pid = -1
         if self.exit >= 0:
             os.close(self.exit)
@@ -168,6 +163,13 @@ class Process:
         self.commands.close()
         self.records.close()
         self.terminal.close()
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        return
 
 
 def wait(descriptors: tuple[int, ...], timeout_s: float) -> list[int]:

@@ -25,7 +25,7 @@ class Record(Value):
 
     kind: str
     number: int
-    fields: tuple[str, ...]
+    texts: tuple[str, ...]
 
 
 class Records:
@@ -76,5 +76,5 @@ class Records:
         else:
             return
         if self._missing == 0:
-            yield Record(kind=self._kind, number=self._number, fields=tuple(self._fields))
+            yield Record(kind=self._kind, number=self._number, texts=tuple(self._fields))
             self._fields = []

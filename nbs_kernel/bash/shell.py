@@ -1,8 +1,8 @@
 """One bash that runs cells, one after the other.
 
-Three channels: command lines go out over a socket that is bash's standard input, records come back
-over another, and each cell has a terminal of its own for its output. The controlling terminal is one
-more. `startup.bash` is the other side.
+Command lines go out over a socket that is bash's standard input, records come back over another,
+and each cell has a terminal of its own for its output. The controlling terminal is one more.
+`startup.bash` is the other side.
 """
 
 from __future__ import annotations
@@ -13,37 +13,36 @@ import termios
 import time
 
 from nbs_kernel.bash import answers, lines, outcomes, parser
-from nbs_kernel.bash.events import Ended, Finished, Frame, InputWanted, Outcome, Output
+from nbs_kernel.bash.events import (
+    Ended,
+    Finished,
+    Frame,
+    InputWanted,
+    Outcome,
+    Output,
+    Syntax,
+)
 from nbs_kernel.bash.foreground import Foreground, hides_input
 from nbs_kernel.bash.messages import Tail
 from nbs_kernel.bash.outcomes import Texts
 from nbs_kernel.bash.process import Process, wait
-from nbs_kernel.bash.terminals import BUFFERED, Terminal
-from sandbox import Error, Value
+from nbs_kernel.bash.start import ShellFailed, await_start
+from nbs_kernel.bash.streams import Streams
+from sandbox import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from nbs_kernel.bash.events import Event, Syntax
+    from nbs_kernel.bash.events import Event
     from nbs_kernel.bash.records import Record
     from sandbox import Command
 
-START_S, ANSWER_S, LOOK_S = 10.0, 0.2, 0.05
+__all__ = ["Shell", "ShellFailed"]
+
+ANSWER_S, LOOK_S = 0.2, 0.05
 SYNTAX_STATUS = 2
-SHOWN = 4_000
-
-
-class ShellFailed(Error):  # noqa: N818  says what happened
-    """Bash does not start, or is gone."""
-
-
-class Stream(Value):
-    """A terminal, and whose output it takes."""
-
-    terminal: Terminal
-    cell: int
-    name: str
+COMPLETE = Syntax(state="complete")
 
 
 class Shell:
@@ -66,50 +65,33 @@ class Shell:
     ) -> None:
         self._start, self._command = start, command
         self._split, self._terminal_input = split, terminal_input
-        self.version = self.directory = ""
         self.busy, self.cell = False, 0
-        self._code, self._listens = "", False
+        self._code, self._listens, self._paths = "", False, ("", "")
         self._question = self._run = 0
-        self._streams: dict[int, Stream] = {}
         self._texts, self._tail = Texts(), Tail()
         self._options = self._error_trap = ""
-        self._debugging = self._extglob = False
+        self._debugging = self._extglob = self._trapping = False
         self._due: list[Event] = []
         self._gone, self._look_at = False, 0.0
         self._process = Process(start, command)
+        self._streams = Streams(self._process.terminal)
         try:
-            self._await_start()
+            started = await_start(self._process)
         except BaseException:
             self._process.close()
             raise
+        self.version, self.directory = started.version, started.directory
+        if started.said:
+            self._due.append(Output(cell=0, stream="stdout", data=started.said))
         self._group = os.tcgetpgrp(self._process.terminal.master) or self._process.pid
-        self._foreground = Foreground(self._process, self._group)
-
-    def _await_start(self) -> None:
-        process, said = self._process, b""
-        until = time.monotonic() + START_S
-        watched = (process.records.fileno(), process.terminal.master, process.exit)
-        while ready := wait(watched, until - time.monotonic()):
-            if process.terminal.master in ready:
-                said = (said + (process.terminal.read() or b""))[-SHOWN:]
-            for record in process.read():
-                if record.kind == "ready" and len(record.fields) == 2:  # noqa: PLR2004
-                    self.version, self.directory = record.fields
-                    process.started()
-                    if said:
-                        self._due.append(Output(cell=0, stream="stdout", data=said))
-                    return
-            if process.exit in ready:
-                raise _not_started("it ended at once", said)
-        raise _not_started(f"it is not ready after {START_S:.0f} s", said)
+        self._foreground = Foreground(self._process, self._group, trapping=False)
 
     def descriptors(self) -> dict[int, int]:
         """The descriptors to poll for now, each with select.POLLIN or POLLOUT."""
         if self._gone:
             return {}
         process = self._process
-        watched = dict.fromkeys(self._streams, select.POLLIN)
-        watched[process.terminal.master] = watched[process.exit] = select.POLLIN
+        watched = dict.fromkeys((*self._streams.descriptors(), process.exit), select.POLLIN)
         if not process.told_all:
             watched[process.records.fileno()] = select.POLLIN
         if process.has_unsent or self._due:
@@ -121,17 +103,26 @@ class Shell:
         process = self._process
         if self._gone:
             return
-        if descriptor in self._streams or descriptor == process.terminal.master:
-            yield from self._read(descriptor)
-        elif descriptor == process.exit:
+        if descriptor == process.exit:
             yield from self._bury()
         elif descriptor == process.commands.fileno():
             process.flush()
             yield from self._give_due()
         elif descriptor == process.records.fileno():
-            for record in process.read():
-                if record.kind == "done" and record.number == self._run and self.busy:
-                    yield from self._end_cell(record)
+            yield from self._read_records()
+        else:
+            yield from self._noted(self._streams.read(descriptor, self.cell))
+
+    def _read_records(self) -> Iterator[Event]:
+        for record in self._process.read():
+            if record.kind == "done" and record.number == self._run and self.busy:
+                yield from self._end_cell(record)
+
+    def _noted(self, output: Output | None) -> Iterator[Event]:
+        if output is not None:
+            if output.cell == self.cell:
+                self._tail.add(output.data)
+            yield output
 
     def tick(self) -> Iterator[Event]:
         """To be called now and then, at least every 100 ms, while a cell runs."""
@@ -141,14 +132,12 @@ class Shell:
         if not self.busy:
             return
         foreground = self._foreground
-        foreground.flush()
-        if foreground.interrupted and foreground.insist_again():
-            self._process.send(lines.done(self._run))
-        current = [s.terminal for s in self._streams.values() if s.cell == self.cell]
         if time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_S
-        terminal = foreground.reader(tuple(current))
+        if foreground.insist_again():
+            self._process.send(lines.done(self._run))
+        terminal = foreground.reader(self._streams.of(self.cell))
         if terminal is None:
             return
         if not self._listens:
@@ -165,45 +154,34 @@ class Shell:
             raise ShellFailed("the shell has ended", reason="shell-gone")
         if "\0" in code:
             raise ValueError("a NUL byte is in the cell, which bash cannot take")
-        wrong = self.check(code) if lines.may_close_the_group(code) else None
-        streams = self._open_streams() if wrong is None or wrong.state == "complete" else ()
+        wrong = self.check(code) if lines.may_close_the_group(code) else COMPLETE
+        paths = ("", "") if wrong != COMPLETE else self._open_terminals(self.cell + 1)
         self.cell += 1
-        self.busy, self._code, self._extglob = True, code, False
+        self.busy, self._code, self._extglob, self._paths = True, code, False, paths
         self._listens, self._tail = self._terminal_input, Tail()
         self._look_at = time.monotonic() + LOOK_S
-        self._foreground = Foreground(self._process, self._group)
-        if wrong is not None and wrong.state != "complete":
-            self._finish_soon(_wrong(wrong, self.directory))
+        self._trapping = self._trapping or lines.speaks_of_interrupts(code)
+        self._foreground = Foreground(self._process, self._group, trapping=self._trapping)
+        if wrong != COMPLETE:
+            self._due.append(Finished(cell=self.cell, outcome=_wrong(wrong, self.directory)))
             return self.cell
-        for name, terminal in streams:
-            stream = Stream(terminal=terminal, cell=self.cell, name=name)
-            self._streams[terminal.master] = stream
         self._debugging = self._debugging or lines.speaks_of_debug(code)
         self._send_cell()
         return self.cell
 
-    def _open_streams(self) -> tuple[tuple[str, Terminal], ...]:
-        names = ("stdout", "stderr") if self._split else ("stdout",)
-        opened: list[tuple[str, Terminal]] = []
-        try:
-            for name in names:
-                opened.append((name, Terminal()))
-                opened[-1][1].make_output()
-        except Error:
-            for _, terminal in opened:
-                terminal.close()
-            raise
+    def _open_terminals(self, cell: int) -> tuple[str, str]:
+        paths = self._streams.open(cell, split=self._split)
         if self._terminal_input:
             self._process.terminal.make_controlling()
             termios.tcflush(self._process.terminal.slave, termios.TCIFLUSH)
-        return tuple(opened)
+        return paths
 
     def _send_cell(self) -> None:
-        paths = {s.name: s.terminal.path for s in self._streams.values() if s.cell == self.cell}
+        output, error = self._paths
         setting = lines.Setting(
             input=self._process.terminal.path if self._listens else "/dev/null",
-            output=paths["stdout"],
-            error=paths.get("stderr", ""),
+            output=output,
+            error=error,
             options=self._options,
             error_trap=self._error_trap,
             debugging=self._debugging,
@@ -228,7 +206,7 @@ class Shell:
         ):
             for record in self._process.read():
                 if record.kind == "answer" and record.number == self._question:
-                    return answers.read(words, record.fields)
+                    return answers.read(words, record.texts)
         return None
 
     def interrupt(self) -> None:
@@ -259,68 +237,39 @@ class Shell:
         """End the shell with all that it has started, and close everything."""
         self._gone, self.busy = True, False
         self._process.close()
-        for stream in self._streams.values():
-            stream.terminal.close()
-        self._streams.clear()
-
-    def _read(self, descriptor: int) -> Iterator[Event]:
-        """What one terminal has to tell, of one read."""
-        stream = self._streams.get(descriptor)
-        terminal = stream.terminal if stream else self._process.terminal
-        data = terminal.read()
-        if data is None and stream:
-            del self._streams[descriptor]
-            terminal.close()
-        if not data:
-            return
-        cell = stream.cell if stream else self.cell
-        if cell == self.cell:
-            self._tail.add(data)
-        yield Output(cell=cell, stream=stream.name if stream else "stdout", data=data)
-
-    def _drain(self, streams: list[int]) -> Iterator[Event]:
-        """All that has been written until now; a job may go on writing without an end."""
-        for descriptor in streams:
-            size = 0
-            while size < BUFFERED and not self._gone:
-                told = list(self._read(descriptor)) if self._is_open(descriptor) else []
-                yield from told
-                size += sum(len(event.data) for event in told if isinstance(event, Output))
-                if not told:
-                    break
-
-    def _is_open(self, descriptor: int) -> bool:
-        return descriptor in self._streams or descriptor == self._process.terminal.master
+        self._streams.close()
 
     def _end_cell(self, record: Record) -> Iterator[Event]:
         count = self._code.count("\n") + 1
-        done = outcomes.read(record.fields, self.cell, count, self._texts)
+        done = outcomes.read(record.texts, self.cell, count, self._texts)
         if done is None:
             return
-        self._options = done.options
-        self._error_trap, self.directory = done.error_trap, done.outcome.directory
+        self._options, self._error_trap = done.options, done.error_trap
+        self.directory = done.outcome.directory
         self._debugging = done.traced or lines.speaks_of_debug(self._code)
         outcome = done.outcome
         if outcome.why == "syntax":
-            verdict = self.check(self._code)
-            if verdict.state == "complete" and not self._extglob:
+            verdict = self._verdict()
+            if verdict == COMPLETE and not self._extglob:
+                # It may turn on itself what it needs to be read.
                 self._extglob = True
                 self._send_cell()
                 return
             outcome = _wrong(verdict, self.directory)
-        current = [d for d, s in self._streams.items() if s.cell == self.cell]
-        yield from self._drain([*current, self._process.terminal.master])
-        if outcome.why == "expansion":
-            outcome = self._tail.explain(outcome)
-        for descriptor in current:
-            if descriptor in self._streams:
-                self._streams[descriptor].terminal.release()
+        elif outcome.why == "errexit" and self._foreground.interrupted and not self._trapping:
+            # What the interrupt ended has failed.
+            outcome = outcome.replace(why="interrupt", status=outcomes.INTERRUPTED)
+        for output in self._streams.drain(self.cell, self.cell):
+            yield from self._noted(output)
+        self._streams.release(self.cell)
         self.busy = False
-        if not self._gone:
-            yield Finished(cell=self.cell, outcome=outcome)
+        yield Finished(cell=self.cell, outcome=self._tail.explain(outcome))
 
-    def _finish_soon(self, outcome: Outcome) -> None:
-        self._due.append(Finished(cell=self.cell, outcome=outcome))
+    def _verdict(self) -> Syntax:
+        try:
+            return self.check(self._code)
+        except (Error, OSError):
+            return Syntax(state="invalid")
 
     def _give_due(self) -> Iterator[Event]:
         due, self._due = self._due, []
@@ -331,18 +280,14 @@ class Shell:
 
     def _bury(self) -> Iterator[Event]:
         # What it has told last comes before what its end means.
-        for record in self._process.read():
-            if record.kind == "done" and record.number == self._run and self.busy:
-                yield from self._end_cell(record)
+        yield from self._read_records()
         end = self._process.ended()
         if end is None or self._gone:
             return
-        for stream in self._streams.values():
-            stream.terminal.release()
-        yield from self._drain([*self._streams, self._process.terminal.master])
-        cell = self.cell
+        self._streams.release(0)
+        yield from self._streams.drain(0, self.cell)
         self.close()
-        yield Ended(cell=cell, status=end.status, why=end.why)
+        yield Ended(cell=self.cell, status=end.status, why=end.why)
 
 
 def _wrong(verdict: Syntax, directory: str) -> Outcome:
@@ -353,13 +298,4 @@ def _wrong(verdict: Syntax, directory: str) -> Outcome:
         message=verdict.message or "bash cannot read this",
         frames=frames,
         directory=directory,
-    )
-
-
-def _not_started(what: str, said: bytes) -> ShellFailed:
-    words = said.decode("utf-8", "replace").strip().split("\n")[-5:]
-    return ShellFailed(
-        f"the build's bash does not start: {what}",
-        reason="shell-not-started",
-        evidence=tuple(line for line in words if line),
     )

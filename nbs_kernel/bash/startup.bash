@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2317  # what is defined here is called by the lines that the driver sends
 # Read once by the interactive bash that runs the cells, before its first command line.
 #
-# Descriptor 0 brings command lines, 200 takes records, and 2 is the controlling terminal until job
+# Descriptor 0 brings command lines, 62 takes records, and 2 is the controlling terminal until job
 # control has been set up, which was before this file is read. A cell sees none of them. A record is a
 # head (nonce, kind, number of the cell or question, count of fields) and its fields, each ended by NUL.
 #
@@ -18,13 +18,13 @@ __nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_status=0 __nbs_command='' __nbs_f
 __nbs_flags='' __nbs_reached='' __nbs_own_trap='' __nbs_debug=''
 
 __nbs_record() {
-  builtin printf '%s\0' "@$__nbs_nonce $1 $2 $(($# - 2))" "${@:3}" >&200
+  builtin printf '%s\0' "@$__nbs_nonce $1 $2 $(($# - 2))" "${@:3}" >&62
 }
 
 # Keeps where a command failed: status, command, line, and how many of the innermost calls are ours.
 # A failure that only passes on one of the same status in a function it called is not kept.
 __nbs_note() {
-  builtin local line=$3 frames='' i
+  builtin local "line=$3" frames='' i
   for ((i = $4; i < ${#FUNCNAME[@]}; i++)); do
     if ((i < 60)); then frames+=${FUNCNAME[i]}$'\036'${BASH_SOURCE[i]}$'\036'$line$'\036'; fi
     line=${BASH_LINENO[i]}
@@ -39,7 +39,8 @@ __nbs_note() {
 # Back to the command lines, as an interrupt gets there: nothing else leaves all files, functions
 # and evals at once and keeps what they did. The interrupt is taken at one of the next commands.
 __nbs_throw() {
-  __nbs_why=$1
+  __nbs_why=$1 __nbs_flags=${__nbs_flags:-$-}
+  { builtin set +euxvTk; } 2>/dev/null
   __nbs_put_prompt_away 2>/dev/null
   __nbs_int=$(builtin trap -p INT)
   builtin trap - INT
@@ -49,6 +50,11 @@ __nbs_throw() {
     builtin :
     builtin :
   } 2>/dev/null
+}
+
+# The trap that the driver interrupts with, which no trap of the user's replaces.
+__nbs_leave() {
+  if [[ $__nbs_ran && $BASHPID == "$$" ]]; then __nbs_throw interrupt; fi
 }
 
 # The ERR trap: under `set -e` bash would end after it.
@@ -77,9 +83,12 @@ __nbs_set_err() {
 __nbs_adopt_err() {
   builtin eval "builtin set -- $1"
   __nbs_user_err=${3:-}
+  # In POSIX mode that is how no trap is told.
+  if [[ $__nbs_user_err == - ]]; then __nbs_user_err=; fi
 }
 
 # Stands in for `trap` in the cells that have to do with ERR.
+# shellcheck disable=SC2064  # what is in the arguments is the user's
 __nbs_trap() {
   builtin local status=0
   if [[ $BASHPID != "$$" ]]; then
@@ -95,12 +104,12 @@ __nbs_trap() {
 
 # A cell that exits keeps its shell, and all that it has set.
 exit() {
-  builtin local status=$?
+  builtin local "status=$?"
+  if [[ ${1:-} == -- ]]; then builtin shift; fi
   if [[ $BASHPID != "$$" || $# -gt 1 ]]; then
     builtin exit "${@:-$status}"
     builtin return
   fi
-  if [[ ${1:-} == -- ]]; then builtin shift; fi
   if [[ ${1:-} && ! $1 =~ ^[[:space:]]*[-+]?[0-9]+[[:space:]]*$ ]]; then
     builtin printf '%s\n' "bash: exit: $1: numeric argument required" >&2
     builtin set -- 2
@@ -155,7 +164,7 @@ __nbs_begin() {
 # The last command of a cell.
 __nbs_end() {
   __nbs_flags=$-
-  builtin set +euxvETk
+  builtin set +euxvTk
   __nbs_ended=1 __nbs_reached=$1
 }
 
@@ -194,12 +203,14 @@ __nbs_definitions() {
 # rest of what is evaluated.
 __nbs_done() {
   __nbs_now=$? __nbs_now_flags=$-
+  \exec >/dev/null
   if [[ $1 == "$__nbs_reported" ]]; then
     builtin return
   fi
   __nbs_keep_builtin || builtin :
   { builtin set +euxvETk; } 2>/dev/null
-  builtin local status=$__nbs_now flags=${__nbs_flags:-$__nbs_now_flags} definitions='' trap=unknown
+  builtin local status flags definitions='' trap=unknown
+  status=$__nbs_now flags=${__nbs_flags:-$__nbs_now_flags}
   if [[ ! $__nbs_ran ]]; then
     __nbs_why=syntax
   elif [[ ! $__nbs_why && ! ${2:-} ]]; then
@@ -219,7 +230,9 @@ __nbs_done() {
   if [[ $__nbs_own_trap ]]; then builtin unset -f trap; fi
   __nbs_put_prompt_away 2>/dev/null || builtin :
   # The cell is put between these.
-  if [[ ${BASH_ALIASES[\{]+set}${BASH_ALIASES[\}]+set} ]]; then builtin unalias { } 2>/dev/null || builtin :; fi
+  if [[ ${BASH_ALIASES[\{]+set}${BASH_ALIASES[\}]+set} ]]; then
+    builtin unalias '{' '}' 2>/dev/null || builtin :
+  fi
   if [[ $__nbs_frames == *[!0-9$'\036']* ]]; then definitions=$(__nbs_definitions 2>/dev/null) || builtin :; fi
   if [[ $flags == *E* ]]; then trap=; fi
   {
@@ -227,73 +240,13 @@ __nbs_done() {
       "$__nbs_frames" "$definitions" "$__nbs_base" "$PWD" "$__nbs_options" "${__nbs_debug:+traced}"
     if [[ ! $trap ]]; then builtin trap -p ERR; fi
     builtin printf '%s\0' "$trap"
-  } >&200
+  } >&62
   __nbs_reported=$1 __nbs_last=$status __nbs_ran='' __nbs_flags='' __nbs_reached='' __nbs_int='' __nbs_own_trap=''
 }
 
-__nbs_variables() {
-  __nbs_names=(
-    "${!a@}" "${!b@}" "${!c@}" "${!d@}" "${!e@}" "${!f@}" "${!g@}" "${!h@}" "${!i@}" "${!j@}" "${!k@}" \
-    "${!l@}" "${!m@}" "${!n@}" "${!o@}" "${!p@}" "${!q@}" "${!r@}" "${!s@}" "${!t@}" "${!u@}" "${!v@}" \
-    "${!w@}" "${!x@}" "${!y@}" "${!z@}" "${!A@}" "${!B@}" "${!C@}" "${!D@}" "${!E@}" "${!F@}" "${!G@}" \
-    "${!H@}" "${!I@}" "${!J@}" "${!K@}" "${!L@}" "${!M@}" "${!N@}" "${!O@}" "${!P@}" "${!Q@}" "${!R@}" \
-    "${!S@}" "${!T@}" "${!U@}" "${!V@}" "${!W@}" "${!X@}" "${!Y@}" "${!Z@}" "${!_@}"
-  )
-}
-
-# What the driver asks between cells: its number, the question, and a name. Nothing of the user's is
-# run for it; two variables are left out that change when they are looked at.
-__nbs_answer() {
-  builtin local IFS=$' \t\n' __nbs_name
-  case $2 in
-    names)
-      __nbs_variables
-      {
-        builtin printf '%s\0' "@$__nbs_nonce answer $1 4"
-        builtin declare -F
-        builtin printf '\0'
-        builtin printf '%s\n' "${__nbs_names[@]}"
-        builtin printf '\0'
-        builtin printf '%s\n' "${!BASH_ALIASES[@]}"
-        builtin printf '\0'
-        builtin enable
-        builtin printf '\0'
-      } >&200
-      ;;
-    environment)
-      __nbs_variables
-      builtin set -- "$1"
-      for __nbs_name in "${__nbs_names[@]}"; do
-        case $__nbs_name in RANDOM | SRANDOM) continue ;; esac
-        if [[ ${!__nbs_name@a} == *x* ]]; then builtin set -- "$@" "$__nbs_name" "${!__nbs_name}"; fi
-      done
-      __nbs_record answer "$@"
-      ;;
-    describe)
-      {
-        builtin printf '%s\0' "@$__nbs_nonce answer $1 6"
-        case $3 in
-          RANDOM | SRANDOM | *[!A-Za-z0-9_]*) ;;
-          *) builtin declare -p -- "$3" ;;
-        esac
-        builtin printf '\0'
-        builtin declare -f -- "$3"
-        builtin printf '\0%s\0' "${BASH_ALIASES[$3]-}"
-        builtin type -at -- "$3"
-        builtin printf '\0'
-        builtin type -P -- "$3"
-        builtin printf '\0'
-        builtin help -- "$3"
-        builtin printf '\0'
-      } >&200
-      ;;
-  esac
-  builtin unset -v __nbs_names
-}
-
-builtin readonly -f __nbs_record __nbs_note __nbs_throw __nbs_err __nbs_stop __nbs_set_err \
+builtin readonly -f __nbs_record __nbs_note __nbs_throw __nbs_leave __nbs_err __nbs_stop __nbs_set_err \
   __nbs_adopt_err __nbs_trap __nbs_put_prompt_away __nbs_take_prompt_back __nbs_begin __nbs_end \
   __nbs_keep_builtin __nbs_definitions __nbs_done __nbs_variables __nbs_answer
-builtin trap '__nbs_throw interrupt' RTMAX
+builtin trap '__nbs_leave' RTMAX
 __nbs_set_err
 __nbs_record ready 0 "$BASH_VERSION" "$PWD"

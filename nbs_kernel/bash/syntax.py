@@ -10,9 +10,7 @@ OPTIONS = ("--noprofile", "--norc", "-n", "-O", "extglob")
 """Of a bash that only parses. With extglob, which a cell may turn on before it needs it."""
 
 _LINE = re.compile(r"^.*?: line (\d{1,9}): (.*)$")
-_UNFINISHED = re.compile(
-    r"unexpected end of file|unexpected EOF|delimited by end-of-file|unexpected token `newline' .*EOF"
-)
+_UNFINISHED = re.compile(r"unexpected end of file|unexpected EOF|delimited by end-of-file")
 _OPENS = re.compile(r"(?:^|[\s;&|(])(?:do|then|else|in|\{|\()\s*(?:#.*)?$")
 _COMMENT = re.compile(r"(?:^|\s)#")
 _BACKSLASHES = re.compile(r"(\\*)\n?\Z")

@@ -25,7 +25,7 @@ READ, POLL, PPOLL, SELECT, PSELECT = _CALLS.get(os.uname().machine, _NONE)
 
 def waits_for(group: int, terminals: dict[int, int]) -> int | None:
     """The terminal that a process of the group waits for; `terminals` are some by device number."""
-    for process in _members(group):
+    for process in members(group):
         for call in _calls(process):
             for descriptor in _awaited(process, call):
                 terminal = terminals.get(_device(process, descriptor))
@@ -34,8 +34,8 @@ def waits_for(group: int, terminals: dict[int, int]) -> int | None:
     return None
 
 
-def _members(group: int) -> list[str]:
-    """The processes of the group, its leader first: it mostly is the one that asks."""
+def members(group: int) -> list[str]:
+    """The processes of a group that run, its leader first: it mostly is the one that asks."""
     found = [str(group)] if _group(str(group)) == group else []
     try:
         names = os.listdir("/proc")
@@ -60,11 +60,11 @@ def name_of(process: int) -> str:
     return _read(f"/proc/{process}/stat").partition("(")[2].rpartition(")")[0]
 
 
-def catches(process: int, signal: int) -> bool:
-    """The process has a handler for the signal, or ignores it on purpose."""
+def shields(process: str, signal: int) -> bool:
+    """The process has a handler for the signal, ignores or blocks it: it need not end of it."""
     for line in _read(f"/proc/{process}/status").split("\n"):
         name, _, value = line.partition(":\t")
-        if name in {"SigCgt", "SigIgn"} and int(value, 16) >> (signal - 1) & 1:
+        if name in {"SigBlk", "SigCgt", "SigIgn"} and int(value, 16) >> (signal - 1) & 1:
             return True
     return False
 

@@ -29,6 +29,7 @@ TOKENS = [
     b"\\x", b"\\u", b"\\U0010ffff", b"\\ud800", b"\\c", b"\\0", b"\\377", b"\xff", b"\xc3\xa9",
     b"/nix/store/", b"3n58xw4373jp0ljirf06d8077j15pc4j-", b"..", b"passAsFile", b"__json", b"{",
     b"}", b":", b"1e999", b"NaN", b"null", b"1e15", b"exportReferencesGraph", b"impureEnvVars",
+    b"@0123456789abcdef ", b"done 1 10", b"answer 1 ", b"\x1e", b"source", b"main", b"errexit",
 ]  # fmt: skip
 
 

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 
+from nbs_kernel.bash import answers, outcomes
+from nbs_kernel.bash.events import Outcome
+from nbs_kernel.bash.records import FIELD_LIMIT, FIELDS_LIMIT, Record, Records
 from sandbox.errors import DerivationSyntaxError, EvidenceError
 from sandbox.model import aterm, environment, envvars, storepath
 
@@ -67,9 +70,32 @@ def references(data: bytes) -> None:
         assert path.encode() in data
 
 
+def records(data: bytes) -> None:
+    """Any split gives the same records, in bounds, and each is an outcome, an answer, or neither."""
+    told = _records(data, len(data) or 1)
+    for size in (1, 7):
+        assert _records(data, size) == told
+    texts = outcomes.Texts()
+    for record in told:
+        assert len(record.texts) <= FIELDS_LIMIT
+        assert all(len(field) <= FIELD_LIMIT for field in record.texts)
+        done = outcomes.read(record.texts, record.number, 3, texts)
+        assert done is None or isinstance(done.outcome, Outcome)
+        for question in (("names",), ("environment",), ("describe", "v")):
+            answer = answers.read(question, record.texts)
+            assert answer is None or isinstance(answer, tuple)
+
+
+def _records(data: bytes, size: int) -> list[Record]:
+    reader = Records("0123456789abcdef")
+    pieces = (data[at : at + size] for at in range(0, len(data), size))
+    return [record for piece in pieces for record in reader.feed(piece)]
+
+
 TARGETS = {
     "derivation": derivation,
     "attributes": attributes,
     "variables": variables,
     "references": references,
+    "records": records,
 }

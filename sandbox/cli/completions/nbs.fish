@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --derivation --diff --file --inputs --phase --profile --store
+            case --build --derivation --diff --display-name --file --inputs --name --phase --prefix --profile --store
                 set skip yes
             case --
                 echo $word
@@ -46,6 +46,17 @@ function __nbs_builds
     __fish_complete_directories (commandline --current-token)
 end
 
+function __nbs_kernel_action
+    # What `nbs kernel` is to do, if it is one of these.
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = kernel; and contains -- "$operands[2]" $argv
+end
+
+function __nbs_kernel_no_action
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = kernel; and test (count $operands) -eq 1
+end
+
 function __nbs_wants_directory
     test -z (__nbs_operands | string join ' ')
 end
@@ -61,11 +72,12 @@ complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that i
 complete --command nbs --condition __nbs_no_verb --arguments plan -d 'its sandbox as data'
 complete --command nbs --condition __nbs_no_verb --arguments doctor -d 'what this machine allows'
 complete --command nbs --condition __nbs_no_verb --arguments demo -d 'a failed build to try everything on'
+complete --command nbs --condition __nbs_no_verb --arguments kernel -d 'the Jupyter kernel that lives in the sandbox'
 complete --command nbs --condition __nbs_no_verb --arguments completion -d 'the completion script'
 complete --command nbs --condition __nbs_wants_build --arguments '(__nbs_builds)'
 complete --command nbs --condition '__nbs_verb_is completion' --arguments 'bash fish zsh'
 
-set --local all build shell ls show log plan doctor demo completion
+set --local all build shell ls show log plan doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is log ls show plan doctor' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
@@ -75,6 +87,16 @@ complete --command nbs --condition '__nbs_verb_is build' --long-option no-enter 
 complete --command nbs --condition '__nbs_verb_is log' --long-option errors -d 'the first error alone'
 complete --command nbs --condition '__nbs_verb_is log' --long-option phase --exclusive --arguments 'unpackPhase patchPhase configurePhase buildPhase checkPhase installPhase fixupPhase installCheckPhase' -d 'only what this phase wrote'
 complete --command nbs --condition '__nbs_verb_is log' --long-option file --exclusive --arguments 'CMakeError.log config.log meson-log.txt' -d 'a file that the log points to'
+complete --command nbs --condition __nbs_kernel_no_action --arguments 'install list uninstall'
+complete --command nbs --condition '__nbs_kernel_action uninstall' --arguments '(command nbs kernel list --names 2>/dev/null)'
+complete --command nbs --condition '__nbs_kernel_action list' --long-option names -d 'names alone, one a line'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option user -d 'every Jupyter of this user'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option sys-prefix -d 'the Jupyter of this Python'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option prefix --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the Jupyter installed there'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option build --require-parameter --arguments '(__nbs_builds)' -d 'an entry for one build'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option name --exclusive -d "the kernel's name"
+complete --command nbs --condition '__nbs_kernel_action install' --long-option display-name --exclusive -d 'what people see'
 complete --command nbs --condition '__nbs_verb_is demo' --long-option again -d 'build once more'
 
 # What entering a sandbox, and describing it, have in common: a condition for each command.

@@ -1,0 +1,266 @@
+"""How cells end: statuses, errors, and the traceback of an error."""
+
+from __future__ import annotations
+
+import pytest
+
+from nbs_kernel.bash.events import Frame
+
+IN_A_FUNCTION = """\
+# a comment
+inner() {
+  :
+
+  false
+}
+outer() {
+  inner "$@"
+}
+
+outer 1
+"""
+
+
+def test_the_status_of_the_last_command_is_the_cell_s(driver):
+    assert driver.run("(exit 7)").outcome.status == 7
+    assert driver.run("true").outcome.status == 0
+
+
+def test_a_cell_sees_the_status_of_the_one_before(driver):
+    driver.run("(exit 7)")
+    assert driver.run("echo $?").output == b"7\n"
+
+
+def test_a_failing_command_is_told_with_its_line(driver):
+    outcome = driver.run("echo one\n\nls /nowhere 2>/dev/null").outcome
+    assert (outcome.status, outcome.why, outcome.command) == (2, "", "ls /nowhere 2> /dev/null")
+    assert outcome.frames == (Frame(function="", file="", line=3, cell=1),)
+
+
+def test_what_failed_before_and_was_forgiven_is_not_told(driver):
+    outcome = driver.run("false\ntrue\nf() { return 4; }\nf").outcome
+    assert (outcome.status, outcome.command, outcome.frames[-1].line) == (4, "return 4", 4)
+
+
+def test_errexit_ends_the_cell_where_it_failed_and_keeps_the_shell(driver):
+    ran = driver.run("set -e\nhere=kept\ncd /\nfalse\necho not this")
+    assert ran.output == b""
+    assert (ran.outcome.status, ran.outcome.why, ran.outcome.command) == (1, "errexit", "false")
+    assert ran.outcome.frames[0].line == 4
+    assert driver.run("echo $here $PWD").output == b"kept /\n"
+
+
+def test_errexit_stays_on_in_the_next_cells(driver):
+    driver.run("set -e")
+    assert driver.run("false; echo not this").outcome.why == "errexit"
+    assert driver.run("if false; then :; fi; false || true").outcome.status == 0
+    assert driver.run("set +e").outcome.status == 0
+    assert driver.run("false; echo this").output == b"this\n"
+
+
+def test_the_call_stack_counts_lines_in_the_cell(driver):
+    for code in (IN_A_FUNCTION, "set -e\n" + IN_A_FUNCTION):
+        ran = driver.run(code)
+        more = code.count("set -e\n")
+        assert ran.outcome.command == "false"
+        assert ran.outcome.frames == (
+            Frame(function="inner", file="", line=5 + more, cell=ran.cell),
+            Frame(function="outer", file="", line=8 + more, cell=ran.cell),
+            Frame(function="", file="", line=11 + more, cell=ran.cell),
+        )
+
+
+def test_the_call_stack_names_the_earlier_cell_of_a_function(driver):
+    defined = driver.run("\n\nf() {\n  false\n}").cell
+    driver.run("a\n" * 20)
+    called = driver.run("\nset -e\nf")
+    assert called.outcome.frames == (
+        Frame(function="f", file="", line=4, cell=defined),
+        Frame(function="", file="", line=3, cell=called.cell),
+    )
+
+
+def test_the_call_stack_counts_lines_in_files(driver, tmp_path):
+    (tmp_path / "lib.sh").write_text("# lib\nbuild() {\n  :\n  false\n}\n")
+    (tmp_path / "run.sh").write_text("\n\nbuild\n")
+    frames = driver.run("source ./lib.sh\nset -e\nsource ./run.sh").outcome.frames
+    assert [(f.function, f.file, f.line) for f in frames] == [
+        ("build", "./lib.sh", 4),
+        ("source", "./run.sh", 3),
+        ("", "", 3),
+    ]
+    frames = driver.run("build").outcome.frames
+    assert [(f.function, f.file, f.line) for f in frames] == [("build", "./lib.sh", 4), ("", "", 1)]
+
+
+def test_a_deep_recursion_is_told_in_part(driver):
+    outcome = driver.run(
+        "f() { if (($1)); then f $(($1 - 1)); else false; fi; }; set -e; f 900"
+    ).outcome
+    assert outcome.why == "errexit"
+    assert 0 < len(outcome.frames) <= 60
+
+
+def test_an_unset_variable_ends_the_cell(driver):
+    ran = driver.run("set -u\nkept=yes\necho $nope\necho not this")
+    assert (ran.outcome.status, ran.outcome.why) == (1, "unset")
+    assert ran.outcome.message == "nope: unbound variable"
+    assert ran.output.endswith(b": nope: unbound variable\n")
+    assert driver.run("echo $kept").output == b"yes\n"
+    assert driver.run("echo $nope").outcome.why == "unset"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("echo ${x:?oh no}\necho not this", "x: oh no"),
+        ("f() {\n  : ${x:?oh no}\n  echo not this\n}\nf; echo not this\necho not this", "x: oh no"),
+        ("echo $((1 / 0))\necho not this", '1 / 0: division by 0 (error token is "0")'),
+    ],
+)
+def test_an_error_of_expansion_ends_the_cell(driver, code, message):
+    ran = driver.run("kept=yes; " + code)
+    assert (ran.outcome.status, ran.outcome.why, ran.outcome.message) == (1, "expansion", message)
+    assert b"not this" not in ran.output
+    assert driver.run("echo $kept").output == b"yes\n"
+
+
+def test_exit_in_a_function_keeps_the_shell_and_its_state(driver):
+    ran = driver.run("die() {\n  cd /\n  exit 3\n}\nkept=yes\ndie\necho not this")
+    assert ran.output == b""
+    assert (ran.outcome.status, ran.outcome.why, ran.outcome.command) == (3, "exit", "exit 3")
+    assert [(f.function, f.line) for f in ran.outcome.frames] == [("die", 3), ("", 6)]
+    assert driver.run("echo $kept $PWD $?").output == b"yes / 3\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [
+        ("exit", 0),
+        ("exit 0", 0),
+        ("false; exit", 1),
+        ("exit 257", 1),
+        ("exit -1", 255),
+        ("exit -- 4", 4),
+    ],
+)
+def test_exit_takes_what_bash_s_own_takes(driver, code, status):
+    outcome = driver.run(f"{code}\necho not this").outcome
+    assert (outcome.why, outcome.status) == ("exit", status)
+
+
+def test_exit_takes_no_word(driver):
+    ran = driver.run("exit now\necho not this")
+    assert (ran.outcome.why, ran.outcome.status) == ("exit", 2)
+    assert b"numeric argument required" in ran.output
+
+
+def test_exit_in_a_subshell_ends_the_subshell(driver):
+    ran = driver.run(
+        "(exit 3); echo $?; x=$(echo in; exit 4); echo $x $?; { exit 5; } | cat; echo on"
+    )
+    assert ran.output == b"3\nin 4\non\n"
+    assert ran.outcome.status == 0
+    assert driver.run("{ exit 6; } & wait $!; echo $?").output.endswith(b"6\n")
+
+
+def test_phases_of_the_standard_environment_stop_where_they_fail(driver, tmp_path):
+    (tmp_path / "setup").write_text(
+        'set -eu\nset -o pipefail\nexitHandler() { echo exit handler; }\ntrap "exitHandler" EXIT\n'
+        'runHook() {\n  eval "${!1:-}"\n}\n'
+        "buildPhase() {\n  runHook preBuild\n  made=half\n  make_it\n  echo not this\n}\n"
+        'make_it() {\n  echo "cannot make it" >&2\n  exit 1\n}\n'
+        'genericBuild() {\n  for phase in buildPhase; do\n    curPhase=$phase\n    eval "$phase"\n  done\n}\n'
+    )
+    assert driver.run("source ./setup").outcome.status == 0
+    ran = driver.run("genericBuild")
+    assert ran.output == b"cannot make it\n"
+    assert (ran.outcome.status, ran.outcome.why) == (1, "exit")
+    assert [f.function for f in ran.outcome.frames] == ["make_it", "buildPhase", "genericBuild", ""]
+    assert [f.line for f in ran.outcome.frames][:2] == [16, 11]
+    assert driver.run("echo $made $curPhase").output == b"half buildPhase\n"
+    ran = driver.run('preBuild="false"; genericBuild')
+    assert (ran.outcome.status, ran.outcome.why, ran.outcome.command) == (1, "errexit", "false")
+
+
+@pytest.mark.parametrize(
+    ("code", "line"),
+    [
+        ("touch made\necho )", 2),
+        ("touch made\nif true; then\n", None),
+        ("touch made\necho 'open", None),
+        ("touch made\ncat <<END\ntext", None),
+        ("touch made; }\ntouch made; { :", 1),
+        ("touch made\n)\n(", 2),
+        ("touch made\n}; touch made; {", 2),
+        ("touch made\nfi", 2),
+    ],
+)
+def test_a_syntax_error_runs_nothing_and_names_its_line(driver, tmp_path, code, line):
+    ran = driver.run(code)
+    assert (ran.outcome.why, ran.outcome.status, ran.output) == ("syntax", 2, b"")
+    assert ran.outcome.message
+    assert line is None or ran.outcome.frames[0].line == line
+    assert not (tmp_path / "made").exists()
+    assert driver.run("echo $?").outcome.status == 0
+
+
+def test_a_cell_may_end_in_a_backslash(driver):
+    assert driver.run("echo one\\").output == b"one\n"
+    assert driver.run("echo two # c:\\").output == b"two\n"
+
+
+def test_a_syntax_error_under_errexit_keeps_the_shell(driver):
+    driver.run("set -eu; kept=yes")
+    assert driver.run("fi").outcome.why == "syntax"
+    assert driver.run("echo $kept $-").output.startswith(b"yes e")
+    assert driver.run('eval "fi" || echo caught').output.endswith(b"caught\n")
+    assert driver.run("echo $kept").output == b"yes\n"
+
+
+def test_exec_is_told_as_such_and_a_new_shell_can_be_started(drivers):
+    driver = drivers.start()
+    ran = driver.run("echo before; exec sh -c 'echo instead; exit 5'")
+    assert ran.output == b"before\ninstead\n"
+    assert (ran.ended.why, ran.ended.status) == ("exec", 5)
+    assert drivers.start().run("echo again").output == b"again\n"
+
+
+def test_output_and_time_of_what_was_executed_are_the_cell_s(drivers):
+    driver = drivers.start()
+    ran = driver.begin_until("exec sh -c 'echo ready; sleep 0.5; echo late'", b"ready")
+    assert driver.shell.busy
+    assert driver.go_on(ran).output == b"ready\nlate\n"
+    assert ran.ended.why == "exec"
+
+
+def test_builtin_exit_ends_the_shell(drivers):
+    driver = drivers.start()
+    ran = driver.run("trap 'echo bye' EXIT; builtin exit 6")
+    assert b"bye\n" in ran.output
+    assert (ran.ended.why, ran.ended.status) == ("exit", 6)
+    assert drivers.start().run("echo $?").output == b"0\n"
+
+
+def test_a_shell_that_is_killed_is_told_as_such(drivers):
+    driver = drivers.start()
+    driver.begin_until("echo ready; while :; do :; done", b"ready")
+    driver.shell._process.signal(9)
+    events = driver.idle_until(bool)
+    assert (events[-1].why, events[-1].status) == ("killed", 137)
+    assert driver.shell.descriptors() == {}
+    with pytest.raises(Exception, match="ended"):
+        driver.shell.execute(":")
+
+
+def test_a_shell_that_is_killed_between_cells_is_told(drivers):
+    driver = drivers.start()
+    driver.run(":")
+    driver.shell._process.signal(9)
+    assert driver.idle_until(bool)[-1].why == "killed"
+
+
+def test_a_first_process_survives_what_it_does_to_itself(drivers):
+    driver = drivers.start()
+    ran = driver.run("kill -9 $$; echo alive")
+    assert ran.output == b"alive\n" or ran.ended.why == "killed"

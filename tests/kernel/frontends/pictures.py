@@ -1,0 +1,105 @@
+"""The pictures of the documentation, made anew: python -m tests.kernel.frontends.pictures [DIRECTORY]
+
+They need Chromium, and Pillow to be made small. The build is that of `nbs demo`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import nbformat
+from nbformat import v4
+from PIL import Image, ImageOps
+from selenium.webdriver.common.keys import Keys
+
+from tests.kernel.conftest import ROOT, prepare
+from tests.kernel.frontends.lab import Lab, Server, browser
+
+STORY = (
+    "# Why does the check phase of hello fail?",
+    "make check",
+    "head -n 1 test.sh\nls /usr/bin/env",
+    'sed -i "1s|.*|#!$SHELL|" test.sh && make check',
+)
+
+
+def main() -> None:
+    """Make them in the directory that is named, or where the documents look for them."""
+    target = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "docs/pictures").resolve()
+    target.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as directory:
+        place = Path(directory)
+        home = prepare(place / "home", demonstration(), dict(os.environ))
+        notebooks = place / "notebooks"
+        notebooks.mkdir()
+        write(notebooks / "hello.ipynb")
+        server = Server(home, notebooks)
+        try:
+            driver = browser(home)
+            try:
+                lab = Lab(driver, server)
+                notebook(lab, target / "notebook.png")
+                launcher(lab, target / "launcher.png")
+            finally:
+                driver.quit()
+        finally:
+            server.stop()
+
+
+def demonstration() -> str:
+    """A kept directory of `nbs demo`."""
+    command = [sys.executable, "-m", "sandbox.cli.nbs", "demo", "--", "true"]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    line = next(line for line in done.stderr.splitlines() if "is what is left" in line)
+    return line.partition(" is what is left")[0]
+
+
+def write(path: Path) -> None:
+    """The story as a notebook that has not run."""
+    title, *code = STORY
+    cells = [v4.new_markdown_cell(title), *map(v4.new_code_cell, code)]
+    kernel = {"name": "nbs", "display_name": "Nix build (nbs)", "language": "bash"}
+    nbformat.write(v4.new_notebook(cells=cells, metadata={"kernelspec": kernel}), path)
+
+
+def notebook(lab: Lab, path: Path) -> None:
+    """The story, run."""
+    lab.driver.set_window_size(960, 1400)
+    lab.driver.get(lab.server.page("doc/tree/hello.ipynb"))
+    lab.see(".jp-Notebook .jp-CodeCell")
+    lab.connected()
+    for number in range(len(STORY) - 1):
+        cell = lab.enter(number)
+        lab.chord(Keys.SHIFT, Keys.ENTER)
+        lab.finished(cell)
+        lab.idle()
+    time.sleep(1)  # until what moves in the page has come to rest
+    lab.picture(path)
+    panel = lab.see(".jp-NotebookPanel").rect
+    last = lab.cells()[-2].rect  # behind it is an empty one
+    left, top = int(panel["x"]), int(panel["y"])
+    crop(path, (left, top, left + int(panel["width"]), int(last["y"] + last["height"])))
+
+
+def launcher(lab: Lab, path: Path) -> None:
+    """The card of the kernel."""
+    lab.driver.set_window_size(1000, 700)
+    lab.open_launcher()
+    time.sleep(1)
+    lab.picture(path)
+    crop(path, (0, 0, 1000, 460))
+
+
+def crop(path: Path, box: tuple[int, int, int, int]) -> None:
+    """Keep what matters, in few colours."""
+    image = ImageOps.expand(Image.open(path).convert("RGB").crop(box), border=1, fill="#bdbdbd")
+    image.quantize(128).save(path, optimize=True)
+
+
+if __name__ == "__main__":
+    main()

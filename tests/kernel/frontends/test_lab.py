@@ -1,0 +1,163 @@
+"""JupyterLab in a real browser: what a person does there with a notebook of this kernel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kernel.frontends import processes
+from tests.kernel.frontends.conftest import require, until, workspaces
+
+pytest.importorskip("selenium")
+
+from selenium.webdriver.common.keys import Keys
+
+from tests.kernel.frontends.lab import CHROMEDRIVER, CHROMIUM, Lab, Server, browser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.kernel.conftest import Home
+
+pytestmark = pytest.mark.browser
+CARD = "Nix build (nbs)"
+
+
+@pytest.fixture(scope="module")
+def lab_home(make_home: Callable[[str], Home]) -> Home:
+    return make_home("lab-home")
+
+
+@pytest.fixture(scope="module")
+def page(lab_home: Home) -> Iterator[Lab]:
+    """A browser at a server; in the end nothing of both, nor of the kernels, is there."""
+    require(programs=(CHROMIUM, CHROMEDRIVER))
+    me = os.getpid()
+    before = processes.below(me)
+    directory = lab_home.path / "notebooks"
+    directory.mkdir()
+    with processes.orphans_stay_below():
+        server = Server(lab_home, directory)
+        try:
+            driver = browser(lab_home)
+            try:
+                yield Lab(driver, server)
+            finally:
+                driver.quit()
+        finally:
+            server.stop()
+        until(lambda: processes.below(me) <= before, "browser, server and kernels have ended")
+    until(lambda: not workspaces(lab_home), "no workspace is left")
+
+
+@pytest.fixture
+def lab(page: Lab, request: pytest.FixtureRequest) -> Iterator[Lab]:
+    """A new notebook, by a click on the kernel's card. Of a failure there is a picture."""
+    page.open_launcher()
+    page.new_notebook(CARD)
+    failed_before = request.session.testsfailed
+    yield page
+    pictures = os.environ.get("NBS_TEST_PICTURES")
+    if pictures and request.session.testsfailed > failed_before:
+        page.picture(Path(pictures) / f"{request.node.name}.png")
+    page.close_notebooks()
+
+
+def test_the_launcher_shows_the_kernel_with_its_logo(page):
+    page.open_launcher()
+    card = page.see('.jp-LauncherCard[data-category="Notebook"]', CARD)
+    (logo,) = card.find_elements("css selector", "img")
+    assert "/kernelspecs/nbs/logo-" in logo.get_attribute("src")
+    assert int(logo.get_property("naturalWidth")) > 0
+
+
+def test_cells_run_in_the_sandbox(lab):
+    assert lab.run("echo $name; pwd; id -un").endswith("hello-1.0\n/build/hello\nnixbld")
+    assert "hello.c" in lab.run("cd ..\nls hello")
+
+
+def test_output_is_shown_while_the_cell_runs(lab):
+    cell = lab.start("echo begun; sleep 1000")
+    lab.shows(cell, "begun")
+    lab.click('[data-jp-item-name="interrupt"] jp-button')
+    lab.finished(cell)
+    assert "KeyboardInterrupt" in lab.output(cell)
+    assert lab.run("echo on") == "on"
+
+
+def test_a_cell_that_fails_says_what_where_and_stops_the_cells_behind_it(lab):
+    shown = lab.run("f() {\n(exit 3)\n}\nf")
+    assert "3" in shown
+    assert "f" in shown
+
+
+def test_tab_completes_and_offers(lab):
+    lab.type("cat Makef")
+    lab.press(Keys.TAB)
+    lab.see(".jp-Completer-item.jp-mod-active", "Makefile")
+    lab.press(Keys.ENTER)
+    until(lambda: lab.last_text() == "cat Makefile", "the file's name is complete")
+    lab.chord(Keys.CONTROL, "a")
+    lab.press("echo $NIX_BUILD_")
+    lab.press(Keys.TAB)
+    lab.see(".jp-Completer-item", "NIX_BUILD_CORES")
+    lab.press(Keys.ESCAPE)
+
+
+def test_shift_tab_explains_what_is_under_the_cursor(lab):
+    lab.run("greet() { echo hallo; }")
+    lab.type("greet")
+    lab.chord(Keys.SHIFT, Keys.TAB)
+    lab.see(".jp-Tooltip", "echo hallo")
+    lab.press(Keys.ESCAPE)
+
+
+def test_a_program_that_asks_gets_an_input_box(lab):
+    lab.run("%stdin on")
+    cell = lab.start("read -p 'who? ' who; echo hallo $who")
+    lab.answer("Ada")
+    lab.shows(cell, "hallo Ada")
+    lab.finished(cell)
+
+
+def test_a_secret_is_typed_unseen(lab):
+    lab.run("%stdin on")
+    cell = lab.start("read -s -p 'key? ' key; echo ${#key}")
+    assert lab.see(".jp-Stdin-input").get_attribute("type") == "password"
+    lab.answer("abc")
+    lab.shows(cell, "3")
+    lab.finished(cell)
+    assert "abc" not in lab.output(cell)
+
+
+def test_restart_makes_a_fresh_kernel(lab):
+    lab.run("x=1; echo old > left-over")
+    lab.restart()
+    assert lab.run("echo ${x-none}").endswith("none")
+
+
+def test_enter_moves_the_notebook_into_another_build(lab, failed_builds):
+    lab.run("touch here")
+    assert "hello-1.0" in lab.run(f"%enter {failed_builds[1]}")
+    assert lab.run("test -e here || echo moved") == "moved"
+    lab.idle()
+
+
+def test_what_is_known_of_the_build_is_shown_as_a_table(lab):
+    cell = lab.start("%build")
+    lab.finished(cell)
+    assert cell.find_elements("css selector", ".jp-RenderedHTMLCommon table")
+    assert "hello-1.0" in lab.output(cell)
+
+
+def test_cells_are_coloured_as_shell(lab):
+    cell = lab.type('echo "$name" # a comment')
+
+    def coloured() -> bool:
+        spans = cell.find_elements("css selector", ".cm-line span")
+        return any("# a comment" in span.text for span in spans)
+
+    until(coloured, "the comment has a colour of its own")

@@ -1,0 +1,102 @@
+"""A kernel without a sandbox, for tests of the protocol: argv is a connection file.
+
+No module can be imported any more when the kernel is made, as it is inside.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
+sys.path.insert(0, ROOT)
+
+from nbs_kernel.channels import Channels  # noqa: E402  the path to it has to be set first
+from nbs_kernel.connection import read_connection  # noqa: E402
+from nbs_kernel.kernel import Kernel  # noqa: E402
+from nbs_kernel.known import Known  # noqa: E402
+from nbs_kernel.requests import Handover, Reader, receive, send  # noqa: E402
+from nbs_kernel.tripwire import set_tripwire  # noqa: E402
+from sandbox import Command, Error  # noqa: E402
+from tests.kernel import local  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from nbs_kernel.outside import Outside
+
+
+class Local:
+    """No sandbox: bash as it is on this machine."""
+
+    shell = Command(
+        argv=("/bin/bash", "--noprofile", "--noediting", "--rcfile", "/dev/fd/9", "-i"),
+        environment=(("PATH", os.environ["PATH"]), ("HOME", "/homeless-shelter")),
+        directories=(os.getcwd(),),
+    )
+    start = staticmethod(local.start)
+
+
+class NextDoor:
+    """A supervisor that knows one other place: a kernel like this one, in `/usr`."""
+
+    def __init__(self, listening: Mapping[str, int]) -> None:
+        self._listening = {name: os.dup(fd) for name, fd in listening.items()}
+        self._pipe = self._neighbour = -1
+
+    def enter(self, build: str) -> None:
+        if build != "next-door":
+            raise Error(
+                f"there is no build `{build}`", reason="no-build", hint="`nbs ls` lists them"
+            )
+        there, self._pipe = os.pipe()
+        adopted = ",".join(f"{name}:{fd}" for name, fd in self._listening.items())
+        os.chdir("/usr")
+        argv = [sys.executable, __file__, sys.argv[1], f"--adopt={adopted}", f"--taken={there}"]
+        self._neighbour = os.fork()
+        if self._neighbour == 0:
+            for descriptor in (there, *self._listening.values()):
+                os.set_inheritable(descriptor, True)
+            os.execv(sys.executable, argv)
+        os.close(there)
+
+    def remember(self, *line: Any) -> None: ...
+
+    def hand_over(self, handover: Handover) -> None:
+        send(self._pipe, handover)
+        os.waitpid(self._neighbour, 0)
+
+
+def failure() -> Error:
+    return Error(
+        "this machine makes no user namespaces",
+        reason="no-user-namespaces",
+        evidence=("unshare(CLONE_NEWUSER) = EPERM",),
+        hint="`nbs doctor` tells what to do",
+    )
+
+
+def main() -> int:
+    connection = read_connection(sys.argv[1])
+    options = dict(a[2:].split("=") for a in sys.argv[2:] if "=" in a)
+    if "adopt" in options:
+        pairs = (pair.split(":") for pair in options["adopt"].split(","))
+        listening = {name: int(descriptor) for name, descriptor in pairs}
+        handover = receive(int(options["taken"]), Reader())
+        assert isinstance(handover, Handover)
+    else:
+        listening, handover = connection.listen(), Handover()
+    # What is looked up once is looked up before nothing can be imported any more.
+    local.namespaces_work()
+    inside = None if "--nowhere" in sys.argv else Local()
+    outside: Outside = NextDoor(listening)  # type: ignore[assignment]
+    known = Known(name="hello-1.0", label="hello-1.0 buildPhase", banner=("hello-1.0 failed",))
+    why = failure() if inside is None else None
+    set_tripwire()
+    channels = Channels(connection, listening)
+    return Kernel(channels, inside, known, outside, handover, why).serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

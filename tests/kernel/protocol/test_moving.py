@@ -1,0 +1,60 @@
+"""One kernel takes the place of another, and the clients hardly notice."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.kernel.protocol.conftest import Served
+
+
+@pytest.mark.parametrize("queued", [0, 5])
+def test_cells_go_on_in_the_other_place_in_order(kernel: Served, queued: int) -> None:
+    kernel.run("a=1; %limit 1M")
+    kernel.run("%limit 1M")
+    moving = kernel.client.execute("# there\n%enter next-door")
+    waiting = [kernel.client.execute(f"echo {n} ${{a-gone}} $PWD") for n in range(queued)]
+    run = kernel.result(moving)
+    assert run.kinds == ["status", "execute_input", "stream", "status"]
+    assert run.text == "hello-1.0 failed\n"
+    assert (run.reply["status"], run.reply["execution_count"]) == ("ok", 3)
+    for number, msg_id in enumerate(waiting):
+        after = kernel.result(msg_id)
+        assert after.text == f"{number} gone /usr\n"
+        assert after.reply["execution_count"] == 4 + number
+    assert "1M" in kernel.run("%limit").text
+    assert kernel.ask("kernel_info_request", {}, "control")["status"] == "ok"
+    assert kernel.run("sleep 0.1; false").reply["ename"] == "ExitStatus"
+
+
+def test_a_move_back_and_forth_works_each_time(kernel: Served) -> None:
+    for _ in range(3):
+        assert kernel.run("%enter next-door").reply["status"] == "ok"
+    assert kernel.run("pwd").text == "/usr\n"
+
+
+def test_another_client_moves_along(kernel: Served) -> None:
+    other = kernel.connect()
+    other.wait_for_ready(timeout=30)
+    assert kernel.run("%enter next-door").reply["status"] == "ok"
+    msg_id = other.execute("echo other")
+    texts = []
+    while "other\n" not in texts:
+        texts.append(other.get_iopub_msg(timeout=30)["content"].get("text", ""))
+    assert other.get_shell_msg(timeout=30)["parent_header"]["msg_id"] == msg_id
+
+
+def test_a_move_that_is_refused_leaves_all_as_it_was(kernel: Served) -> None:
+    kernel.run("a=1")
+    run = kernel.run("%enter nowhere")
+    assert (run.reply["ename"], run.reply["evalue"]) == ("SandboxError", "no-build")
+    assert kernel.run("echo $a").text == "1\n"
+
+
+def test_a_move_takes_a_moment(kernel: Served) -> None:
+    began = time.monotonic()
+    kernel.run("%enter next-door")
+    assert time.monotonic() - began < 4

@@ -1,0 +1,166 @@
+"""What of a cell's output is shown, when, and in how many messages."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nbs_kernel.output import GATHER_BYTES, GATHER_S, CellOutput
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Shown:
+    def __init__(self, tmp_path: Path, limit: int = 0) -> None:
+        self.messages: list[tuple[str, str]] = []
+        self.output = CellOutput(self.publish, limit, "cell-1", str(tmp_path))
+
+    def publish(self, stream: str, text: str) -> None:
+        self.messages.append((stream, text))
+
+    @property
+    def text(self) -> str:
+        return "".join(text for _, text in self.messages)
+
+    def write(self, data: bytes, now: float = 0.0, stream: str = "stdout") -> None:
+        self.output.write(stream, data, now)
+
+
+def test_the_first_output_after_a_pause_is_due_at_once(tmp_path: Path) -> None:
+    shown = Shown(tmp_path)
+    shown.write(b"a", 10.0)
+    assert shown.output.due == 10.0
+    shown.output.flush(10.0)
+    shown.write(b"b", 10.01)
+    assert shown.output.due == pytest.approx(10.0 + GATHER_S)
+    assert shown.messages == [("stdout", "a")]
+
+
+def test_much_output_is_published_without_waiting(tmp_path: Path) -> None:
+    shown = Shown(tmp_path)
+    for _ in range(16):
+        shown.write(b"x" * (GATHER_BYTES // 16))
+    assert [len(text) for _, text in shown.messages] == [GATHER_BYTES]
+
+
+def test_a_character_that_comes_in_two_parts_is_whole(tmp_path: Path) -> None:
+    shown = Shown(tmp_path)
+    data = "größe €\n".encode()
+    for at in range(len(data)):
+        shown.write(data[at : at + 1], float(at))
+        shown.output.flush(float(at))
+    assert shown.text == "größe €\n"
+
+
+def test_bytes_that_are_no_text_are_replaced_and_half_a_character_at_the_end_too(
+    tmp_path: Path,
+) -> None:
+    shown = Shown(tmp_path)
+    shown.write(b"a\xff\x00b\xc3")
+    shown.output.finish(0.0)
+    assert shown.text == "a\N{REPLACEMENT CHARACTER}\x00b\N{REPLACEMENT CHARACTER}"
+
+
+def test_two_streams_keep_their_order(tmp_path: Path) -> None:
+    shown = Shown(tmp_path)
+    for stream, data in (("stdout", b"1"), ("stderr", b"2"), ("stdout", b"3")):
+        shown.write(data, stream=stream)
+    shown.output.finish(0.0)
+    assert shown.messages == [("stdout", "1"), ("stderr", "2"), ("stdout", "3")]
+
+
+def test_streams_that_change_all_the_time_do_not_make_a_message_each(tmp_path: Path) -> None:
+    shown = Shown(tmp_path)
+    for _ in range(1000):
+        shown.write(b"o")
+        shown.write(b"e", stream="stderr")
+    shown.output.finish(0.0)
+    assert shown.messages == [("stdout", "o" * 1000), ("stderr", "e" * 1000)]
+
+
+def test_output_up_to_the_limit_is_shown_and_makes_no_file(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, limit=2000)
+    shown.write(b"x" * 1000)
+    shown.output.finish(0.0)
+    assert shown.text == "x" * 1000
+    assert os.listdir(tmp_path) == []
+
+
+def lines(count: int) -> bytes:
+    return b"".join(b"line %06d\n" % number for number in range(count))
+
+
+@pytest.mark.parametrize("step", [7, 100, 65536])
+def test_of_more_the_beginning_and_the_end_are_shown_and_all_is_in_a_file(
+    tmp_path: Path, step: int
+) -> None:
+    shown = Shown(tmp_path, limit=2400)
+    data = lines(10_000)
+    for at in range(0, len(data), step):
+        shown.write(data[at : at + step])
+    shown.output.finish(0.0)
+    assert (tmp_path / "cell-1.log").read_bytes() == data
+    assert shown.text.startswith("line 000000\nline 000001\n")
+    assert shown.text.endswith("line 009998\nline 009999\n")
+    assert shown.text.count(f"all of it is in {tmp_path}/cell-1.log") == 2
+    assert "left out here" in shown.text
+    assert len(shown.text) < 3000
+    of_cell = [line for line in shown.text.split("\n") if line and "[" not in line]
+    assert all(line.startswith("line 0") and len(line) == 11 for line in of_cell if step == 65536)
+
+
+def test_a_little_more_than_the_limit_of_the_beginning_loses_nothing(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, limit=2400)
+    data = lines(150)
+    shown.write(data)
+    shown.output.finish(0.0)
+    own = "".join(text for stream, text in shown.messages if stream == "stdout")
+    assert own.encode() == data
+    assert "left out" not in shown.text
+
+
+def test_a_file_that_is_there_is_never_overwritten_nor_a_link_followed(tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.write_text("kept")
+    (tmp_path / "cell-1.log").symlink_to(target)
+    shown = Shown(tmp_path, limit=100)
+    shown.write(lines(100))
+    shown.output.finish(0.0)
+    assert target.read_text() == "kept"
+    assert (tmp_path / "cell-1-2.log").read_bytes() == lines(100)
+
+
+def test_a_directory_that_takes_no_file_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    shown = Shown(tmp_path / "missing", limit=100)
+    shown.write(lines(100))
+    shown.output.finish(0.0)
+    assert "there is no file with all of it: No such file or directory" in shown.text
+    assert shown.text.endswith("line 000099\n")
+
+
+def test_what_a_job_writes_after_the_cell_is_shown_within_the_limit(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, limit=2400)
+    shown.write(b"cell\n")
+    shown.output.finish(0.0)
+    shown.write(b"job\n", 1.0)
+    shown.output.flush(1.0)
+    assert shown.text == "cell\njob\n"
+    shown.write(lines(1000), 2.0)
+    shown.write(lines(1000), 3.0)
+    shown.output.flush(3.0)
+    assert shown.text.count("[") == 1
+    whole = "cell\njob\n" + (lines(1000) + lines(1000)).decode()
+    kept = (tmp_path / "cell-1.log").read_text()
+    own = shown.text[: shown.text.index("[")]
+    assert own + kept == whole
+
+
+def test_memory_stays_small_however_small_the_pieces(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, limit=20_000)
+    for _ in range(100_000):
+        shown.write(b"x")
+    assert len(shown.output._tail) < 10
+    shown.output.close()

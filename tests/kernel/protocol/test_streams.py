@@ -1,0 +1,216 @@
+"""Output is neither lost nor drowned, whatever the clients do."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import zmq
+from jupyter_client.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.kernel.protocol.conftest import Served
+
+
+class Listener:
+    """A client of what is published that reads when it is told to."""
+
+    def __init__(self, kernel: Served) -> None:
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.SUB)
+        self._socket.rcvhwm = 1
+        self._socket.setsockopt(zmq.RCVBUF, 4096)
+        self._socket.connect(f"tcp://127.0.0.1:{kernel.info['iopub_port']}")
+        self._socket.subscribe(b"")
+        self._session = Session(key=kernel.info["key"].encode(), packer="json", unpacker="json")
+        assert self.next()["msg_type"] == "iopub_welcome"
+
+    def next(self, limit_s: float = 30) -> dict:
+        assert self._socket.poll(limit_s * 1000), "nothing came"
+        frames = self._session.feed_identities(self._socket.recv_multipart())[1]
+        return self._session.deserialize(frames)
+
+    def until_idle(self) -> Iterator[dict]:
+        while True:
+            message = self.next()
+            yield message
+            if message["content"].get("execution_state") == "idle":
+                return
+
+    def text(self) -> str:
+        return "".join(m["content"]["text"] for m in self.until_idle() if "text" in m["content"])
+
+    def close(self) -> None:
+        self._context.destroy(linger=0)
+
+
+@pytest.fixture
+def listener_of() -> Iterator[Callable[[Served], Listener]]:
+    made: list[Listener] = []
+
+    def listen(kernel: Served) -> Listener:
+        made.append(Listener(kernel))
+        return made[-1]
+
+    yield listen
+    for listener in made:
+        listener.close()
+
+
+def test_the_first_output_of_a_cell_comes_while_it_runs(kernel: Served) -> None:
+    running = kernel.client.execute("printf prompt; sleep 1; echo; printf '\\r%s' 1 2 3")
+    began = time.monotonic()
+    kernel.until_output("prompt")
+    assert time.monotonic() - began < 0.9
+    assert kernel.result(running).text == "\n\r1\r2\r3"
+
+
+def test_many_lines_come_in_few_messages_and_all(kernel: Served) -> None:
+    kernel.run("%limit off")
+    run = kernel.run("seq 100000")
+    assert run.text == "".join(f"{n}\n" for n in range(1, 100_001))
+    assert len(run.published) < 60
+
+
+def test_any_bytes_are_shown_as_text(kernel: Served) -> None:
+    run = kernel.run(r"printf 'a\xff\0b\xc3\xa4\x1b[31mred\x1b[0m\xe2\x82'")
+    bad = "\N{REPLACEMENT CHARACTER}"
+    assert run.text == f"a{bad}\x00bä\x1b[31mred\x1b[0m{bad}"
+
+
+def test_a_client_that_reads_nothing_for_four_seconds_loses_nothing(
+    kernel: Served, listener_of: Callable[[Served], Listener]
+) -> None:
+    listener = listener_of(kernel)
+    kernel.run("%limit off")
+    assert list(listener.until_idle())
+    kernel.client.execute("seq 3000000")
+    time.sleep(4)
+    text = listener.text()
+    assert text.count("\n") == 3_000_000
+    assert text.endswith("2999999\n3000000\n")
+
+
+def test_an_interrupt_works_while_a_client_reads_nothing(
+    kernel: Served, listener_of: Callable[[Served], Listener]
+) -> None:
+    listener = listener_of(kernel)
+    kernel.run("%limit off")
+    assert list(listener.until_idle())
+    running = kernel.client.execute("yes")
+    time.sleep(2)
+    kernel.interrupt("message")
+    reply = kernel.reply(running)
+    assert reply["content"]["ename"] == "KeyboardInterrupt"
+
+
+def test_a_client_that_is_stuck_holds_nobody_up_for_long(
+    kernel: Served, listener_of: Callable[[Served], Listener]
+) -> None:
+    listener = listener_of(kernel)
+    kernel.run("%limit off")
+    assert list(listener.until_idle())
+    began = time.monotonic()
+    run = kernel.run("seq 4000000; echo end")
+    assert run.text.endswith("4000000\nend\n")
+    assert 9 < time.monotonic() - began < 25
+    while "a client read nothing" not in listener.next()["content"].get("text", ""):
+        pass
+    kernel.run("echo on")
+    while listener.next()["content"].get("text") != "on\n":
+        pass
+
+
+def test_of_much_output_the_ends_are_shown_and_the_whole_is_in_a_file(kernel: Served) -> None:
+    run = kernel.run("%limit 100k\nseq 1000000")
+    assert run.text.split("\n")[1:4] == ["1", "2", "3"]
+    assert run.text.endswith("999999\n1000000\n")
+    assert len(run.text) < 110_000
+    _, _, rest = run.text.partition("all of it is in ")
+    path = Path(rest.partition(";")[0])
+    whole = path.read_bytes()
+    path.unlink()
+    assert whole.endswith(b"".join(b"%d\n" % n for n in range(1, 1_000_001)))
+
+
+def test_noisy_cells_in_a_row_stay_below_the_rates_of_a_jupyter_server(kernel: Served) -> None:
+    asked = [kernel.client.execute("head -c 600k /dev/zero | tr '\\0' x") for _ in range(8)]
+    arrived: list[tuple[float, int]] = []
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=30)
+        if message["msg_type"] == "stream":
+            arrived.append((time.monotonic(), len(message["content"]["text"])))
+        state = message["content"].get("execution_state")
+        if state == "idle" and message["parent_header"]["msg_id"] == asked[-1]:
+            break
+    for moment, _ in arrived:
+        assert sum(size for when, size in arrived if moment <= when < moment + 3) <= 3_000_000
+    for path in Path("/tmp").glob("nbs-cell-*.log"):
+        path.unlink()
+
+
+def test_two_hundred_megabytes_pass_in_bounded_memory(kernel: Served) -> None:
+    kernel.run("%limit off")
+    before = kernel.peak_memory()
+    kernel.client.execute("head -c 200M /dev/zero | tr '\\0' x")
+    size, digest = 0, hashlib.sha256()
+    while True:
+        message = kernel.client.get_iopub_msg(timeout=60)
+        text = message["content"].get("text", "")
+        size += len(text)
+        digest.update(text.encode())
+        if message["content"].get("execution_state") == "idle":
+            break
+    assert size == 200 << 20
+    assert digest.digest() == hashlib.sha256(b"x" * size).digest()
+    assert kernel.peak_memory() - before < 50_000
+
+
+def test_a_line_of_fifty_megabytes_is_one(kernel: Served) -> None:
+    kernel.run("%limit off")
+    run = kernel.run("head -c 50M /dev/zero | tr '\\0' x")
+    assert run.text == "x" * (50 << 20)
+
+
+def test_a_program_that_reads_finds_the_end_of_its_input(kernel: Served) -> None:
+    run = kernel.run("read -p 'name? ' a; echo \"status $?\"; cat; echo done")
+    assert run.text.endswith("status 1\ndone\n")
+
+
+@pytest.mark.parametrize(("flag", "secret"), [("", False), ("-s", True)])
+def test_a_program_that_reads_the_terminal_asks_the_client(
+    kernel: Served, flag: str, secret: bool
+) -> None:
+    kernel.run("%stdin on")
+    asked = kernel.client.execute(f"read {flag} -p 'name? ' a; echo \"<$a>\"", allow_stdin=True)
+    kernel.until_output("name? ")
+    request = kernel.client.get_stdin_msg(timeout=10)
+    assert request["msg_type"] == "input_request"
+    assert request["content"] == {"prompt": "", "password": secret}
+    assert request["parent_header"]["msg_id"] == asked
+    kernel.client.input("me ä")
+    assert "<me ä>\n" in kernel.result(asked).text
+
+
+def test_without_an_input_box_a_program_finds_the_end_of_its_input(kernel: Served) -> None:
+    kernel.run("%stdin on")
+    run = kernel.run('cat; read a; echo "status $?"', allow_stdin=False)
+    assert run.text.endswith("status 1\n")
+
+
+def test_what_is_typed_too_late_is_no_answer_to_the_next_question(kernel: Served) -> None:
+    kernel.run("%stdin on")
+    first = kernel.client.execute("read a", allow_stdin=True)
+    kernel.client.get_stdin_msg(timeout=10)
+    kernel.interrupt("message")
+    assert kernel.result(first).reply["ename"] == "KeyboardInterrupt"
+    kernel.client.input("late")
+    second = kernel.client.execute('read a; echo "<$a>"', allow_stdin=True)
+    kernel.client.get_stdin_msg(timeout=10)
+    kernel.client.input("right")
+    assert "<right>" in kernel.result(second).text
