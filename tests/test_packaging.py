@@ -155,6 +155,8 @@ def test_an_installed_nbs_prints_the_completion_of_each_shell(installed: Path, s
     assert printed == (ROOT / "sandbox/cli/completions" / name).read_text()
 
 
-@pytest.mark.parametrize("verb", ["ls", "show", "plan", "doctor", "shell", "demo", "completion"])
+@pytest.mark.parametrize(
+    "verb", ["ls", "show", "plan", "doctor", "phase", "shell", "demo", "completion"]
+)
 def test_an_installed_verb_has_all_that_it_imports(installed: Path, verb: str) -> None:
     assert f"nbs {verb}" in run_installed(installed, "nbs", verb, "--help")

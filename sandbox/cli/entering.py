@@ -16,8 +16,9 @@ def enter(given: arguments.Arguments, build: str, inside: tuple[str, ...]) -> in
     """Enter the sandbox of the kept directory `build`; the command's exit status."""
     case, request = prepare(given, build, inside)
     log = None if inside else sandbox.readable_log(case)
-    if log is not None:
-        request = request.replace(phase=log.failing_phase)
+    if not inside:
+        phase = log.failing_phase if log is not None else ""
+        request = request.replace(phase=phase, phases=sandbox.phase_scripts())
     described = sandbox.describe(case, request)
     if request.interactive and not inside:
         speak.say("\n".join(sandbox.introduction(described, log)))
@@ -35,6 +36,7 @@ def prepare(
         derivation=given.get("--derivation"),
         profile=given.get("--profile"),
         whole=given.has("--whole-store"),
+        start=not inside,
     )
     return case, sandbox.Request(
         command=inside,

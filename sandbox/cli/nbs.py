@@ -12,6 +12,7 @@ from sandbox.errors import UsageError
 
 VERBS = {
     "shell": "a shell, or one command, in the sandbox of a failed build",
+    "phase": "phases of a failed build again, as the build ran them",
     "ls": "the failed builds that were kept on this machine, newest first",
     "show": "all that is known of one",
     "plan": "its sandbox as data, each line with the rule behind it",
@@ -25,6 +26,7 @@ examples:
   nbs ls                       which builds failed here
   nbs shell                    into the newest of them
   nbs shell hello -- make -k   one command in the newest that is called hello
+  nbs phase hello              the phase that failed, once more
   nbs plan hello --calls       the system calls that make its sandbox
   nbs demo                     no failed build at hand? make one
 

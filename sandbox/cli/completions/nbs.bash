@@ -6,6 +6,10 @@ _nbs_options() {
       printf '%s\n' --copy --derivation --help --inputs --profile --sandboxed --store --unsandboxed \
         --version --whole-store
       ;;
+    phase)
+      printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
+        --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
+      ;;
     ls) printf '%s\n' --help --json --names --store ;;
     show) printf '%s\n' --derivation --help --json --profile --store ;;
     plan)
@@ -47,6 +51,14 @@ _nbs_builds() {
   fi
 }
 
+# Those of nixpkgs: what else a build has is known inside alone.
+_nbs_phases() {
+  _nbs_reply "$1" < <(
+    printf '%s\n' unpackPhase patchPhase configurePhase buildPhase checkPhase installPhase fixupPhase \
+      installCheckPhase distPhase builder
+  )
+}
+
 # The value of the option before the cursor; false if that is none with a value.
 _nbs_value() {
   local option=$1 current=$2
@@ -56,6 +68,7 @@ _nbs_value() {
     --derivation) _nbs_files f "$current" ;;
     --store) _nbs_files d "$current" ;;
     --diff) _nbs_builds "$current" ;;
+    --from | --until) _nbs_phases "$current" ;;
     *) return 1 ;;
   esac
 }
@@ -66,7 +79,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --derivation | --diff | --inputs | --profile | --store) ((index++)) ;;
+      --derivation | --diff | --from | --inputs | --profile | --store | --until) ((index++)) ;;
       -*) ;;
       *) ((count++)) ;;
     esac
@@ -92,7 +105,7 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' completion demo doctor ls plan shell show
+      printf '%s\n' completion demo doctor ls phase plan shell show
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -105,9 +118,12 @@ _nbs() {
     _nbs_reply "$current" < <(_nbs_options "$verb")
     return
   fi
-  if ((operands > 0)); then return; fi
+  if ((operands > 0)); then
+    if [[ $verb == phase ]]; then _nbs_phases "$current"; fi
+    return
+  fi
   case $verb in
-    shell | show | plan) _nbs_builds "$current" ;;
+    phase | shell | show | plan) _nbs_builds "$current" ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac
 }

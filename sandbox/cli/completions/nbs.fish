@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --derivation --diff --inputs --profile --store
+            case --derivation --diff --from --inputs --profile --store --until
                 set skip yes
             case --
                 echo $word
@@ -38,7 +38,12 @@ end
 
 function __nbs_wants_build
     set --local operands (__nbs_operands)
-    contains -- "$operands[1]" shell show plan; and test (count $operands) -eq 1
+    contains -- "$operands[1]" phase shell show plan; and test (count $operands) -eq 1
+end
+
+function __nbs_wants_phase
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = phase; and test (count $operands) -ge 2
 end
 
 function __nbs_builds
@@ -54,6 +59,7 @@ complete --command nbs --no-files
 complete --command nbs --condition __nbs_no_verb --long-option help --short-option h -d 'what there is'
 complete --command nbs --condition __nbs_no_verb --long-option version -d 'the version'
 complete --command nbs --condition __nbs_no_verb --arguments shell -d 'enter the sandbox of a failed build'
+complete --command nbs --condition __nbs_no_verb --arguments phase -d 'phases of a failed build again'
 complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
 complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that is known of one'
 complete --command nbs --condition __nbs_no_verb --arguments plan -d 'its sandbox as data'
@@ -63,7 +69,18 @@ complete --command nbs --condition __nbs_no_verb --arguments completion -d 'the 
 complete --command nbs --condition __nbs_wants_build --arguments '(__nbs_builds)'
 complete --command nbs --condition '__nbs_verb_is completion' --arguments 'bash fish zsh'
 
-set --local all shell ls show plan doctor demo completion
+set --local phases unpackPhase patchPhase configurePhase buildPhase checkPhase installPhase fixupPhase installCheckPhase distPhase builder
+complete --command nbs --condition __nbs_wants_phase --arguments "$phases"
+complete --command nbs --condition '__nbs_verb_is phase' --long-option clean -d 'begin with an empty directory'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option all -d 'from the first phase on'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option failing -d 'the phase that failed'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option list -d 'what there is'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option from --exclusive --arguments "$phases" -d 'the first of a range'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option until --exclusive --arguments "$phases" -d 'the last of a range'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
+
+set --local all shell phase ls show plan doctor demo completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is ls show plan doctor' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
@@ -83,7 +100,7 @@ function __nbs_complete_entering --argument-names command entering describing st
     complete --command $command --condition $storing --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 end
 
-__nbs_complete_entering nbs '__nbs_verb_is shell plan' '__nbs_verb_is shell plan show' '__nbs_verb_is shell plan show ls'
+__nbs_complete_entering nbs '__nbs_verb_is shell phase plan' '__nbs_verb_is shell phase plan show' '__nbs_verb_is shell phase plan show ls'
 __nbs_complete_entering nix-build-shell __nbs_wants_directory __nbs_wants_directory __nbs_wants_directory
 functions --erase __nbs_complete_entering
 
