@@ -92,7 +92,9 @@ def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_file_that_a_document_names_is_there(document: Path) -> None:
-    named = re.findall(r"`((?:sandbox|nbs_kernel|tests|docs|benchmarks)/[\w./-]+)`", document.read_text())
+    named = re.findall(
+        r"`((?:sandbox|nbs_kernel|tests|docs|benchmarks)/[\w./-]+)`", document.read_text()
+    )
     planned = {"sandbox/cli/path.py", "tests/cli/"}  # CONTRIBUTING.md shows how to add them
     assert not [n for n in named if n not in planned and not (ROOT / n).exists()]
 
