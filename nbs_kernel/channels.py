@@ -29,7 +29,7 @@ UNREAD_MESSAGES = 50
 """So many may wait for a client in the socket; of 64 KiB each they are 3 MiB."""
 RETURN_S = 5.0
 RETURN_RETRY_S = 0.02
-LINGER_MS = 2000
+LINGER_MS = 1000
 LARGEST_MESSAGE = 1 << 29
 AT_ONCE = 200
 UNCOUNTED = frozenset({"status", "execute_input"})
@@ -143,6 +143,8 @@ class Channels:
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """To every client, in order. Raises ValueError, TypeError for content that is not JSON."""
+        if not self.subscribers:
+            self._welcome()  # the first thing that a client gets
         _, frames = self.wire.pack(kind, content, parent, (kind.encode(),), metadata)
         idle = kind == "status" and content.get("execution_state") == "idle"
         parcel = Parcel(frames=frames, counted=kind not in UNCOUNTED, ends=parent if idle else None)
@@ -166,7 +168,7 @@ class Channels:
     def close(self) -> None:
         """Stop listening; what clients have not taken after LINGER_MS is lost."""
         deadline = time.monotonic() + LINGER_MS / 1000
-        while self._outbox.full and time.monotonic() < deadline:
+        while self._outbox.timeout(0.0) is not None and time.monotonic() < deadline:
             self._outbox.pump(time.monotonic())
             time.sleep(0.005)
         for socket in self._sockets.values():
@@ -203,6 +205,8 @@ class Channels:
                 frames.append(socket.recv_multipart(zmq.DONTWAIT))
             except zmq.Again:
                 break
+        # There may be more, of which no poll would tell.
+        self._used = self._used or len(frames) == AT_ONCE
         return frames
 
     def _echo(self) -> None:
@@ -221,6 +225,7 @@ class Channels:
                     self._welcome_to(first[1:])
                 elif first[:1] == b"\x00":
                     self.subscribers -= 1
+                self._outbox.crowded = self.subscribers > 1
 
     def _welcome_to(self, topic: bytes) -> None:
         content = {"subscription": topic.decode("utf-8", "replace")}

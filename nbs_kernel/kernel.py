@@ -6,7 +6,6 @@ are answered then; the next cell begins when it has ended.
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import time
@@ -22,6 +21,7 @@ from nbs_kernel.magics.environment import pairs
 from nbs_kernel.messages import MalformedError
 from nbs_kernel.requests import Handover
 from nbs_kernel.settings import Settings, pairs_of, settings_of
+from nbs_kernel.signals import Signals
 from nbs_kernel.typed.answers import Answers as TypedAnswers
 from nbs_kernel.typed.history import History
 from sandbox import Error
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 TICK_S = 0.1
 REFRESH_S = 0.2
-QUIET_S = 0.002
+QUIET_S, QUIET_OF_MANY_S = 0.002, 0.02
 QUIET_BEFORE_MOVE_S = 0.02
 DRAINED_AT_MOST_S = 1.0
 
@@ -87,13 +87,11 @@ class Kernel:
         self._executor = Executor(self, handover.execution_count)
         self._next_tick = 0.0
         self._refresh_at: float | None = None
-        self._wakeup, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._signals = Signals()
 
     def serve(self) -> int:
         """Answer until the end; the exit status of the process."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _noted)
-        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self._signals.install()
         self.channels.keep_pace(self.settings.limit_bytes > 0)
         try:
             self._begin()
@@ -114,6 +112,12 @@ class Kernel:
                 waiting.append(self.channels.wire.unpack(channel, frames))
             except MalformedError:
                 continue
+        try:
+            # Before the first answer: it tells the version of bash.
+            self.cells.shell()
+        except Error as error:
+            # The first cell tells it, and tries again.
+            report.warn(error.message)
         if not self._handover.moved:
             self.tell("status", {"execution_state": "starting"}, {})
         elif waiting:
@@ -122,25 +126,32 @@ class Kernel:
             self._executor.arrive(waiting.pop(0), self._handover)
         for message in waiting:
             self._receive(message)
-        # Clients that wait since before the kernel was there are not kept waiting for bash.
-        self.step(0.0)
-        try:
-            self.cells.shell()
-        except Error:
-            # The first cell tells it, and tries again.
-            return
 
     def _end(self, stop: Stop) -> None:
         self.cells.close()
         if stop.handover is None:
             self.channels.close()
             return
-        waiting = tuple((m.channel, m.frames) for m in (*stop.requests, *self.queue))
+        # What comes from now on nobody here answers, but the other kernel.
+        unread = self._under_way(QUIET_BEFORE_MOVE_S)
+        waiting = tuple((m.channel, m.frames) for m in (*stop.requests, *self.queue, *unread))
         subscribers = self.channels.subscribers
         # Only then do the sockets belong to the other kernel alone.
         self.channels.close()
         handover = stop.handover.replace(requests=waiting, subscribers=subscribers)
         self.outside.hand_over(handover)
+
+    def _under_way(self, quiet_s: float) -> list[Message]:
+        """What comes until nothing has for so long."""
+        found: list[Message] = []
+        began = time.monotonic()
+        quiet = began + quiet_s
+        while (now := time.monotonic()) < min(quiet, began + DRAINED_AT_MOST_S):
+            messages, _ = self.channels.poll({}, quiet - now)
+            if messages:
+                found += messages
+                quiet = time.monotonic() + quiet_s
+        return found
 
     def _step_safely(self) -> None:
         try:
@@ -149,33 +160,30 @@ class Kernel:
             report.of_bug(error)
             self.cells.close()
 
-    def step(self, limit_s: float | None = None) -> None:
+    def step(self) -> None:
         """Wait for something and handle it. Raises `Stop`."""
-        watch = {self._wakeup: select.POLLIN}
+        watch = {self._signals.descriptor: select.POLLIN}
         if not self.channels.full:
             watch.update(self.cells.descriptors())
-        messages, ready = self.channels.poll(watch, self._timeout(limit_s))
-        if self._wakeup in ready:
-            ready.remove(self._wakeup)
-            self._signalled()
+        messages, ready = self.channels.poll(watch, self._timeout())
+        if self._signals.descriptor in ready:
+            ready.remove(self._signals.descriptor)
+            self._signalled(self._signals.taken())
         for message in messages:
             self._receive(message)
         for event in self.cells.ready(ready):
             self._handle(event)
         self._on_time()
 
-    def _timeout(self, limit_s: float | None) -> float | None:
-        if self.queue and self.current is None and limit_s is None:
+    def _timeout(self) -> float | None:
+        if self.queue and self.current is None:
             return 0.0
         moments = self.cells.due()
         if self.cells.busy:
             moments.append(self._next_tick)
         if self.current is None and self._refresh_at is not None:
             moments.append(self._refresh_at)
-        if not moments:
-            return limit_s
-        left = max(0.0, min(moments) - time.monotonic())
-        return left if limit_s is None else min(left, limit_s)
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _on_time(self) -> None:
         now = time.monotonic()
@@ -210,15 +218,11 @@ class Kernel:
         else:
             self._answers.answer(message)
 
-    def drain(self, quiet_s: float = QUIET_S) -> None:
+    def drain(self) -> None:
         """Take in all requests that are under way to here."""
-        deadline = time.monotonic() + DRAINED_AT_MOST_S
-        while time.monotonic() < deadline:
-            messages, _ = self.channels.poll({}, quiet_s)
-            for message in messages:
-                self._receive(message)
-            if not messages:
-                return
+        # Where some wait already, it is a whole notebook that is being sent.
+        for message in self._under_way(QUIET_OF_MANY_S if self.queue else QUIET_S):
+            self._receive(message)
 
     def tell(
         self,
@@ -286,7 +290,6 @@ class Kernel:
         That one goes on with the cell that runs, after so many magic lines of it.
         """
         self.outside.enter(build)
-        self.drain(QUIET_BEFORE_MOVE_S)
         settings = (*pairs_of(self.settings), (DONE, done))
         handover = Handover(
             execution_count=self._executor.count, moved=self.current is not None, settings=settings
@@ -299,16 +302,11 @@ class Kernel:
         self._executor.abandon()
         raise Stop
 
-    def _signalled(self) -> None:
-        numbers = os.read(self._wakeup, select.PIPE_BUF)
+    def _signalled(self, numbers: frozenset[int]) -> None:
         if signal.SIGTERM in numbers or signal.SIGHUP in numbers:
             self.stop()
         if signal.SIGINT in numbers:
             self.interrupt()
-
-
-def _noted(*_: object) -> None:
-    """A handler has to be there for a signal to reach the wake-up descriptor."""
 
 
 def _nowhere() -> Error:

@@ -1,8 +1,9 @@
 """What is published waits here while a client is slow: nothing is lost, until one is stuck.
 
 The socket takes a message for all clients or, while one has too many unread, for none. Then the
-message waits and `full` is true, so that whoever makes more of them stops. A client that takes
-nothing for `STUCK_S` is left out until it reads again, which ZeroMQ tells nobody. So a notice, with
+message waits, and when much does `full` is true, so that whoever makes more of them stops. A client
+that takes nothing for `STUCK_S`, while it keeps others waiting or much waits, is left out until it
+reads again, which ZeroMQ tells nobody. So a notice, with
 the states that would end a client's waiting, goes out as soon as nothing else does, for one that is
 back by then; and once more when the socket stirs without anybody having sent anything.
 """
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 STUCK_S = 10.0
-RETRY_S = 0.02
+RETRY_S, RETRY_LATER_S = 0.02, 0.5
 QUIET_S = 0.2
-HELD = 100
+WAITING_BYTES = 1 << 20
 ENDS_KEPT = 1000
 WINDOW_S = 3.2
 WINDOW_BYTES = 2_600_000
@@ -71,7 +72,7 @@ class Outbox:
 
     `send` gives frames to the socket and says whether it took them, `leave_out` gives them to those
     alone who can take them; `notice` makes the parcels that tell how many were missed, and again
-    that requests have ended.
+    that requests have ended. `crowded`: there is more than one client.
     """
 
     def __init__(
@@ -84,6 +85,8 @@ class Outbox:
         self._leave_out = leave_out
         self._notice = notice
         self._waiting: deque[Parcel] = deque()
+        self._size = 0
+        self.crowded = False
         self._pace: Pace | None = None
         self._refused_since: float | None = None
         self._again = 0.0
@@ -95,9 +98,8 @@ class Outbox:
 
     @property
     def full(self) -> bool:
-        """Something waits: make no more. What is held back is let grow a little, as nobody knows
-        for how long: a client may wait for a reply first."""
-        return len(self._waiting) > (HELD if self._held_until else 0)
+        """Much waits: make no more."""
+        return self._size > WAITING_BYTES
 
     def keep_pace(self, on: bool) -> None:
         """Whether to stay below the limits of a Jupyter server, from now on."""
@@ -107,6 +109,7 @@ class Outbox:
     def put(self, parcel: Parcel, now: float) -> None:
         """Publish after all that waits."""
         self._waiting.append(parcel)
+        self._size += parcel.size()
         if len(self._waiting) == 1:
             self.pump(now)
 
@@ -125,7 +128,7 @@ class Outbox:
             if wait > 0:
                 self._again = now + wait
                 return
-            self._waiting.popleft()
+            self._size -= self._waiting.popleft().size()
         if self._news and now >= self._sent_at + QUIET_S:
             self._tell(now)
 
@@ -154,8 +157,8 @@ class Outbox:
                 return wait
         if self._send(parcel.frames):
             self._refused_since = None
-        elif not self._is_stuck(now):
-            return RETRY_S
+        elif (wait := self._patience(now)) > 0:
+            return wait
         else:
             self._leave_out(parcel.frames)
             self._behind, self._told, self._stirred = True, False, False
@@ -163,10 +166,14 @@ class Outbox:
         self._gone(parcel, now)
         return 0.0
 
-    def _is_stuck(self, now: float) -> bool:
+    def _patience(self, now: float) -> float:
+        """Seconds after which to offer again what was refused; 0.0: somebody is stuck."""
         if self._refused_since is None:
             self._refused_since = now
-        return now >= self._refused_since + STUCK_S
+        if now < self._refused_since + 1:
+            return RETRY_S
+        stuck = now >= self._refused_since + STUCK_S and (self.crowded or self.full)
+        return 0.0 if stuck else RETRY_LATER_S
 
     def _gone(self, parcel: Parcel, now: float) -> None:
         self._sent_at = now

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from sandbox.cli import nbs
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -155,8 +157,6 @@ def test_an_installed_nbs_prints_the_completion_of_each_shell(installed: Path, s
     assert printed == (ROOT / "sandbox/cli/completions" / name).read_text()
 
 
-@pytest.mark.parametrize(
-    "verb", ["ls", "show", "plan", "doctor", "phase", "shell", "demo", "completion"]
-)
+@pytest.mark.parametrize("verb", list(nbs.VERBS))
 def test_an_installed_verb_has_all_that_it_imports(installed: Path, verb: str) -> None:
     assert f"nbs {verb}" in run_installed(installed, "nbs", verb, "--help")

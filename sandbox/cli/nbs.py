@@ -18,6 +18,7 @@ VERBS = {
     "plan": "its sandbox as data, each line with the rule behind it",
     "doctor": "what this machine allows, and the remedy for what it does not",
     "demo": "a real failed build to try everything on, even without Nix",
+    "kernel": "the Jupyter kernel that lives in the sandbox: installed, listed, removed",
     "completion": "the completion script for bash, zsh or fish",
 }
 

@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 
 OPTIONS = ("--disable-readline", "--disable-progcomp", "--without-bash-malloc", "--disable-nls")
-SOURCE = "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {release} main\n"
+SOURCE = (
+    "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {place} {release} main\n"
+)
 NEEDED = ("apt-get", "gcc", "make", "tar")
 LIMIT_S = 300
 
@@ -76,7 +78,7 @@ def _fetch(place: Path) -> Path:
     """The source tree, without the changes that Debian makes to it."""
     for directory in ("lists/partial", "cache/archives/partial", "source"):
         (place / directory).mkdir(parents=True)
-    (place / "sources.list").write_text(SOURCE.format(release=_release()))
+    (place / "sources.list").write_text(_source_of_this_machine())
     apt = ["apt-get", "-qq"]
     for name, value in (
         ("Dir::Etc::SourceList", place / "sources.list"),
@@ -93,12 +95,18 @@ def _fetch(place: Path) -> Path:
     return place / "source"
 
 
-def _release() -> str:
-    for line in Path("/etc/os-release").read_text().splitlines():
-        name, _, value = line.partition("=")
-        if name == "VERSION_CODENAME":
-            return value.strip('"')
-    raise FileNotFoundError("/etc/os-release names no release of Debian")
+def _source_of_this_machine() -> str:
+    """The archive that this machine's packages come from, for sources."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)"]
+    command.append("Created-By: Packages")
+    for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.split(
+        "\n"
+    ):
+        place, _, release_and_part = line.partition(" ")
+        release, _, part = release_and_part.partition(" ")
+        if part == "main" and release.isalpha():
+            return SOURCE.format(place=place, release=release)
+    raise FileNotFoundError("apt knows no archive with the main part of a release")
 
 
 def _run(command: list[str], where: Path, environment: dict[str, str] | None) -> None:

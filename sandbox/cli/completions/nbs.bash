@@ -18,7 +18,11 @@ _nbs_options() {
       ;;
     doctor) printf '%s\n' --help --json ;;
     demo) printf '%s\n' --again --help ;;
-    completion) printf '%s\n' --help ;;
+    completion | kernel | kernel-uninstall) printf '%s\n' --help ;;
+    kernel-list) printf '%s\n' --help --names ;;
+    kernel-install)
+      printf '%s\n' --build --display-name --help --name --prefix --store --sys-prefix --user
+      ;;
     nbs) printf '%s\n' --help --version ;;
   esac
 }
@@ -67,8 +71,10 @@ _nbs_value() {
     --profile) _nbs_reply "$current" < <(printf '%s\n' 2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94) ;;
     --derivation) _nbs_files f "$current" ;;
     --store) _nbs_files d "$current" ;;
-    --diff) _nbs_builds "$current" ;;
+    --build | --diff) _nbs_builds "$current" ;;
     --from | --until) _nbs_phases "$current" ;;
+    --prefix) _nbs_files d "$current" ;;
+    --display-name | --name) COMPREPLY=() ;;
     *) return 1 ;;
   esac
 }
@@ -79,7 +85,9 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --derivation | --diff | --from | --inputs | --profile | --store | --until) ((index++)) ;;
+      --build | --derivation | --diff | --display-name | --from | --inputs | --name | --prefix | --profile | --store | --until)
+        ((index++))
+        ;;
       -*) ;;
       *) ((count++)) ;;
     esac
@@ -100,12 +108,22 @@ _nix_build_shell() {
   fi
 }
 
+# Behind `nbs kernel`: what to do, then the kernels that can be removed.
+_nbs_kernel_names() {
+  local current=$1 operands=$2
+  if ((operands == 0)); then
+    _nbs_reply "$current" < <(printf '%s\n' install list uninstall)
+  elif [[ ${COMP_WORDS[2]} == uninstall ]]; then
+    _nbs_reply "$current" < <(nbs kernel list --names 2>/dev/null)
+  fi
+}
+
 _nbs() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' completion demo doctor ls phase plan shell show
+      printf '%s\n' completion demo doctor kernel ls phase plan shell show
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -115,7 +133,12 @@ _nbs() {
   if ((operands < 0)); then return; fi
   if _nbs_value "$previous" "$current"; then return; fi
   if [[ $current == -* ]]; then
+    if [[ $verb == kernel ]] && ((operands > 0)); then verb+=-${COMP_WORDS[2]}; fi
     _nbs_reply "$current" < <(_nbs_options "$verb")
+    return
+  fi
+  if [[ $verb == kernel ]]; then
+    _nbs_kernel_names "$current" "$operands"
     return
   fi
   if ((operands > 0)); then

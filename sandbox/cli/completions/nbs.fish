@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --derivation --diff --from --inputs --profile --store --until
+            case --build --derivation --diff --display-name --from --inputs --name --prefix --profile --store --until
                 set skip yes
             case --
                 echo $word
@@ -51,6 +51,17 @@ function __nbs_builds
     __fish_complete_directories (commandline --current-token)
 end
 
+function __nbs_kernel_action
+    # What `nbs kernel` is to do, if it is one of these.
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = kernel; and contains -- "$operands[2]" $argv
+end
+
+function __nbs_kernel_no_action
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = kernel; and test (count $operands) -eq 1
+end
+
 function __nbs_wants_directory
     test -z (__nbs_operands | string join ' ')
 end
@@ -65,6 +76,7 @@ complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that i
 complete --command nbs --condition __nbs_no_verb --arguments plan -d 'its sandbox as data'
 complete --command nbs --condition __nbs_no_verb --arguments doctor -d 'what this machine allows'
 complete --command nbs --condition __nbs_no_verb --arguments demo -d 'a failed build to try everything on'
+complete --command nbs --condition __nbs_no_verb --arguments kernel -d 'the Jupyter kernel that lives in the sandbox'
 complete --command nbs --condition __nbs_no_verb --arguments completion -d 'the completion script'
 complete --command nbs --condition __nbs_wants_build --arguments '(__nbs_builds)'
 complete --command nbs --condition '__nbs_verb_is completion' --arguments 'bash fish zsh'
@@ -80,12 +92,22 @@ complete --command nbs --condition '__nbs_verb_is phase' --long-option until --e
 complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
 
-set --local all shell phase ls show plan doctor demo completion
+set --local all shell phase ls show plan doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is ls show plan doctor' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
 complete --command nbs --condition '__nbs_verb_is plan' --long-option calls -d 'the system calls'
 complete --command nbs --condition '__nbs_verb_is plan' --long-option diff --require-parameter --arguments '(__nbs_builds)' -d 'compare with another build'
+complete --command nbs --condition __nbs_kernel_no_action --arguments 'install list uninstall'
+complete --command nbs --condition '__nbs_kernel_action uninstall' --arguments '(command nbs kernel list --names 2>/dev/null)'
+complete --command nbs --condition '__nbs_kernel_action list' --long-option names -d 'names alone, one a line'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option user -d 'every Jupyter of this user'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option sys-prefix -d 'the Jupyter of this Python'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option prefix --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the Jupyter installed there'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option build --require-parameter --arguments '(__nbs_builds)' -d 'an entry for one build'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
+complete --command nbs --condition '__nbs_kernel_action install' --long-option name --exclusive -d "the kernel's name"
+complete --command nbs --condition '__nbs_kernel_action install' --long-option display-name --exclusive -d 'what people see'
 complete --command nbs --condition '__nbs_verb_is demo' --long-option again -d 'build once more'
 
 # What entering a sandbox, and describing it, have in common: a condition for each command.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.kernel.conftest import Home
 
-LIMIT_S = 10
+LIMIT_S = 60
 NEEDED = ("jupyter_client", "jupyter_console", "jupyterlab", "nbconvert", "nbmake", "papermill")
 
 

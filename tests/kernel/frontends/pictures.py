@@ -14,7 +14,7 @@ from pathlib import Path
 
 import nbformat
 from nbformat import v4
-from PIL import Image
+from PIL import Image, ImageOps
 from selenium.webdriver.common.keys import Keys
 
 from tests.kernel.conftest import ROOT, prepare
@@ -92,12 +92,12 @@ def launcher(lab: Lab, path: Path) -> None:
     lab.open_launcher()
     time.sleep(1)
     lab.picture(path)
-    crop(path, (0, 0, 1000, 560))
+    crop(path, (0, 0, 1000, 460))
 
 
 def crop(path: Path, box: tuple[int, int, int, int]) -> None:
     """Keep what matters, in few colours."""
-    image = Image.open(path).convert("RGB").crop(box)
+    image = ImageOps.expand(Image.open(path).convert("RGB").crop(box), border=1, fill="#bdbdbd")
     image.quantize(128).save(path, optimize=True)
 
 

@@ -59,7 +59,7 @@ class TestKernel(jupyter_kernel_test.KernelTests):
         {"code": "echo 1; echo 22", "result": "1\n22\n"},
     ]
     supported_history_operations = ("tail", "range", "search")
-    code_history_pattern = "echo 2*"
+    code_history_pattern = "echo 22*"
 
     def test_execute_result(self) -> None:
         """A cell shows what it prints, and that alone."""

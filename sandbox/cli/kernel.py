@@ -1,0 +1,289 @@
+"""`nbs kernel install|uninstall|list`: which of this machine's Jupyters know the kernel, and for
+which build.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import sandbox
+from sandbox.cli import speak
+from sandbox.cli.parser import Parser
+from sandbox.cli.shell import unknown_option
+from sandbox.errors import EvidenceError, MachineError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import Any
+
+    Kernelspec = dict[str, Any]
+
+MODULE = "nbs_kernel"
+NEEDED = ("jupyter_client", "zmq")
+MOST_BYTES = 1_000_000
+USAGE = """\
+usage: nbs kernel install [OPTIONS]
+       nbs kernel uninstall [NAME…]
+       nbs kernel list
+
+The Jupyter kernel whose cells run in the sandbox of a failed build. `pip install` alone shows it to
+the Jupyter of the same environment; `install` shows it to others, or makes an entry for one build.
+
+  nbs kernel install                         for every Jupyter of this user
+  nbs kernel install --build hello           an entry called after the build, for that build
+  nbs kernel install --prefix /opt/jupyter   for the Jupyter that lives there
+  nbs kernel list                            which entries there are
+  nbs kernel uninstall nbs-hello-1.0         remove one
+
+`nbs kernel install --help` lists the options.
+"""
+
+
+def command(argv: list[str]) -> int:
+    """Do what the first word says."""
+    first, rest = (argv[0], argv[1:]) if argv else ("--help", [])
+    if first in ("--help", "-h"):
+        sys.stdout.write(USAGE)
+        return 0 if argv else 2
+    actions = {"install": install, "uninstall": uninstall, "list": print_list}
+    if first.startswith("-"):
+        raise unknown_option(first, "nbs kernel")
+    if first not in actions:
+        raise UsageError(
+            f"`nbs kernel` does not know `{first}`",
+            reason="verb-unknown",
+            hint="`nbs kernel --help` shows what it knows",
+        )
+    return actions[first](rest)
+
+
+def install(argv: list[str]) -> int:
+    """Write a kernelspec that starts this Python, and say where."""
+    asked = _install_arguments(argv)
+    jupyter = _jupyter()
+    specification, name = _kernelspec(), "nbs"
+    specification["argv"][0] = sys.executable
+    if asked.build is not None:
+        build = os.path.abspath(sandbox.find_build(asked.build, store=asked.store))
+        label = name_of_build(build, asked.store)
+        name = "nbs-" + _as_kernel_name(label)
+        specification["display_name"] = f"{label} (nbs)"
+        # Jupyter puts variables of its own environment in the place of $NAME.
+        specification["env"] = {"NBS_BUILD": build.replace("$", "$$")}
+    if asked.store:
+        specification["argv"] += ["--store", os.path.abspath(asked.store)]
+    if asked.display_name:
+        specification["display_name"] = asked.display_name
+    name = asked.name or name
+    if name != _as_kernel_name(name):
+        raise UsageError(
+            f"`{name}` cannot be the name of a kernel",
+            reason="option-value",
+            hint=f"`--name {_as_kernel_name(name)}`, and the rest as `--display-name`",
+        )
+    _check_free(jupyter, name)
+    prefix = sys.prefix if asked.sys_prefix else asked.prefix
+    place = _write(jupyter, specification, name, prefix)
+    named = sandbox.one_line(specification["display_name"])
+    print(f"{name}: {named}, in {sandbox.one_line(place)}")
+    return 0
+
+
+def _install_arguments(argv: list[str]) -> argparse.Namespace:
+    made = Parser(
+        prog="nbs kernel install",
+        description="Show the kernel to a Jupyter: of this user, unless another is named.",
+    )
+    where = made.add_mutually_exclusive_group()
+    where.add_argument("--user", action="store_true", help="every Jupyter of this user (default)")
+    where.add_argument("--sys-prefix", action="store_true", help="the Jupyter of this Python")
+    where.add_argument("--prefix", default="", metavar="DIR", help="the Jupyter installed in DIR")
+    made.add_argument("--build", metavar="BUILD", help="an entry for this build alone")
+    made.add_argument("--store", default="", metavar="STORE", help="its store, if not /nix/store")
+    made.add_argument("--name", default="", help="the kernel's name for programs")
+    made.add_argument("--display-name", default="", metavar="TEXT", help="what people see")
+    return made.parse_args(argv)
+
+
+def name_of_build(kept: str, store: str = "") -> str:
+    """What the build was called, else what its directory is called."""
+    try:
+        case = sandbox.read(kept, store=store)
+    except sandbox.Error:
+        return os.path.basename(kept)
+    derivation = os.path.basename(case.nix.derivation_path).removesuffix(".drv")
+    return derivation.partition("-")[2] or case.kept.name_hint or os.path.basename(kept)
+
+
+def _as_kernel_name(text: str) -> str:
+    """`text` of those characters alone that the name of a kernel may have."""
+    kept = (c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text.lower())
+    return "".join(kept)
+
+
+def _write(jupyter: Any, specification: Kernelspec, name: str, prefix: str) -> str:
+    import json
+    import shutil
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as made:
+        for logo in _logos():
+            shutil.copy(logo, made)
+        with open(f"{made}/kernel.json", "w", encoding="utf-8") as file:
+            json.dump(specification, file, indent=2)
+        try:
+            place: str = jupyter.install_kernel_spec(
+                made, kernel_name=name, user=not prefix, prefix=prefix or None
+            )
+        except OSError as error:
+            raise MachineError(
+                f"the kernel's directory `{error.filename or prefix}` cannot be written",
+                reason="kernelspec-refused",
+                evidence=(error.strerror or str(error),),
+                hint="`nbs kernel install --user` needs no rights of others",
+            ) from None
+    return place
+
+
+def uninstall(argv: list[str]) -> int:
+    """Remove kernelspecs of ours, all or none, and say which."""
+    made = Parser(prog="nbs kernel uninstall", description="Remove kernels from Jupyter's list.")
+    made.add_argument("names", nargs="*", metavar="NAME", help="as `nbs kernel list` shows them")
+    asked = made.parse_args(argv)
+    jupyter = _jupyter()
+    known = {name: place for name, place, _ in _installed(jupyter)}
+    wanted = list(dict.fromkeys(asked.names)) or ["nbs"]
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"there is no kernel of this program called `{name}`",
+                reason="kernel-unknown",
+                hint="`nbs kernel list` shows them",
+            )
+    for name in wanted:
+        try:
+            jupyter.remove_kernel_spec(name)
+        except OSError as error:
+            raise MachineError(
+                f"`{known[name]}` cannot be removed",
+                reason="kernelspec-refused",
+                evidence=(error.strerror or str(error),),
+            ) from None
+        print(f"removed {name} from {sandbox.one_line(known[name])}")
+    return 0
+
+
+def print_list(argv: list[str]) -> int:
+    """Print the kernelspecs that start this kernel, with the build each is for."""
+    made = Parser(prog="nbs kernel list", description="List the entries that start this kernel.")
+    made.add_argument("--names", action="store_true", help="names alone, one a line")
+    asked = made.parse_args(argv)
+    rows = [("NAME", "SHOWN AS", "BUILD", "PYTHON", "PATH")]
+    for name, place, found in _installed(_jupyter()):
+        build = str(found.get("env", {}).get("NBS_BUILD", "")).replace("$$", "$")
+        rows.append((name, str(found["display_name"]), build or "-", str(found["argv"][0]), place))
+    if asked.names:
+        sys.stdout.write("".join(f"{sandbox.one_line(row[0])}\n" for row in rows[1:]))
+        return 0
+    if len(rows) == 1:
+        speak.say("Jupyter knows no kernel of this program.")
+        speak.say("`nbs kernel install` shows it one.")
+        return 0
+    cells = [tuple(map(sandbox.one_line, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for number, row in enumerate(cells):
+        columns = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        line = "  ".join(columns).rstrip()
+        print(speak.painted(line, speak.BOLD if number == 0 else "", sys.stdout))
+    return 0
+
+
+def _jupyter() -> Any:
+    """Jupyter's own manager of kernelspecs, if this Python could run the kernel at all."""
+    from importlib.util import find_spec
+
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise MachineError(
+            f"the kernel needs {' and '.join(f'`{name}`' for name in missing)}, "
+            "which this Python does not have",
+            reason="jupyter-missing",
+            evidence=(sys.executable,),
+            hint=f"`{sys.executable} -m pip install 'nix-build-shell[kernel]'`",
+        )
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    # Not the entry for this Python's own IPython, which Jupyter adds by itself.
+    return KernelSpecManager(ensure_native_kernel=False)
+
+
+def _installed(jupyter: Any) -> Iterator[tuple[str, str, Kernelspec]]:
+    """Name, directory and content of each kernelspec that starts this kernel."""
+    for name, place in sorted(jupyter.find_kernel_specs().items()):
+        found = _read(f"{place}/kernel.json")
+        if _is_ours(found):
+            yield name, place, found
+
+
+def _check_free(jupyter: Any, name: str) -> None:
+    place = jupyter.find_kernel_specs().get(name)
+    if place is not None and not _is_ours(_read(f"{place}/kernel.json")):
+        raise UsageError(
+            f"`{name}` is the name of another kernel",
+            reason="kernel-name-taken",
+            evidence=(place,),
+            hint=f"`--name nbs-{name}`",
+        )
+
+
+def _is_ours(specification: Kernelspec) -> bool:
+    return MODULE in specification.get("argv", ())
+
+
+def _read(path: str) -> Kernelspec:
+    """A kernelspec, empty where the file is none."""
+    import json
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            read = json.loads(file.read(MOST_BYTES))
+    except (OSError, ValueError):
+        return {}
+    known = isinstance(read, dict) and isinstance(read.get("argv"), list) and read["argv"]
+    return {"display_name": "", **read} if known else {}
+
+
+def _kernelspec() -> Kernelspec:
+    """The kernelspec as this project has it, and pip installs it."""
+    found = _read(f"{_source()}/kernel.json")
+    if not _is_ours(found):
+        raise EvidenceError(
+            "the kernel's own files are not where they were installed",
+            reason="installation-damaged",
+            evidence=(_source(),),
+            hint=f"`{sys.executable} -m pip install --force-reinstall 'nix-build-shell[kernel]'`",
+        )
+    return found
+
+
+def _logos() -> list[str]:
+    source = _source()
+    return [f"{source}/{name}" for name in os.listdir(source) if name.startswith("logo-")]
+
+
+def _source() -> str:
+    """Where kernel.json and the logos are: in a checkout, or where pip has put them."""
+    checkout = os.path.dirname(os.path.dirname(os.path.abspath(sandbox.__file__))) + "/kernelspec"
+    if os.path.isdir(checkout):
+        return checkout
+    from importlib.metadata import PackageNotFoundError, files
+
+    try:
+        listed = files("nix-build-shell") or []
+    except PackageNotFoundError:
+        listed = []
+    found = [f for f in listed if f.parts[-2:] == ("nbs", "kernel.json")]
+    return os.path.dirname(os.path.abspath(str(found[0].locate()))) if found else checkout
