@@ -205,6 +205,8 @@ class Channels:
                 frames.append(socket.recv_multipart(zmq.DONTWAIT))
             except zmq.Again:
                 break
+        # There may be more, of which no poll would tell.
+        self._used = self._used or len(frames) == AT_ONCE
         return frames
 
     def _echo(self) -> None:

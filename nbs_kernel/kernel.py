@@ -6,7 +6,6 @@ are answered then; the next cell begins when it has ended.
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import time
@@ -22,6 +21,7 @@ from nbs_kernel.magics.environment import pairs
 from nbs_kernel.messages import MalformedError
 from nbs_kernel.requests import Handover
 from nbs_kernel.settings import Settings, pairs_of, settings_of
+from nbs_kernel.signals import Signals
 from nbs_kernel.typed.answers import Answers as TypedAnswers
 from nbs_kernel.typed.history import History
 from sandbox import Error
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 TICK_S = 0.1
 REFRESH_S = 0.2
-QUIET_S = 0.002
+QUIET_S, QUIET_OF_MANY_S = 0.002, 0.02
 QUIET_BEFORE_MOVE_S = 0.02
 DRAINED_AT_MOST_S = 1.0
 
@@ -87,13 +87,11 @@ class Kernel:
         self._executor = Executor(self, handover.execution_count)
         self._next_tick = 0.0
         self._refresh_at: float | None = None
-        self._wakeup, self._waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._signals = Signals()
 
     def serve(self) -> int:
         """Answer until the end; the exit status of the process."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _noted)
-        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        self._signals.install()
         self.channels.keep_pace(self.settings.limit_bytes > 0)
         try:
             self._begin()
@@ -164,13 +162,13 @@ class Kernel:
 
     def step(self) -> None:
         """Wait for something and handle it. Raises `Stop`."""
-        watch = {self._wakeup: select.POLLIN}
+        watch = {self._signals.descriptor: select.POLLIN}
         if not self.channels.full:
             watch.update(self.cells.descriptors())
         messages, ready = self.channels.poll(watch, self._timeout())
-        if self._wakeup in ready:
-            ready.remove(self._wakeup)
-            self._signalled()
+        if self._signals.descriptor in ready:
+            ready.remove(self._signals.descriptor)
+            self._signalled(self._signals.taken())
         for message in messages:
             self._receive(message)
         for event in self.cells.ready(ready):
@@ -222,7 +220,8 @@ class Kernel:
 
     def drain(self) -> None:
         """Take in all requests that are under way to here."""
-        for message in self._under_way(QUIET_S):
+        # Where some wait already, it is a whole notebook that is being sent.
+        for message in self._under_way(QUIET_OF_MANY_S if self.queue else QUIET_S):
             self._receive(message)
 
     def tell(
@@ -303,16 +302,11 @@ class Kernel:
         self._executor.abandon()
         raise Stop
 
-    def _signalled(self) -> None:
-        numbers = os.read(self._wakeup, select.PIPE_BUF)
+    def _signalled(self, numbers: frozenset[int]) -> None:
         if signal.SIGTERM in numbers or signal.SIGHUP in numbers:
             self.stop()
         if signal.SIGINT in numbers:
             self.interrupt()
-
-
-def _noted(*_: object) -> None:
-    """A handler has to be there for a signal to reach the wake-up descriptor."""
 
 
 def _nowhere() -> Error:

@@ -43,10 +43,11 @@ def find(build: str, store: str = "") -> Found:
     Raises `sandbox.Error` as `sandbox.find_build`, `read` and `describe` do.
     """
     path = sandbox.find_build(build, store=store)
-    case = sandbox.read(path, store=store)
+    case = sandbox.read(path, store=store, start=True)
     log = sandbox.readable_log(case)
-    described = sandbox.describe(case, Request(shell_options=SHELL_OPTIONS))
     phase = log.failing_phase if log is not None else ""
+    request = Request(shell_options=SHELL_OPTIONS, phase=phase, phases=sandbox.phase_scripts())
+    described = sandbox.describe(case, request)
     name = sandbox.one_line(described.name or path.rstrip("/").rpartition("/")[2])
     banner = sandbox.introduction(described, log)
     if not build:

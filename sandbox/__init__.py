@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import Error, EvidenceError
+from sandbox.host.builddir import unchanged_files
 from sandbox.host.case import Case, build_log, log_path, read, read_unbuilt, readable_log
 from sandbox.host.catalog import (
     NixSurvey,
@@ -24,8 +25,8 @@ from sandbox.host.catalog import (
 )
 from sandbox.model import rules
 from sandbox.model.command import phase_again
-from sandbox.model.experiment import from_the_start
-from sandbox.model.facts import Request
+from sandbox.model.experiment import emptied, from_the_start
+from sandbox.model.facts import PhaseScripts, Request
 from sandbox.model.printable import one_line, printable
 from sandbox.model.spec import Sandbox
 from sandbox.model.value import Value
@@ -111,6 +112,7 @@ __all__ = [
     "demo_root",
     "describe",
     "describe_build",
+    "describe_phases",
     "difference",
     "ending_text",
     "enter",
@@ -122,6 +124,7 @@ __all__ = [
     "newest_kept_below",
     "one_line",
     "phase_again",
+    "phase_scripts",
     "plan",
     "printable",
     "read",
@@ -183,6 +186,31 @@ def describe_build(case: Case) -> Sandbox:
     return from_the_start(described, derivation, environment)
 
 
+def describe_phases(case: Case, request: Request, *, clean: bool = False) -> Sandbox:
+    """The sandbox in which `request.phase_words` are run; `clean`: in a directory as Nix makes it.
+
+    Raises as `describe`, and `EvidenceError` (`no-phases`, `builder-unknown`,
+    `environment-unknown`).
+    """
+    request = request.replace(phases=phase_scripts())
+    if not clean:
+        return describe(case, request)
+    environment = case.nix.environment
+    if environment is None:
+        raise EvidenceError(
+            "nothing tells with what Nix began this build",
+            reason="environment-unknown",
+            hint="`--derivation /nix/store/….drv` names the derivation that was built",
+        )
+    kept = case.kept.replace(env_vars=case.kept.env_vars.replace(state="absent"))
+    words = ("--all", *(request.phase_words or ()))
+    described = rules.sandbox(
+        kept, case.nix.replace(partial=()), case.machine, request.replace(phase_words=words)
+    )
+    files = (*environment.files, *unchanged_files(case.kept.path, environment.left_out))
+    return described.replace(entries=emptied(described.entries, environment.replace(files=files)))
+
+
 def summarise(place: KeptPlace, store: str = "") -> Summary:
     """What can be said of a kept build at a glance."""
     from sandbox.host.summary import summarise as look
@@ -214,6 +242,16 @@ def introduction(sandbox: Sandbox, log: BuildLog | None) -> tuple[str, ...]:
         lines.append(f"variables: from {sandbox.environment_source}")
     lines += [f"{n.subject}: {n.text}" for n in sandbox.notes if n.subject in SAID_ON_ENTERING]
     return tuple(one_line(line) for line in lines)
+
+
+def phase_scripts() -> PhaseScripts:
+    """What gives a shell the word `phase`."""
+    place = os.path.join(os.path.dirname(__file__), "phases")
+    texts = {}
+    for name in ("word", "parent", "child"):
+        with open(os.path.join(place, f"{name}.bash"), encoding="utf-8") as file:
+            texts[name] = file.read()
+    return PhaseScripts(**texts)
 
 
 def calls(sandbox: Sandbox) -> tuple[str, ...]:

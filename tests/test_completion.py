@@ -142,7 +142,7 @@ def test_the_first_word_is_a_verb(offer, environment) -> None:
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
-@pytest.mark.parametrize("verb", ["log", "shell", "show", "plan"])
+@pytest.mark.parametrize("verb", ["log", "phase", "shell", "show", "plan"])
 def test_a_build_is_one_of_those_that_were_kept(offer, verb, environment) -> None:
     offered = offer(("nbs", verb, "h"), environment)
     assert [word.replace("\\", "") for word in offered] == ["hello-1.0", "help wanted"]
@@ -186,6 +186,18 @@ def test_entering_has_the_options_that_its_parser_knows(offer, environment) -> N
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
+def test_phase_has_its_options_and_those_of_entering(offer, environment) -> None:
+    offered = set(offer(("nbs", "phase", "--"), environment))
+    assert offered == options_of("phase") | ENTERING - {"--version"}
+
+
+@pytest.mark.parametrize("offer", [bash, fish])
+def test_behind_the_build_are_phases(offer, environment) -> None:
+    assert offer(("nbs", "phase", "hello-1.0", "che"), environment) == ["checkPhase"]
+    assert offer(("nbs", "phase", "--from", "bui"), environment) != []
+
+
+@pytest.mark.parametrize("offer", [bash, fish])
 @pytest.mark.parametrize("verb", VERBS_WITH_ARGPARSE)
 def test_a_verb_has_the_options_that_its_help_names(offer, verb, environment) -> None:
     assert set(offer(("nbs", verb, "--"), environment)) == options_of(verb)
@@ -196,6 +208,8 @@ def test_a_verb_has_the_options_that_its_help_names(offer, verb, environment) ->
     [
         (("nbs", "dem"), "nbs demo "),
         (("nbs", "shell", "hello"), "nbs shell hello-1.0 "),
+        (("nbs", "phase", "hello"), "nbs phase hello-1.0 "),
+        (("nbs", "phase", "hello-1.0", "chec"), "nbs phase hello-1.0 checkPhase "),
         (("nbs", "shell", "help"), "nbs shell help\\ wanted "),
         (("nbs", "plan", "--whole"), "nbs plan --whole-store "),
         (("nbs", "plan", "--diff", "wor"), "nbs plan --diff world-2.0 "),

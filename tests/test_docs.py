@@ -49,6 +49,13 @@ def reasons_in(tree: ast.Module) -> Iterator[str]:
                     yield result.value
 
 
+def reasons_in_scripts() -> set[str]:
+    """Those of the word `phase`, which tells of errors in the same form."""
+    told = r"""complain (?:"(?:[^"\\]|\\.)*"|'[^']*') ([a-z-]+) """
+    scripts = (ROOT / "sandbox/phases").glob("*.bash")
+    return {reason for path in scripts for reason in re.findall(told, path.read_text())}
+
+
 def words_in_first_column(path: str) -> list[str]:
     return re.findall(r"^\| `([^`]+)` \|", (ROOT / path).read_text(), re.MULTILINE)
 
@@ -70,6 +77,7 @@ def section(title: str) -> str:
 
 def test_every_reason_of_the_code_is_explained_and_no_other() -> None:
     used = {reason for path in SOURCES for reason in reasons_in(ast.parse(path.read_text()))}
+    used |= reasons_in_scripts()
     explained = words_in_first_column("docs/reference/errors.md")
     assert sorted(explained) == sorted(set(explained))
     assert set(explained) == used
@@ -92,7 +100,9 @@ def test_every_link_between_documents_leads_somewhere(document: Path) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: str(p.relative_to(ROOT)))
 def test_every_file_that_a_document_names_is_there(document: Path) -> None:
-    named = re.findall(r"`((?:sandbox|nbs_kernel|tests|docs|benchmarks)/[\w./-]+)`", document.read_text())
+    named = re.findall(
+        r"`((?:sandbox|nbs_kernel|tests|docs|benchmarks)/[\w./-]+)`", document.read_text()
+    )
     planned = {"sandbox/cli/path.py", "tests/cli/"}  # CONTRIBUTING.md shows how to add them
     assert not [n for n in named if n not in planned and not (ROOT / n).exists()]
 

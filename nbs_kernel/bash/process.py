@@ -61,7 +61,8 @@ class Process:
         self.replaced = self.told_all = False
         try:
             self.terminal.make_controlling()
-            os.write(startup, lines.startup(_STARTUP, nonce))
+            of_the_build = command.startup.encode(errors="surrogateescape")
+            os.write(startup, of_the_build + lines.startup(_STARTUP, nonce))
             terminal = self.terminal.slave
             given = (
                 (COMMANDS, commands.fileno()),

@@ -24,7 +24,7 @@ _OF_VARIABLES = frozenset(
     ["declare", "export", "getopts", "let", "local", "mapfile", "read", "readarray", "readonly"]
 ) | {"typeset", "unset"}
 _OF_DIRECTORIES = frozenset(["cd", "pushd", "rmdir"])
-_OF_PHASES = frozenset(["runPhase"])
+_OF_PHASES = frozenset(["phase", "runPhase"])
 _OF_HOOKS = frozenset(["runHook", "runOneHook", "_eval"])
 _FUNCTION_FLAGS = frozenset(["-f", "-F", "-nf"])
 _TESTED = {"[[": ("-v", "-R"), "[": ("-v", "-R"), "test": ("-v", "-R"), "printf": ("-v",)}

@@ -240,10 +240,10 @@ def _kept() -> Check:
 def _jupyter() -> Check:
     from importlib.util import find_spec
 
-    found = find_spec("jupyter_client") is not None and find_spec("ipykernel") is not None
+    found = find_spec("jupyter_client") is not None and find_spec("zmq") is not None
     return Check(
         name="Jupyter",
         verdict="ok" if found else "limited",
-        seen="ipykernel and jupyter_client are installed" if found else "not installed here",
-        remedy="" if found else "only notebooks need it: `pip install ipykernel jupyter_client`",
+        seen="jupyter_client and pyzmq are installed" if found else "not installed here",
+        remedy="" if found else "only notebooks need it: `pip install 'nix-build-shell[kernel]'`",
     )

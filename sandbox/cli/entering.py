@@ -28,10 +28,12 @@ def enter(
     """
     case, request = prepare(given, build, inside)
     log = None if inside else sandbox.readable_log(case)
-    if log is not None:
-        again = sandbox.phase_again(log.failing_phase)
-        history = (again,) if again else ()
-        request = request.replace(phase=log.failing_phase, history=history)
+    if not inside:
+        phase = log.failing_phase if log is not None else ""
+        again = sandbox.phase_again(phase)
+        request = request.replace(
+            phase=phase, phases=sandbox.phase_scripts(), history=(again,) if again else ()
+        )
     described = sandbox.describe(case, request)
     if request.interactive and not inside:
         speak.say("\n".join(introduce(described, log)))
@@ -49,6 +51,7 @@ def prepare(
         derivation=given.get("--derivation"),
         profile=given.get("--profile"),
         whole=given.has("--whole-store"),
+        start=not inside,
     )
     return case, sandbox.Request(
         command=inside,

@@ -10,6 +10,7 @@ import sys
 import sandbox
 from sandbox.cli import speak
 from sandbox.cli.parser import Parser
+from sandbox.cli.shell import unknown_option
 from sandbox.errors import EvidenceError, MachineError, UsageError
 
 TYPE_CHECKING = False
@@ -48,6 +49,8 @@ def command(argv: list[str]) -> int:
         sys.stdout.write(USAGE)
         return 0 if argv else 2
     actions = {"install": install, "uninstall": uninstall, "list": print_list}
+    if first.startswith("-"):
+        raise unknown_option(first, "nbs kernel")
     if first not in actions:
         raise UsageError(
             f"`nbs kernel` does not know `{first}`",

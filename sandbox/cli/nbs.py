@@ -13,6 +13,7 @@ from sandbox.errors import UsageError
 VERBS = {
     "build": "a build of yours, and into its sandbox if it fails",
     "shell": "a shell, or one command, in the sandbox of a failed build",
+    "phase": "phases of a failed build again, as the build ran them",
     "ls": "the failed builds that were kept on this machine, newest first",
     "show": "all that is known of one",
     "log": "its log: all of it, a phase, the first error, the files it points to",
@@ -30,6 +31,7 @@ examples:
   nbs shell                    into the newest of them
   nbs shell hello -- make -k   one command in the newest that is called hello
   nbs log hello --errors       the first error of its log
+  nbs phase hello              the phase that failed, once more
   nbs plan hello --calls       the system calls that make its sandbox
   nbs demo                     no failed build at hand? make one
 

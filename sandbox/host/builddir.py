@@ -143,3 +143,13 @@ def read_bounded(path: str, most: int = MOST_BYTES) -> tuple[bytes, str, int]:
         return b"", "unsafe", status.st_mtime_ns
     with open(descriptor, "rb") as file:
         return file.read(most), "read", status.st_mtime_ns
+
+
+def unchanged_files(path: str, names: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    """Those of the files that Nix had put into a build's directory, as the build has left them."""
+    found = []
+    for name in names:
+        content, state, _ = read_bounded(f"{path}/{name}")
+        if state == "read":
+            found.append((name, content))
+    return tuple(found)

@@ -43,11 +43,13 @@ def read(
     derivation: str = "",
     profile: str = "",
     whole: bool = False,
+    start: bool = False,
 ) -> Case:
     """Look at the kept directory `build` and at what Nix knows about it.
 
     `store` as for Nix's `--store`, `derivation` a .drv, `profile` a version of Nix; `whole` shows
-    the whole store instead of the inputs. Raises `UsageError` and `EvidenceError`.
+    the whole store instead of the inputs; `start` finds out what Nix started the build with even
+    where env-vars says all that a command wants. Raises `UsageError` and `EvidenceError`.
     """
     settings = read_settings(os.environ)
     locations = find_locations(os.environ, settings, store or store_of(build))
@@ -57,7 +59,7 @@ def read(
     if derivation:
         path = derivation if derivation.startswith("/") else os.path.abspath(derivation)
         asked = Found(path=path, derivation=read_derivation(path, locations), how="asked for")
-    return _case(kept, asked, settings, locations, *chosen, whole=whole)
+    return _case(kept, asked, settings, locations, *chosen, whole=whole, start=start)
 
 
 def _case(
@@ -69,6 +71,7 @@ def _case(
     profile_from: str,
     *,
     whole: bool = False,
+    start: bool = False,
 ) -> Case:
     database = open_database(locations.state_dir)
     try:
@@ -77,7 +80,7 @@ def _case(
         inputs = _inputs(kept, locations, database, found, settings, whole=whole)
         if not whole:
             require_shell(kept, locations)
-        environment = _environment(kept, locations, found, settings, profile)
+        environment = _environment(kept, locations, found, settings, profile, start=start)
         partial = _partial(found, locations, database)
     finally:
         if database is not None:
@@ -176,12 +179,14 @@ def _environment(
     found: Found | None,
     settings: NixSettings,
     profile: Profile,
+    *,
+    start: bool,
 ) -> BuildEnvironment | None:
     """Nix's own variables. They are needed where env-vars has none of them, or not all."""
     if found is None:
         return None
     complete = kept.env_vars.state == "read" and all(_is_plain(n) for n, _ in found.derivation.env)
-    if complete and kept.env_vars.shell:
+    if complete and kept.env_vars.shell and not start:
         return None
     # A slow path: most builds have an env-vars that says all.
     from sandbox.model.environment import NixBehaviour, build_environment
@@ -190,19 +195,25 @@ def _environment(
     diverted = locations.real_store_dir != locations.store_dir
     inside = was_sandboxed(kept, settings, found.derivation, diverted=diverted)
     cores = len(os.sched_getaffinity(0))
-    return build_environment(
-        found.derivation,
-        derivation_path=found.path,
-        store_dir=locations.store_dir,
-        build_dir=settings.sandbox_build_dir if inside else kept.path,
-        host_build_dir=kept.path,
-        nix=NixBehaviour(
-            version=profile.version,
-            lix=profile.lix,
-            cores=cores if settings.cores is None else settings.cores,
-            machine_cores=cores,
-        ),
-    )
+    try:
+        return build_environment(
+            found.derivation,
+            derivation_path=found.path,
+            store_dir=locations.store_dir,
+            build_dir=settings.sandbox_build_dir if inside else kept.path,
+            host_build_dir=kept.path,
+            nix=NixBehaviour(
+                version=profile.version,
+                lix=profile.lix,
+                cores=cores if settings.cores is None else settings.cores,
+                machine_cores=cores,
+            ),
+        )
+    except EvidenceError:
+        # It is for the phases alone, and the rest does not need it.
+        if complete and kept.env_vars.shell:
+            return None
+        raise
 
 
 def _is_plain(name: str) -> bool:

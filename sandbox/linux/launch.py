@@ -241,9 +241,10 @@ def _is_orphan(report: Channel) -> bool:
 def _execute(execute: Execute) -> None:
     kept: tuple[int, ...] = ()
     if execute.startup_file:
-        reader, writer = os.pipe()
-        os.write(writer, execute.startup_file.encode())
-        os.dup2(reader, STARTUP_DESCRIPTOR)
+        # Not a pipe: it may be longer than one holds, and nobody would read it yet.
+        startup = os.memfd_create("startup")
+        os.write(startup, execute.startup_file.encode(errors="surrogateescape"))
+        os.dup2(startup, STARTUP_DESCRIPTOR)
         kept = (STARTUP_DESCRIPTOR,)
     become(execute.program, execute.argv, execute.environment, kept)
 

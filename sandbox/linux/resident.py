@@ -36,7 +36,8 @@ class Command(Value):
     `program` is what is executed, `argv[0]` if it is empty; the first of `directories` that can be
     entered becomes the working directory. `descriptors` are pairs of a number inside and the
     descriptor here that it is to be; no other is open inside. `terminal` is the number inside of
-    the one that becomes the controlling terminal, -1 for none.
+    the one that becomes the controlling terminal, -1 for none. `startup` is text that whoever
+    starts an interactive shell lets it read first.
     """
 
     argv: tuple[str, ...]
@@ -45,6 +46,7 @@ class Command(Value):
     directories: tuple[str, ...] = ("/",)
     descriptors: tuple[tuple[int, int], ...] = ()
     terminal: int = -1
+    startup: str = ""
 
 
 class Inside:
@@ -61,6 +63,7 @@ class Inside:
             program=plan.execute.program,
             environment=plan.execute.environment,
             directories=directories,
+            startup=plan.execute.startup_file,
         )
 
     def start(self, command: Command) -> int:

@@ -20,9 +20,13 @@ PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ012345678
 
 
 class CommandLine(Value):
-    """What to execute, with what, and the directories to try, first one first."""
+    """What to execute, with what, and the directories to try, first one first.
+
+    `program` is executed, `argv[0]` if it is empty.
+    """
 
     argv: tuple[str, ...]
+    program: str = ""
     environment: tuple[tuple[str, str], ...]
     directories: tuple[str, ...]
     startup_file: str = ""
@@ -40,8 +44,10 @@ def command_line(kept: KeptDirectory, nix: NixFacts, request: Request, top: str)
 
     Raises `EvidenceError`: `environment-unknown` where there is neither, `no-shell` for an
     interactive shell in a build that had none, `no-bash` where bash is asked for in one that had
-    another.
+    another; `no-phases` and `builder-unknown` where phases are asked for.
     """
+    if request.phase_words is not None:
+        return _phases(kept, nix, request, top)
     if kept.env_vars.state == "read" and kept.env_vars.shell:
         return _from_env_vars(kept, nix, request, top)
     if nix.environment is not None:
@@ -64,7 +70,7 @@ def _from_env_vars(kept: KeptDirectory, nix: NixFacts, request: Request, top: st
         argv=_run(shell, read, request),
         environment=tuple((n, v) for n, v in lost if not is_identifier(n)),
         directories=_directories(kept, top),
-        startup_file=_startup_file(kept, nix, request),
+        startup_file=_startup_file(kept, nix, request, shell, top),
     )
 
 
@@ -92,8 +98,39 @@ def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: 
         argv=argv,
         environment=variables,
         directories=(top, "/"),
-        startup_file=_startup_file(kept, nix, request),
+        startup_file=_startup_file(kept, nix, request, shell, top),
     )
+
+
+def _phases(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> CommandLine:
+    """The word `phase` in place of a shell. Where there is no bash, the builder by itself."""
+    from sandbox.model import phases  # noqa: PLC0415  it imports this
+
+    words = request.phase_words or ("--failing",)
+    variables = nix.environment.variables if nix.environment is not None else ()
+    shell = _bash(kept, nix)
+    if not shell or request.phases is None:
+        program, *arguments = phases.without_bash(nix, words)
+        return CommandLine(
+            argv=(program.rpartition("/")[2], *arguments),
+            program=program,
+            environment=variables,
+            directories=(top, "/"),
+        )
+    text = phases.definitions(request.phases, kept, nix, request, shell, top)
+    return CommandLine(
+        argv=(shell, "--noprofile", "--norc", f"/dev/fd/{STARTUP_DESCRIPTOR}", *words),
+        environment=tuple((n, v) for n, v in variables if not is_identifier(n)),
+        directories=(top, "/"),
+        startup_file=f'exec {STARTUP_DESCRIPTOR}<&-\n{text}__nbs_phase_leave "$@"\n',
+    )
+
+
+def _bash(kept: KeptDirectory, nix: NixFacts) -> str:
+    """The build's own bash, if it had one."""
+    builder = nix.derivation.builder if nix.derivation is not None else ""
+    candidates = (kept.env_vars.shell if kept.env_vars.state == "read" else "", builder)
+    return next((path for path in candidates if path.rpartition("/")[2] == "bash"), "")
 
 
 def _source_setup(*, structured: bool) -> str:
@@ -140,10 +177,19 @@ def _directories(kept: KeptDirectory, top: str) -> tuple[str, ...]:
     return (*((started,) if started.startswith("/") else ()), top, "/")
 
 
-def _startup_file(kept: KeptDirectory, nix: NixFacts, request: Request) -> str:
-    """The prompt and the history of an interactive shell."""
-    if request.command or request.shell_options:
+def _startup_file(
+    kept: KeptDirectory, nix: NixFacts, request: Request, shell: str, top: str
+) -> str:
+    """The word `phase`, the prompt and the history of an interactive shell."""
+    if request.command:
         return ""
+    definitions = ""
+    if request.phases is not None and shell.rpartition("/")[2] == "bash":
+        from sandbox.model import phases  # noqa: PLC0415  it imports this
+
+        definitions = phases.definitions(request.phases, kept, nix, request, shell, top)
+    if request.shell_options:
+        return definitions
     name = kept.name_hint or kept.env_vars.name or nix.derivation_path.rpartition("/")[2]
     label = shell_word(" ".join(filter(None, (_printable(name), _printable(request.phase)))))
     return (
@@ -151,23 +197,13 @@ def _startup_file(kept: KeptDirectory, nix: NixFacts, request: Request) -> str:
         f"PS1='\\[\\e[1;34m\\]['{label}']\\[\\e[0m\\] \\w\\$ '\n"
         "HISTFILE=/tmp/.bash_history HISTCONTROL=ignoreboth\n"
         "unset MAILCHECK PROMPT_COMMAND\n"
+        f"{definitions}"
     ) + "".join(f"history -s -- {shell_word(line)}\n" for line in request.history)
 
 
 def phase_again(phase: str) -> str:
-    """The line of bash that runs a phase of a stdenv once more; empty for what is no phase's name.
-
-    In a shell of its own, which the phase may end, with `env-vars` as it was, and without the lines
-    that are for Nix. `genericBuild` takes the phase's variable before its function, as the build
-    did; all releases have it. That there is a Makefile, the check and install phases are told by
-    the stdenv's own build phase, in a variable that `env-vars` lacks.
-    """
-    if not is_identifier(phase):
-        return ""
-    return (
-        "(set -e; noDumpEnvVars=1 NIX_LOG_FD=; source $stdenv/setup; "
-        f'[ "${{buildPhase-}}" ] || foundMakefile=1; phases={phase} genericBuild)'
-    )
+    """The line that runs a phase once more, with the word `phase`; empty for what is no name."""
+    return f"phase {phase}" if is_identifier(phase) else ""
 
 
 def _printable(text: str) -> str:

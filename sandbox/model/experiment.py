@@ -8,6 +8,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.model.aterm import Derivation
     from sandbox.model.environment import BuildEnvironment
+    from sandbox.model.spec import Entry
 
 
 def from_the_start(
@@ -17,11 +18,7 @@ def from_the_start(
 
     Nix: DerivationBuilder::startBuilder and runChild. The builder's argv[0] is its base name.
     """
-    files = tuple((n, c.decode(errors="surrogateescape")) for n, c in environment.files)
-    entries = tuple(
-        e.replace(method="empty", files=files) if isinstance(e, BuildDirectory) else e
-        for e in sandbox.entries
-    )
+    entries = emptied(sandbox.entries, environment)
     top = next(e.path for e in entries if isinstance(e, BuildDirectory))
     process = sandbox.process.replace(
         program=derivation.builder,
@@ -32,3 +29,12 @@ def from_the_start(
         startup_file="",
     )
     return sandbox.replace(entries=entries, process=process, environment_source="the derivation")
+
+
+def emptied(entries: tuple[Entry, ...], environment: BuildEnvironment) -> tuple[Entry, ...]:
+    """The build directory as Nix hands it to the builder: with nothing but Nix's own files."""
+    files = tuple((n, c.decode(errors="surrogateescape")) for n, c in environment.files)
+    return tuple(
+        e.replace(method="empty", files=files) if isinstance(e, BuildDirectory) else e
+        for e in entries
+    )

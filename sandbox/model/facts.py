@@ -108,10 +108,23 @@ class MachineFacts(Value):
     files: tuple[HostFile, ...] = ()
 
 
+class PhaseScripts(Value):
+    """The texts that make the word `phase`, from `sandbox/phases/`: what the shell of a person
+    reads, what the word starts, and what the build's bash runs then.
+    """
+
+    word: str
+    parent: str
+    child: str
+
+
 class Request(Value):
     """What was asked for: the command (empty for an interactive shell) and what is to differ.
 
     `history`: lines that an interactive bash finds in its history, the newest last.
+    `phases` gives an interactive shell the word `phase`; with `phase_words` that word is run with
+    them in place of a shell. `phase` is the one that failed, as far as that is known.
+
     `shell_options`: with them bash is started, without a command, in place of an interactive shell.
     `unsandboxed`: None leaves it to the evidence; True shows the host as an unsandboxed build saw
     it; False makes a sandbox all the same.
@@ -123,6 +136,8 @@ class Request(Value):
     term: str = ""
     phase: str = ""
     history: tuple[str, ...] = ()
+    phases: PhaseScripts | None = None
+    phase_words: tuple[str, ...] | None = None
     inputs_writable: bool = False
     whole_store: bool = False
     unsandboxed: bool | None = None

@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+LONGEST = 400
+
+
 class Line(Value):
     """One fact about a sandbox: its section, what it is about, what holds, and its rule."""
 
@@ -145,7 +148,7 @@ def _process(sandbox: Sandbox) -> Iterator[Line]:
     yield line("abstract sockets", "scoped" if process.scope_abstract_sockets else "open")
     yield line("terminal", "of its own" if process.interactive else "none")
     if process.startup_file:
-        yield line("startup file", repr(process.startup_file))
+        yield line("startup file", _beginning(repr(process.startup_file)))
     if process.filter is not None:
         for r in process.filter.rules:
             condition = f" if argument {r.argument} has {r.mask:#o}" if r.argument >= 0 else ""
@@ -154,6 +157,10 @@ def _process(sandbox: Sandbox) -> Iterator[Line]:
             yield line("filter unknown", f"errno 38 from call {process.filter.unknown_from} on")
     for name, value in process.environment:
         yield Line(section="environment", subject=name, text=repr(value), rule="initEnv")
+
+
+def _beginning(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}… ({len(text)} characters)"
 
 
 def visible(text: str) -> str:

@@ -353,6 +353,7 @@ def process(
     profile = nix.profile
     return Process(
         argv=line.argv,
+        program=line.program,
         environment=line.environment,
         startup_file=line.startup_file,
         directories=line.directories,

@@ -2,11 +2,16 @@
 #
 # Their builder is the host's Python. It runs without a sandbox, or in one that shows /usr. Which
 # of the two is not part of a derivation, so the store paths are the same.
-{ system ? builtins.currentSystem }:
+# `older` is the set-up of a nixpkgs before 2023, as far as phases go.
+{ system ? builtins.currentSystem, older ? false }:
 
 let
   demo = ../../sandbox/demo;
   recipe = demo + "/recipe.py";
+  setup =
+    if older then
+      builtins.toFile "setup.sh" (builtins.readFile (demo + "/setup.sh") + builtins.readFile ./older.sh)
+    else demo + "/setup.sh";
   setting = name: default:
     let value = builtins.getEnv name; in if value == "" then default else value;
   patchelf = setting "NBS_RECIPE_PATCHELF" "";
@@ -36,7 +41,7 @@ let
     libc-dev = component "libc-dev" [ "host-libs" ] [ ];
     gcc-unwrapped = component "gcc-unwrapped" [ "host-libs" ] [ ];
     gcc = component "gcc" [ "bash" "binutils" "gcc-unwrapped" "host-libs" "libc-dev" ] [ ];
-    stdenv = component "stdenv" (initialPath ++ [ "gcc" "binutils" ]) [ "setup=${demo + "/setup.sh"}" ];
+    stdenv = component "stdenv" (initialPath ++ [ "gcc" "binutils" ]) [ "setup=${setup}" ];
   };
 
   # What nixpkgs' mkDerivation hands to `derivation`, as far as a build can see it.

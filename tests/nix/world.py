@@ -179,7 +179,11 @@ class NixWorld:
                 self._export(archive, tuple(paths.values()))
         return paths
 
-    def _build_packages(self) -> None:
+    def build_older_stdenv(self) -> None:
+        """The stdenv of before 2023, for cases with `--arg pkgs 'import STDENV { older = true; }'`."""
+        self._build_packages("-A", "stdenv", "--arg", "older", "true")
+
+    def _build_packages(self, *which: str) -> None:
         """A diverted store is sandboxed whatever the settings say, so it is shown the host."""
         if not self.diverted:
             how = ("--option", "sandbox", "false")
@@ -188,7 +192,7 @@ class NixWorld:
             if not os.path.exists(PYTHON):
                 seen.append(sys.prefix)
             how = ("--option", "sandbox-paths", " ".join(seen))
-        self.build(str(HERE / "stdenv.nix"), "-A", "all", *how)
+        self.build(str(HERE / "stdenv.nix"), *(which or ("-A", "all")), *how)
 
     def _export(self, archive: Path, paths: tuple[str, ...]) -> None:
         closure = self.output("nix-store", "-qR", *paths).split()

@@ -11,6 +11,10 @@ _nbs_options() {
         --unsandboxed --whole-store
       ;;
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
+    phase)
+      printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
+        --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
+      ;;
     ls) printf '%s\n' --help --json --names --store ;;
     show) printf '%s\n' --derivation --help --json --profile --store ;;
     plan)
@@ -56,6 +60,14 @@ _nbs_builds() {
   fi
 }
 
+# Those of nixpkgs: what else a build has is known inside alone.
+_nbs_phases() {
+  _nbs_reply "$1" < <(
+    printf '%s\n' unpackPhase patchPhase configurePhase buildPhase checkPhase installPhase fixupPhase \
+      installCheckPhase distPhase builder
+  )
+}
+
 # The value of the option before the cursor; false if that is none with a value.
 _nbs_value() {
   local option=$1 current=$2
@@ -71,6 +83,7 @@ _nbs_value() {
       )
       ;;
     --file) _nbs_reply "$current" < <(printf '%s\n' CMakeError.log config.log meson-log.txt) ;;
+    --from | --until) _nbs_phases "$current" ;;
     --prefix) _nbs_files d "$current" ;;
     --display-name | --name) COMPREPLY=() ;;
     *) return 1 ;;
@@ -83,7 +96,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --inputs | --name | --phase | --prefix | --profile | --store)
+      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --phase | --prefix | --profile | --store | --until)
         ((index++))
         ;;
       -*) ;;
@@ -121,7 +134,7 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion demo doctor kernel log ls plan shell show
+      printf '%s\n' build completion demo doctor kernel log ls phase plan shell show
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -139,9 +152,12 @@ _nbs() {
     _nbs_kernel_names "$current" "$operands"
     return
   fi
-  if ((operands > 0)); then return; fi
+  if ((operands > 0)); then
+    if [[ $verb == phase ]]; then _nbs_phases "$current"; fi
+    return
+  fi
   case $verb in
-    log | shell | show | plan) _nbs_builds "$current" ;;
+    log | phase | shell | show | plan) _nbs_builds "$current" ;;
     build) _nbs_reply "$current" < <(printf '%s\n' -- nix nix-build nix-store) ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac

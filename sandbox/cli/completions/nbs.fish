@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --build --derivation --diff --display-name --file --inputs --name --phase --prefix --profile --store
+            case --build --derivation --diff --display-name --file --from --inputs --name --phase --prefix --profile --store --until
                 set skip yes
             case --
                 echo $word
@@ -38,7 +38,12 @@ end
 
 function __nbs_wants_build
     set --local operands (__nbs_operands)
-    contains -- "$operands[1]" log shell show plan; and test (count $operands) -eq 1
+    contains -- "$operands[1]" log phase shell show plan; and test (count $operands) -eq 1
+end
+
+function __nbs_wants_phase
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = phase; and test (count $operands) -ge 2
 end
 
 function __nbs_builds
@@ -67,6 +72,7 @@ complete --command nbs --condition __nbs_no_verb --long-option version -d 'the v
 complete --command nbs --condition __nbs_no_verb --arguments build -d 'a build, and into what fails'
 complete --command nbs --condition __nbs_no_verb --arguments log -d 'its log, or a part of it'
 complete --command nbs --condition __nbs_no_verb --arguments shell -d 'enter the sandbox of a failed build'
+complete --command nbs --condition __nbs_no_verb --arguments phase -d 'phases of a failed build again'
 complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
 complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that is known of one'
 complete --command nbs --condition __nbs_no_verb --arguments plan -d 'its sandbox as data'
@@ -77,7 +83,18 @@ complete --command nbs --condition __nbs_no_verb --arguments completion -d 'the 
 complete --command nbs --condition __nbs_wants_build --arguments '(__nbs_builds)'
 complete --command nbs --condition '__nbs_verb_is completion' --arguments 'bash fish zsh'
 
-set --local all build shell ls show log plan doctor demo kernel completion
+set --local phases unpackPhase patchPhase configurePhase buildPhase checkPhase installPhase fixupPhase installCheckPhase distPhase builder
+complete --command nbs --condition __nbs_wants_phase --arguments "$phases"
+complete --command nbs --condition '__nbs_verb_is phase' --long-option clean -d 'begin with an empty directory'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option all -d 'from the first phase on'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option failing -d 'the phase that failed'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option list -d 'what there is'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option from --exclusive --arguments "$phases" -d 'the first of a range'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option until --exclusive --arguments "$phases" -d 'the last of a range'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
+
+set --local all build shell phase ls show log plan doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is log ls show plan doctor' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
@@ -111,7 +128,7 @@ function __nbs_complete_entering --argument-names command entering describing st
     complete --command $command --condition $storing --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 end
 
-__nbs_complete_entering nbs '__nbs_verb_is build shell plan' '__nbs_verb_is build shell plan' '__nbs_verb_is build shell plan show ls log'
+__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan show ls log'
 complete --command nbs --condition '__nbs_verb_is show' --long-option profile --exclusive --arguments '2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94' -d 'the Nix whose sandbox is made'
 complete --command nbs --condition '__nbs_verb_is show log' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
 __nbs_complete_entering nix-build-shell __nbs_wants_directory __nbs_wants_directory __nbs_wants_directory

@@ -29,20 +29,33 @@ class Served:
     """The kernel's process, and a client of it."""
 
     def __init__(self, directory: Path, *options: str, **connection: Any) -> None:
+        self.errors = directory / "stderr"
+        self._clients: list[BlockingKernelClient] = []
+        # Ports are free when they are chosen; another program may be faster.
+        while not self._start(directory, options, connection):
+            assert "cannot listen" in self.errors.read_text()
+        self.client = self.connect()
+        self.client.wait_for_ready(timeout=LIMIT_S)
+
+    def _start(self, directory: Path, options: tuple[str, ...], connection: Message) -> bool:
+        """Start it; whether it lives when it has had the time to listen."""
         given = {"key": os.urandom(16).hex().encode(), **connection}
         self.file, self.info = write_connection_file(str(directory / "kernel.json"), **given)
-        self.errors = directory / "stderr"
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
                 [sys.executable, SERVE, self.file, *options],
                 stderr=errors,
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 cwd=directory,
                 start_new_session=True,
             )
-        self._clients: list[BlockingKernelClient] = []
-        self.client = self.connect()
-        self.client.wait_for_ready(timeout=LIMIT_S)
+        assert self.process.stdout is not None
+        listens = self.process.stdout.readline() == b"listens\n"
+        self.process.stdout.close()
+        if not listens:
+            self.process.wait()
+        return listens
 
     def connect(self) -> BlockingKernelClient:
         client = BlockingKernelClient(connection_file=self.file)

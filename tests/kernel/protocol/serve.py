@@ -87,6 +87,7 @@ def main() -> int:
         assert isinstance(handover, Handover)
     else:
         listening, handover = connection.listen(), Handover()
+        os.write(1, b"listens\n")
     # What is looked up once is looked up before nothing can be imported any more.
     local.namespaces_work()
     inside = None if "--nowhere" in sys.argv else Local()

@@ -1,5 +1,6 @@
 # Fails in buildCommand, which has no phases, in a directory that it made itself.
 # Repair: mkdir -p work/letters
+# Inside: phase buildCommand="${buildCommand/work/work/letters}"
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

@@ -1,5 +1,6 @@
 # Fails in buildPhase: a patch to the source leaves out a semicolon.
 # Repair: in postPatch, write 'return EXIT_SUCCESS;'
+# Inside: sed -i 's/EXIT_SUCCESS$/&;/' hello.c; phase --failing
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

@@ -1,6 +1,7 @@
 # Fails in buildCommand, with an output whose path only its content will tell.
 # Wants experimental-features = ca-derivations.
 # Repair: touch letter, before cp
+# Inside: rm -rf "$out"; touch letter; phase --failing
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

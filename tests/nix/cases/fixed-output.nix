@@ -1,5 +1,6 @@
 # Fails although it has the host's network: the program that should fetch is not there.
 # Repair: fetch() { echo "good morning" > "$2"; }, as postHook
+# Inside: phase postHook='fetch() { echo "good morning" > "$2"; }'
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

@@ -1,5 +1,6 @@
 # Fails in buildCommand: a build for i686-linux is told that the machine is one.
 # Repair: expected = "i686";
+# Inside: phase expected=i686
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

@@ -1,5 +1,6 @@
 # Fails in a phase of its own: a download, and a sandbox has no network but its loopback.
 # Repair: words = builtins.toFile "words" "good morning\n"; the download is then skipped.
+# Inside: echo "good morning" > /build/morning; phase words=/build/morning
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

@@ -1,6 +1,7 @@
 # Fails with or without a sandbox: it wants a file that no host has. With `sandbox = relaxed` and a
 # store that is not diverted, the build sees the host.
 # Repair: wanted = "/etc/passwd";
+# Inside: phase wanted=/etc/passwd
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

@@ -1,5 +1,6 @@
 # Fails in buildCommand, and leaves every kind of file that is hard to copy.
 # Repair: succeed = true;
+# Inside: chmod -R u+rwx odd; rm -rf odd; phase succeed=1
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

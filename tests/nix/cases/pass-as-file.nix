@@ -1,5 +1,6 @@
 # Fails in buildCommand: a name that is no identifier is in the environment, not among variables.
 # Repair: env | grep -q '^a-b='
+# Inside: phase buildCommand="${buildCommand/declare -p a-b/env | grep -q '^a-b='}"
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

@@ -1,5 +1,6 @@
 # Fails without any stdenv: a plain builder that calls a program which is not on its PATH.
 # Repair: PATH = "${pkgs.coreutils}/bin";
+# Inside: nothing helps, for the inputs have no mkdir. With the whole store: phase PATH=…-coreutils/bin
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 derivation {

@@ -1,5 +1,6 @@
 # Fails in installPhase, when $out and $dev are partly written and $doc is not begun.
 # Repair: echo "say hello" > manual
+# Inside: rm -rf "$out" "$dev"; echo "say hello" > manual; phase --failing
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

@@ -1,5 +1,6 @@
 # Fails in buildPhase: with structured attributes `greetings` is an array, and $greetings its first.
 # Repair: for greeting in "''${greetings[@]}"
+# Inside: phase buildPhase='printf "%s\n" "${greetings[@]}" > greetings; grep -x "good bye" greetings'
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {

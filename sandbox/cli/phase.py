@@ -1,0 +1,103 @@
+"""`nbs phase [BUILD] [NAME…]`: phases of a failed build again, in its sandbox."""
+
+from __future__ import annotations
+
+import sys
+
+import sandbox
+from sandbox import Value
+from sandbox.cli import arguments, speak
+from sandbox.cli.entering import prepare
+from sandbox.cli.shell import unknown_option
+
+USAGE = """\
+usage: nbs phase [OPTIONS] [BUILD [NAME…] [OPTIONS OF THE WORD] [VARIABLE=VALUE…]]
+
+Run phases of a failed build again in its sandbox, as the build ran them; without a NAME, the one
+that failed. Each run begins with what was kept. It is the word `phase` of the shell inside.
+
+  nbs phase                              the failing phase of the newest failure
+  nbs phase hello checkPhase doCheck=1   with a variable set
+  nbs phase hello --list                 the phases, what each is, and which one failed
+  nbs phase hello --from buildPhase      that one and all that follow
+  nbs phase --clean hello checkPhase     all of them up to that one, in an empty directory
+
+Behind BUILD:
+  --from NAME, --until NAME   a range of phases; from the failing one, if only the end is named
+  --all                       from the first one, up to NAME, else to the one that failed
+  --failing, --list           the failing phase (what is done anyway); what there is
+  --trace[=FILE]              each command with file and line; FILE is one inside
+  -j N                        N jobs at once; -j1 builds, tests and installs one thing at a time
+  --debug-libs                which libraries were looked for, by whom, and where
+Before it, --clean (begin with an empty directory, as the build did) and the options of
+`nix-build-shell`; `--help`.
+
+exit status: that of the phase; else as `nix-build-shell`.
+"""
+
+
+CLEAN = "--clean"
+WITH_VALUE = ("--from", "--until", "-j")
+"""Options of the word `phase` that take the next argument."""
+
+FLAGS = ("--all", "--debug-libs", "--failing", "--list", "--trace")
+WITH_VALUE_BEHIND = ("--from=", "--until=", "--trace=", "-j")
+
+
+class Asked(Value):
+    """The command line, read. `words` are for the word `phase`, the rest says where it is run."""
+
+    given: arguments.Arguments
+    build: str
+    words: tuple[str, ...]
+    clean: bool
+
+
+def command(argv: list[str]) -> int:
+    """Parse, find the build, run."""
+    asked = parse(argv)
+    if asked.given.has("--help"):
+        sys.stdout.write(USAGE)
+        return 0
+    found = sandbox.find_build(asked.build, store=asked.given.get("--store"))
+    if not asked.build:
+        speak.say(f"the newest failed build: {found}")
+    case, request = prepare(asked.given, found, ())
+    log = sandbox.readable_log(case)
+    request = request.replace(
+        phase=log.failing_phase if log is not None else "", phase_words=asked.words
+    )
+    described = sandbox.describe_phases(case, request, clean=asked.clean)
+    return sandbox.enter(described, say=speak.say, progress=speak.progress())
+
+
+def parse(argv: list[str]) -> Asked:
+    """Options of entering and of the word may stand anywhere; the first word that is none is BUILD.
+
+    Raises `UsageError` as `arguments.parse` does; the word tells of what is wrong with its own.
+    """
+    entering: list[str] = []
+    words: list[str] = []
+    build: str | None = None
+    rest = [word for word in argv if word != CLEAN]
+    while rest:
+        word = rest.pop(0)
+        name, equals, _ = word.partition("=")
+        if name in (*arguments.FLAGS, "-h"):
+            entering.append(word)
+        elif name in arguments.WITH_VALUE:
+            entering += [word, *([] if equals else rest[:1])]
+            rest = rest if equals else rest[1:]
+        elif word in WITH_VALUE:
+            words += [word, *rest[:1]]
+            rest = rest[1:]
+        elif word.startswith("-"):
+            if word not in FLAGS and not word.startswith(WITH_VALUE_BEHIND):
+                raise unknown_option(word, "nbs phase")
+            words.append(word)
+        elif build is not None:
+            words.append(word)
+        else:
+            build = word
+    given = arguments.parse(entering, "nbs phase")
+    return Asked(given=given, build=build or "", words=tuple(words), clean=CLEAN in argv)

@@ -1,0 +1,106 @@
+"""The word `phase`, for one build: its scripts, and before them what they have to know.
+
+The scripts run the phases of nixpkgs' stdenv again; the builder's own start is that of Nix
+(DerivationBuilder::runChild). All text of the build is data in single quotes.
+"""
+
+from __future__ import annotations
+
+from sandbox.errors import EvidenceError
+from sandbox.model.command import is_identifier, shell_word
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sandbox.model.facts import KeptDirectory, NixFacts, PhaseScripts, Request
+
+BUILDER = "builder"
+"""The name by which the whole builder is run again, with or without phases."""
+
+DEFAULT_OPTIONS = "-e"
+"""What nixpkgs starts its builders with."""
+
+
+def definitions(
+    scripts: PhaseScripts,
+    kept: KeptDirectory,
+    nix: NixFacts,
+    request: Request,
+    shell: str,
+    top: str,
+) -> str:
+    """Text for bash that defines `phase` and nothing else that a person would meet."""
+    variables = nix.environment.variables if nix.environment is not None else ()
+    read = kept.env_vars.state == "read"
+    facts = (
+        ("shell", shell_word(shell)),
+        ("options", shell_word(_shell_options(nix))),
+        ("top", shell_word(top)),
+        ("failing", shell_word(failing(nix, request))),
+        ("env_vars", shell_word(f"{top}/env-vars" if read else "")),
+        ("build", shell_word(shell_word(kept.outer))),
+        ("builder", _list(builder(nix))),
+        ("environment", _list(f"{n}={v}" for n, v in variables if is_identifier(n))),
+        ("parent", shell_word(scripts.parent)),
+        ("child", shell_word(scripts.child)),
+    )
+    lines = "".join(f"  __nbs_{name}={value}\n" for name, value in facts)
+    return f"__nbs_phase_facts() {{\n{lines}}}\n{scripts.word}"
+
+
+def builder(nix: NixFacts) -> tuple[str, ...]:
+    """The builder and its arguments; empty where that is not known, or Nix itself builds."""
+    derivation = nix.derivation
+    if derivation is None or nix.environment is None or derivation.builder.startswith("builtin:"):
+        return ()
+    return (derivation.builder, *nix.environment.arguments)
+
+
+def failing(nix: NixFacts, request: Request) -> str:
+    """The phase that failed: the builder as a whole, in a build without stdenv."""
+    return request.phase if has_stdenv(nix) else BUILDER
+
+
+def has_stdenv(nix: NixFacts) -> bool:
+    """Is there a `$stdenv/setup` to source, as far as is known?"""
+    if nix.derivation is None or nix.environment is None:
+        return True
+    named = any(name == "stdenv" for name, _ in nix.environment.variables)
+    return named or nix.derivation.structured_attributes
+
+
+def without_bash(nix: NixFacts, words: tuple[str, ...]) -> tuple[str, ...]:
+    """The command that `phase WORDS` means in a build that has no bash: the builder, or nothing.
+
+    Raises `EvidenceError` (`no-phases`, `builder-unknown`).
+    """
+    known = builder(nix)
+    if not known:
+        raise EvidenceError(
+            "nothing tells with what arguments Nix ran the builder",
+            reason="builder-unknown",
+            hint="`--derivation /nix/store/….drv` names the derivation that was built",
+        )
+    if words not in ((BUILDER,), ("--failing",)):
+        raise EvidenceError(
+            "this build has no phases: its builder is not bash",
+            reason="no-phases",
+            evidence=(f"its builder is {known[0]}",),
+            hint="`nbs phase BUILD builder` runs it again with its arguments",
+        )
+    return known
+
+
+def _shell_options(nix: NixFacts) -> str:
+    """The options in front of the builder's script, those alone that say how bash behaves."""
+    options = []
+    for word in nix.environment.arguments if nix.environment is not None else ():
+        if not (word.startswith("-") and word[1:].isalpha() and not set(word) & set("cos")):
+            break
+        options.append(word)
+    return " ".join(options) or DEFAULT_OPTIONS
+
+
+def _list(words: Iterable[str]) -> str:
+    return "(" + " ".join(shell_word(word) for word in words) + ")"

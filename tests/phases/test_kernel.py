@@ -1,0 +1,91 @@
+"""The word `phase` in cells, by way of a real client."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+jupyter_client = pytest.importorskip("jupyter_client")
+pytest.importorskip("zmq")
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Kept
+
+LIMIT_S = 60
+
+
+class Cells:
+    """A kernel in the sandbox of a build, and its client."""
+
+    def __init__(self, command: list[str], environment: dict[str, str], file: Path) -> None:
+        from jupyter_client import BlockingKernelClient
+        from jupyter_client.connect import write_connection_file
+
+        path, _ = write_connection_file(str(file))
+        argv = [sys.executable, "-m", "nbs_kernel", "-f", path, *command]
+        self.process = subprocess.Popen(argv, env=environment, cwd="/")
+        self.client = BlockingKernelClient()
+        self.client.load_connection_file(path)
+        self.client.start_channels()
+        self.client.wait_for_ready(LIMIT_S)
+
+    def run(self, code: str) -> tuple[str, dict[str, object]]:
+        """What a cell prints, and the content of its reply."""
+        printed: list[str] = []
+
+        def take(message: dict[str, dict[str, str]]) -> None:
+            printed.append(message["content"].get("text", ""))
+
+        reply = self.client.execute_interactive(code, output_hook=take, timeout=LIMIT_S)
+        return "".join(printed), reply["content"]
+
+    def close(self) -> None:
+        self.client.shutdown()
+        self.client.stop_channels()
+        self.process.wait(LIMIT_S)
+
+
+@pytest.fixture
+def cells(kept_by_nix: Kept, tool_command, code: Path, tmp_path: Path) -> Iterator[Cells]:
+    _, environment = tool_command("nbs_kernel")
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    environment = {**environment, "PYTHONPATH": root}
+    cells = Cells(
+        ["--store", kept_by_nix.store, kept_by_nix.path], environment, tmp_path / "connection.json"
+    )
+    yield cells
+    cells.close()
+
+
+def test_a_cell_can_list_run_and_repair_a_phase(cells: Cells):
+    printed, _ = cells.run("phase")
+    assert "* checkPhase           function" in printed
+    printed, reply = cells.run("mine=1; phase check")
+    assert "checkPhase failed: exit status 2" in printed
+    assert (reply["status"], reply["ename"], reply["evalue"]) == ("error", "ExitStatus", "2")
+    assert "cell line 1" in "\n".join(reply["traceback"])  # type: ignore[arg-type]
+    assert "__nbs" not in "\n".join(reply["traceback"])  # type: ignore[arg-type]
+    printed, reply = cells.run("echo $mine; phase check preCheck='patchShebangs test.sh'")
+    assert printed.startswith("1\nRunning phase: checkPhase")
+    assert reply["status"] == "ok"
+
+
+def test_what_cells_define_does_not_reach_a_phase(cells: Cells):
+    cells.run("exit() { echo no; }; make() { echo no; }; export -f make; export preCheck='cd /'")
+    printed, reply = cells.run("set -eu; phase check")
+    assert "cannot execute: required file not found" in printed
+    assert reply["status"] == "error"
+    printed, _ = cells.run("echo alive")
+    assert printed == "alive\n"
+
+
+def test_the_names_of_phases_are_completed_behind_the_word(cells: Cells):
+    reply = cells.client.complete("phase che", 9, reply=True, timeout=LIMIT_S)
+    assert "checkPhase" in reply["content"]["matches"]

@@ -1,0 +1,281 @@
+"""The word `phase`: what it lists, its options, what it leaves alone, what it says when it is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import Kept, RunTool
+    from tests.phases.conftest import Phase
+
+REPAIR = "preCheck=patchShebangs test.sh"
+
+
+@pytest.fixture
+def run(kept_by_nix: Kept, run_nbs: RunTool, unprivileged: int):
+    """`nbs phase` over a build that failed in its check phase, as a user without rights."""
+
+    def run(*words: str):
+        return run_nbs(
+            "phase", "--store", kept_by_nix.store, kept_by_nix.path, *words, as_user=unprivileged
+        )
+
+    return run
+
+
+@pytest.fixture
+def type_in(kept_by_nix: Kept, phase: Phase, unprivileged: int):
+    """Lines typed into the shell of that build; what it answers, its own prompts left out."""
+
+    def type_in(*lines: str) -> str:
+        done = phase(
+            kept_by_nix.path, store=kept_by_nix.store, as_user=unprivileged, verb="shell",
+            typed="\n".join(lines) + "\n",
+        )  # fmt: skip
+        return done.stdout
+
+    return type_in
+
+
+def test_without_a_name_the_failing_phase_is_run_outside(run):
+    done = run()
+    assert done.returncode == 2
+    assert b"Running phase: checkPhase\n" in done.stdout
+    assert b"@nix" not in done.stderr
+
+
+def test_the_failing_command_is_told_with_its_place_and_status(run):
+    told = run().stderr.decode().splitlines()[-3:]
+    assert told[0] == "checkPhase failed: exit status 2"
+    assert told[1].startswith("  make ")
+    assert told[2].startswith("  at /nix/store/")
+    assert told[2].endswith("-stdenv/setup:427, in runMake") or ", in runMake" in told[2]
+
+
+def test_a_command_of_a_recipe_s_text_is_told_with_its_line_in_the_variable(run):
+    told = run("build", "buildPhase=echo begin\n\nfalse here\n").stderr.decode()
+    assert told.splitlines()[-3:] == [
+        "buildPhase failed: exit status 1",
+        "  false here",
+        "  at line 3 of the variable buildPhase",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "command"),
+    [
+        ("( cd /; ( false inner ) )", "false inner"),
+        ("letters=$(echo a; false inner)", "false inner"),
+        ("exit 1", "it was left with an exit status"),
+        ("local x=$(false early); false late", "false late"),
+    ],
+)
+def test_the_innermost_failure_is_the_one_told(run, text, command):
+    done = run("build", f"buildPhase={text}")
+    assert done.returncode == 1
+    told = done.stderr.decode().splitlines()
+    assert told[told.index("buildPhase failed: exit status 1") + 1] == f"  {command}"
+
+
+def test_a_variable_is_set_as_a_recipe_could_have_set_it(run):
+    done = run(REPAIR)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"ok: hello says" in done.stdout
+
+
+def test_the_list_marks_the_failing_phase_and_says_what_each_is(run):
+    done = run("--list", "buildPhase=make", "preInstall=true")
+    lines = {line[2:].split()[0]: line for line in done.stdout.decode().splitlines()}
+    assert done.returncode == 0
+    assert lines["checkPhase"].startswith("* checkPhase           function")
+    assert lines["buildPhase"].startswith("  buildPhase           variable")
+    assert "preInstall is a variable" in lines["installPhase"]
+    assert "left out: doDist is not set" in lines["distPhase"]
+    assert "source-stdenv.sh" in lines["builder"]
+
+
+def test_a_range_runs_in_order_until_one_fails(run):
+    done = run("--from", "build", "--until=install")
+    headers = [line for line in done.stdout.splitlines() if line.startswith(b"Running phase")]
+    assert done.returncode == 2
+    assert headers == [b"Running phase: buildPhase", b"Running phase: checkPhase"]
+
+
+def test_a_range_goes_on_when_none_fails(run):
+    done = run("--until", "installPhase", REPAIR)
+    headers = [line for line in done.stdout.splitlines() if line.startswith(b"Running phase")]
+    assert (done.returncode, headers) == (
+        0,
+        [b"Running phase: checkPhase", b"Running phase: installPhase"],
+    )
+
+
+def test_a_clean_run_begins_with_an_empty_directory(run):
+    done = run("--clean", "check", REPAIR)
+    assert done.returncode == 0
+    assert done.stdout.startswith(b"Running phase: unpackPhase")
+    assert b"installPhase" not in done.stdout
+
+
+def test_a_phase_that_the_build_leaves_out_says_so(run):
+    done = run("installCheck")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert (
+        done.stderr
+        == b"installCheckPhase was left out, as the build does: doInstallCheck is not set\n"
+    )
+
+
+def test_one_job_means_one_everywhere(run):
+    shown = 'buildPhase=echo "$NIX_BUILD_CORES ${enableParallelBuilding-none}"'
+    assert b"1 none\n" in run("build", "-j1", "enableParallelBuilding=1", shown).stdout
+
+
+def test_a_trace_stays_out_of_what_the_phase_redirects(run):
+    text = "{ echo to-stderr >&2; } 2>log; wc -l <log"
+    done = run("build", "--trace", f"buildPhase={text}")
+    assert done.stdout.splitlines()[-1] == b"1"
+    assert b"+ echo to-stderr" in done.stderr.replace(b"setup:", b"").replace(b": echo", b"+ echo")
+
+
+def test_libraries_are_told_in_short(run):
+    told = run("build", "--debug-libs", "buildPhase=make -B").stderr.decode()
+    assert "  libc.so.6: /nix/store/" in told
+    assert ", wanted by gcc" in told or "wanted by /" in told
+    assert len(told.splitlines()) < 60
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--nonsense",), "option-unknown"),
+        (("-j",), "option-value"),
+        (("-j", "many", "check"), "option-value"),
+        (("--list", "check"), "option-value"),
+        (("--from", "check", "build"), "option-value"),
+        (("--from", "check", "--until", "build"), "option-value"),
+        (("a-b=1",), "option-value"),
+        (("nonsense",), "phase-unknown"),
+    ],
+)
+def test_wrong_words_are_told_with_a_reason(run, words, reason):
+    done = run(*words)
+    assert done.returncode == 2
+    assert f"({reason}, 2)" in done.stderr.decode()
+
+
+def test_the_builder_can_be_run_as_a_whole(run):
+    done = run("--clean", "builder")
+    assert done.returncode == 2
+    assert b"Running phase: unpackPhase" in done.stdout
+    assert b"Running phase: checkPhase" in done.stdout
+
+
+def test_the_shell_has_the_word_and_outlives_a_failing_phase(type_in):
+    told = type_in("variable=mine", "phase check", 'echo "status $? $variable"')
+    assert "checkPhase failed: exit status 2" in told
+    assert "status 2 mine" in told
+
+
+def test_a_phase_does_not_see_what_the_shell_exports_unless_told_so(type_in):
+    told = type_in(
+        "export preCheck='echo from the shell; cd /'",
+        "phase check",
+        "cd /tmp",
+        "phase --here check",
+    )
+    assert told.count("from the shell\n") == 1
+
+
+def test_neither_options_nor_functions_of_the_shell_reach_a_phase(type_in):
+    told = type_in(
+        "set -f -u -o posix; shopt -s failglob; IFS=h; readonly name",
+        "exec() { echo no; }; make() { echo no; }; export -f make; alias exec=no",
+        "trap 'echo no' DEBUG ERR EXIT",
+        "phase check; builtin echo is $?",
+        "trap - EXIT",
+    )
+    assert "Running phase: checkPhase" in told
+    assert "cannot execute: required file not found" in told
+    assert "is 2" in told
+
+
+def test_the_environment_of_a_phase_is_that_of_the_build(type_in):
+    told = type_in(
+        "phase build buildPhase='env > /build/seen'",
+        "sed -n 's/^declare -x \\([A-Za-z_0-9]*\\)=.*/\\1/p' /build/env-vars | sort > /build/a",
+        "sed -n 's/^\\([A-Za-z_0-9]*\\)=.*/\\1/p' /build/seen | sort > /build/b",
+        "diff /build/a /build/b | sed -n 's/^[<>]/diff: &/p'",
+    )
+    different = {line for line in told.splitlines() if line.startswith("diff: ")}
+    assert different == {"diff: > _", "diff: > buildPhase"}
+
+
+def test_env_vars_stays_as_it_was_kept(type_in):
+    told = type_in(
+        'echo "sum: $(cksum </build/env-vars)"',
+        "phase check",
+        'echo "sum: $(cksum </build/env-vars)"',
+    )
+    sums = [line for line in told.splitlines() if line.startswith("sum: ")]
+    assert len(sums) == 2
+    assert len(set(sums)) == 1
+
+
+def test_nothing_of_it_is_left_behind(type_in):
+    told = type_in("phase check --debug-libs", 'echo "left: $(ls -A /tmp) $(compgen -v __nbs)."')
+    assert "left:  ." in told.splitlines()
+
+
+def test_without_stdenv_there_are_no_phases(hand_made: Kept, run_nbs: RunTool, unprivileged: int):
+    words = ("phase", "--store", hand_made.store, hand_made.path)
+    done = run_nbs(*words, as_user=unprivileged)
+    assert (done.returncode, b"(no-phases, 2)" in done.stderr) == (2, True)
+    done = run_nbs(*words, "builder", as_user=unprivileged)
+    assert (done.returncode, b"(builder-unknown, 2)" in done.stderr) == (2, True)
+    done = run_nbs(*words, "--clean", as_user=unprivileged)
+    assert (done.returncode, b"(environment-unknown, 125)" in done.stderr) == (125, True)
+
+
+@pytest.fixture(scope="module")
+def closed(kept_by_nix: Kept, open_directory: Path, unprivileged: int) -> Path:
+    """The same build with an env-vars that only its builder can read, as nixpkgs makes it."""
+    path = open_directory / "closed/nix-build-hello-1.0.drv-0"
+    path.parent.mkdir()
+    path.parent.chmod(0o755)
+    shutil.copytree(kept_by_nix.path, path, symlinks=True)
+    for entry in (path, *path.rglob("*")):
+        os.chown(entry, unprivileged, unprivileged, follow_symlinks=False)
+    (path / "env-vars").chmod(0)
+    return path
+
+
+def test_without_env_vars_a_phase_begins_in_the_one_directory_there_is(
+    closed: Path, kept_by_nix: Kept, run_nbs: RunTool, unprivileged: int
+):
+    words = ("phase", "--store", kept_by_nix.store, str(closed), "check")
+    done = run_nbs(*words, as_user=unprivileged)
+    assert done.returncode == 2, done.stderr
+    assert b"env-vars is not there: checkPhase begins in hello/\n" in done.stderr
+    assert b"./test.sh: cannot execute: required file not found" in done.stderr
+    assert run_nbs(*words, REPAIR, as_user=unprivileged).returncode == 0
+
+
+def test_a_library_that_is_not_there_is_told_first_with_who_wants_it(run):
+    text = """
+        echo 'int f() { return 0; }' >f.c; echo 'int f(); int main() { return f(); }' >main.c
+        gcc -shared -fPIC -Wl,-soname,libgreet.so.1 -o libgreet.so.1 f.c
+        gcc -o greet main.c ./libgreet.so.1; rm libgreet.so.1
+        ./greet
+    """
+    done = run("build", "--debug-libs", f"buildPhase={text}")
+    told = done.stderr.decode().splitlines()
+    first = told[told.index("libraries:") + 1]
+    assert done.returncode == 127
+    assert first.startswith("  libgreet.so.1: not found, wanted by ./greet; looked for as /")
