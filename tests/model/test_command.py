@@ -163,16 +163,3 @@ def test_the_history_of_a_shell_begins_with_what_is_asked_for():
 @pytest.mark.parametrize("name", ["", "a b", "$(reboot)", "x;y", "-x", "é"])
 def test_what_is_no_name_of_a_phase_is_not_run_again(name):
     assert phase_again(name) == ""
-
-
-def test_a_phase_is_run_again_with_the_errors_of_the_build(tmp_path):
-    setup = 'set -eu; genericBuild() { for p in $phases; do "$p"; done; }; buildPhase() { echo in; false; echo out; }'
-    (tmp_path / "setup").write_text(setup)
-    done = subprocess.run(
-        ["/bin/bash", "-c", phase_again("buildPhase") + "; echo $?"],
-        env={"stdenv": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == "in\n1\n"
