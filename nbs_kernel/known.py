@@ -30,20 +30,25 @@ class Known(Value):
 
 
 class Found(Value):
-    """A build, the sandbox that the kernel enters, and what it will know of it."""
+    """A build, the sandbox that the kernel enters, and what it will know of it.
+
+    `store` and `derivation` are those that were asked for, to find it again.
+    """
 
     path: str
     sandbox: Sandbox
     known: Known
+    store: str = ""
+    derivation: str = ""
 
 
-def find(build: str, store: str = "") -> Found:
+def find(build: str, store: str = "", derivation: str = "") -> Found:
     """The build that is meant, "" for the newest failure of this machine.
 
     Raises `sandbox.Error` as `sandbox.find_build`, `read` and `describe` do.
     """
     path = sandbox.find_build(build, store=store)
-    case = sandbox.read(path, store=store, start=True)
+    case = sandbox.read(path, store=store, derivation=derivation, start=True)
     log = sandbox.readable_log(case)
     phase = log.failing_phase if log is not None else ""
     request = Request(shell_options=SHELL_OPTIONS, phase=phase, phases=sandbox.phase_scripts())
@@ -62,4 +67,6 @@ def find(build: str, store: str = "") -> Found:
             facts=sandbox.facts(case),
             plan=sandbox.render(described),
         ),
+        store=store,
+        derivation=derivation,
     )

@@ -34,10 +34,13 @@ class Malformed(ValueError):  # noqa: N818  says what it is
 class Enter(Value):
     """Move into the sandbox of another build, or with an empty name into a fresh one of the same.
 
-    Answered when the newcomer is inside; the kernel then hands over and ends.
+    `store` and `derivation` as for `nbs shell`, empty where nothing was said of them. Answered when
+    the newcomer is inside; the kernel then hands over and ends.
     """
 
     build: str
+    store: str = ""
+    derivation: str = ""
 
 
 class Remember(Value):
@@ -116,7 +119,7 @@ def decode(body: bytes) -> Passed:
 
 def _checked(kind: type[Passed], content: dict[str, Any]) -> Passed:
     if kind is Enter:
-        return Enter(build=_text(content.pop("build"), LONGEST_NAME), **content)
+        return Enter(**{name: _text(value, LONGEST_NAME) for name, value in content.items()})
     if kind is Remember:
         source = _text(content.pop("source"), LONGEST_SOURCE)
         return Remember(source=source, **{name: _number(v) for name, v in content.items()})

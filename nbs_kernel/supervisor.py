@@ -216,7 +216,7 @@ class Supervisor:
     def _answer(self, kernel: Kernel, message: Passed) -> None:
         match message:
             case Enter() if self._successor is None:
-                kernel.tell(self._enter(kernel, message.build))
+                kernel.tell(self._enter(kernel, message))
             case Remember() if kernel.found is not None:
                 Remembered(kernel.found.known.name).append(
                     message.session, message.line, message.source
@@ -234,10 +234,14 @@ class Supervisor:
                     )
                 )
 
-    def _enter(self, kernel: Kernel, build: str) -> Entered | Refused:
-        again = kernel.found.path if kernel.found is not None else ""
+    def _enter(self, kernel: Kernel, asked: Enter) -> Entered | Refused:
+        found = kernel.found
+        if not asked.build and found is not None:
+            asked = Enter(build=found.path, store=found.store, derivation=found.derivation)
         try:
-            self._successor = self._make(find(build or again, self._store))
+            self._successor = self._make(
+                find(asked.build, asked.store or self._store, asked.derivation)
+            )
         except Error as error:
             return Refused(
                 message=error.message,

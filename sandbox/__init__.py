@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from sandbox.model.nixevents import parse_event as parse_event
     from sandbox.model.nixmessages import Listener as Listener
     from sandbox.model.nixmessages import Report as Report
+    from sandbox.model.notebook import Failure as Failure
     from sandbox.model.progress import Progress as Progress
     from sandbox.model.render import Line
     from sandbox.residence import Residence as Residence
@@ -93,10 +94,11 @@ OF_VERBS = {
     "parse_event": "sandbox.model.nixevents",
     "Listener": "sandbox.model.nixmessages",
     "Report": "sandbox.model.nixmessages",
+    "Failure": "sandbox.model.notebook",
     "Progress": "sandbox.model.progress",
     "installed_profile": "sandbox.host.version",
 }
-"""What only `nbs build` and `nbs log` use, and the modules it is in."""
+"""What only `nbs build`, `nbs log` and `nbs notebook` use, and the modules it is in."""
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -122,6 +124,8 @@ __all__ = [
     "kept_builds",
     "log_path",
     "newest_kept_below",
+    "notebook",
+    "notebook_name",
     "one_line",
     "phase_again",
     "phase_scripts",
@@ -280,6 +284,20 @@ def as_data(value: object) -> Any:
     from sandbox.model import render as rendering
 
     return rendering.data(value)
+
+
+def notebook(failure: Failure) -> dict[str, Any]:
+    """The notebook of a failed build, as data for JSON: nbformat 4.5."""
+    from sandbox.model.notebook import document
+
+    return document(failure)
+
+
+def notebook_name(name: str) -> str:
+    """What the notebook of a build of that name is called, where nobody calls it otherwise."""
+    from sandbox.model.notebook import file_name
+
+    return file_name(name)
 
 
 def scratch_workspace() -> Workspace:

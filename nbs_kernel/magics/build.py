@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbs_kernel.magics.context import Context, KnownBuild
 
+_OPTIONS = ("--store", "--derivation")
+
 
 def _known(context: Context) -> KnownBuild:
     known = context.known
@@ -23,12 +25,18 @@ def _known(context: Context) -> KnownBuild:
 
 
 def _enter(context: Context, call: Call) -> Code | None:
-    (build,) = call.arguments
-    if not build:
+    words = list(call.arguments)
+    given = {}
+    while len(words) > 1 and words[0] in _OPTIONS:
+        name, value, *words = words
+        given[name] = value
+    if len(words) != 1 or not words[0]:
         raise MagicError(
-            "the build to enter has an empty name", reason="magic-usage", hint=f"`{ENTER.usage}`"
+            "one build is to be entered, and its name is not empty",
+            reason="magic-usage",
+            hint=f"`{ENTER.usage}`",
         )
-    context.enter(build)
+    context.enter(words[0], given.get("--store", ""), given.get("--derivation", ""))
     return None
 
 
@@ -76,14 +84,14 @@ def _reset(context: Context, call: Call) -> Code | None:
 
 ENTER = Magic(
     name="enter",
-    usage="%enter BUILD",
+    usage="%enter [--store STORE] [--derivation DRV] BUILD",
     summary="move this kernel into the sandbox of another failed build",
-    help="BUILD is what `nbs shell` takes: a kept directory, a .drv, or a name.\n"
+    help="BUILD and the options are those of `nbs shell`: a kept directory, a .drv, or a name.\n"
     "The kernel and its notebook stay; shell, variables and files are those of the other build.\n"
     "What comes after it in the cell is done there.",
     run=_enter,
     least=1,
-    most=1,
+    most=5,
 )
 BUILD = Magic(
     name="build", usage="%build", summary="show what is known of the failed build", run=_build

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
         def display(self, data: dict[str, object], metadata: dict[str, object]) -> None:
             """Show one thing in several formats; the front end picks one."""
 
-        def enter(self, build: str) -> None:
-            """Move into another build. Raises `sandbox.Error`."""
+        def enter(self, build: str, store: str = "", derivation: str = "") -> None:
+            """Move into another build; what is empty is found out. Raises `sandbox.Error`."""
 
         def restart(self) -> None:
             """A fresh shell in the same workspace. Raises `sandbox.Error`."""

@@ -9,6 +9,7 @@ import sys
 import sandbox
 from sandbox.cli import arguments, building, speak
 from sandbox.cli.entering import enter
+from sandbox.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,10 +24,12 @@ COMMAND is `nix-build …`, `nix build …` or `nix-store -r …`; other words a
   nbs build -- -A hello              nix-build -A hello
   nbs build -- nix build .#hello     a flake
   nbs build --no-enter -- -A hello   only print the command that would enter
+  nbs build --notebook -- -A hello   a notebook about the failure, in JupyterLab
 
-The options are those of `nbs shell --help`, and --no-enter.
+The options are those of `nbs shell --help`, --no-enter, and --notebook.
 """
-FLAGS = (*(flag for flag in arguments.FLAGS if flag != "--version"), "--no-enter")
+FLAGS = (*(flag for flag in arguments.FLAGS if flag != "--version"), "--no-enter", "--notebook")
+OF_NOTEBOOKS = ("--derivation", "--no-enter", "--notebook", "--store")
 NOT_ENTERED = ("hash-mismatch",)
 """Builds that ended well, with what was not wanted: nothing failed where one would be put."""
 
@@ -37,6 +40,7 @@ def command(argv: list[str]) -> int:
     if given.has("--help"):
         sys.stdout.write(USAGE)
         return 0
+    _check_notebook(given)
     words = given.rest[1:] if given.rest[:1] == ("--",) else given.rest
     asked = sandbox.nix_command(words, given.get("--store"))
     store = os.path.abspath(asked.store) if _is_path(asked.store) else asked.store
@@ -54,7 +58,30 @@ def command(argv: list[str]) -> int:
         return status
     if chosen.named:
         given = given.replace(options=given.options | {"--derivation": chosen.named})
+    if given.has("--notebook"):
+        return _open_notebook(chosen, given)
     return enter(given, chosen.kept, (), lambda described, _: banner(chosen, described, store))
+
+
+def _check_notebook(given: Arguments) -> None:
+    others = [name for name in given.options if name not in OF_NOTEBOOKS]
+    if given.has("--notebook") and others:
+        raise UsageError(
+            f"`--notebook` does not go with `{others[0]}`",
+            reason="option-value",
+            hint="`nbs build --help` lists the options",
+        )
+
+
+def _open_notebook(one: sandbox.FailedBuild, given: Arguments) -> int:
+    from sandbox.cli import notebook
+
+    speak.say("\n".join([summary(one), *first_error(one)]))
+    store, derivation = given.get("--store"), given.get("--derivation")
+    failure = notebook.describe(one.kept, store=store, derivation=derivation)
+    wanted = (("needed by", ", ".join(one.wanted_by[:3])),) if one.wanted_by else ()
+    failure = failure.replace(ending=ending(one), facts=(*failure.facts, *wanted))
+    return notebook.open_in_lab(notebook.write_beside(failure))
 
 
 def _is_path(store: str) -> bool:
@@ -219,9 +246,11 @@ def _print_commands(failed: tuple[sandbox.FailedBuild, ...], given: Arguments) -
 
 def entering_command(one: sandbox.FailedBuild, given: Arguments) -> tuple[str, ...]:
     """The words of a command line that enters what failed, as this one would have."""
-    options = {name: value for name, value in given.options.items() if name != "--no-enter"}
+    own = ("--no-enter", "--notebook")
+    options = {name: value for name, value in given.options.items() if name not in own}
     if one.named:
         options["--derivation"] = one.named
     words = [word for name, value in options.items() for word in (name, value) if word]
     sudo = () if one.readable else ("sudo",)
-    return (*sudo, "nbs", "shell", *words, one.kept)
+    verb = "notebook" if given.has("--notebook") else "shell"
+    return (*sudo, "nbs", verb, *words, one.kept)

@@ -17,6 +17,9 @@ VERBS = {
     "ls": "the failed builds that were kept on this machine, newest first",
     "show": "all that is known of one",
     "log": "its log: all of it, a phase, the first error, the files it points to",
+    "notebook": "a notebook that is filled in from it, in JupyterLab",
+    "console": "Jupyter's console in its sandbox",
+    "report": "a notebook, run from top to bottom, as HTML",
     "plan": "its sandbox as data, each line with the rule behind it",
     "doctor": "what this machine allows, and the remedy for what it does not",
     "demo": "a real failed build to try everything on, even without Nix",
@@ -32,6 +35,7 @@ examples:
   nbs shell hello -- make -k   one command in the newest that is called hello
   nbs log hello --errors       the first error of its log
   nbs phase hello              the phase that failed, once more
+  nbs notebook hello           a notebook about it, in JupyterLab
   nbs plan hello --calls       the system calls that make its sandbox
   nbs demo                     no failed build at hand? make one
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shlex
 import signal
@@ -191,6 +192,20 @@ def test_the_command_that_is_printed_enters(nix, run_nbs, nix_world):
     assert words[:4] == ["nbs", "shell", "--inputs", "rw"]
     entered = run_nbs(*words[1:], "--", "pwd", env=nix_world.environment)
     assert (entered.returncode, entered.stdout) == (0, b"/build\n")
+
+
+@pytest.mark.namespaces
+def test_the_command_that_is_printed_writes_a_notebook_instead(nix, run_nbs, nix_world, tmp_path):
+    done = nix("lib", options=("--no-enter", "--notebook"))
+    words = shlex.split(done.stdout.decode())
+    assert words[:3] == ["nbs", "notebook", "--store"]
+    file = str(tmp_path / "lib.ipynb")
+    made = run_nbs(*words[1:], file, "--no-open", env=nix_world.environment)
+    assert (made.returncode, made.stdout.decode()) == (0, f"{file}\n")
+    with open(file) as written:
+        sources = ["".join(cell["source"]) for cell in json.load(written)["cells"]]
+    assert sources[0].startswith("# lib-1.0 failed in buildPhase\n")
+    assert sources[1].startswith(f"%enter --store {nix_world.root}/store /")
 
 
 def test_several_failures_are_listed_where_nobody_can_choose(nix):

@@ -77,6 +77,21 @@ def test_a_failure_leads_to_a_shell_where_it_failed(terminal):
     assert terminal.lines().count("working") == 2
 
 
+def test_a_failure_leads_to_a_notebook_if_one_is_asked_for(terminal, tmp_path):
+    terminal.type(
+        f"./nbs build --notebook -- --store {terminal.store} --no-out-link recipes.nix -A app"
+    )
+    # What is done with it then is for Jupyter, which may be there or not.
+    terminal.wait_for("lib-1.0.ipynb")
+    text = (tmp_path / "lib-1.0.ipynb").read_text()
+    assert f"%enter --store {terminal.store} " in text
+    assert "# lib-1.0 failed in buildPhase (exit 3)" in text
+    assert "- needed by: app-2.0" in text
+    assert "lib-1.0 failed in buildPhase (exit 3); app-2.0, which was asked for, needs it" in (
+        terminal.lines()
+    )
+
+
 def test_of_several_failures_one_is_chosen(terminal):
     terminal.nix_build("both", "--keep-going -j1")
     terminal.wait_for("Enter which one? [1, or q for none]")

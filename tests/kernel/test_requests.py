@@ -31,7 +31,7 @@ NUMBERS = st.integers(0, 2**40)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=50)
 FRAMES = st.lists(st.binary(max_size=50), max_size=3).map(tuple)
 MESSAGES = st.one_of(
-    st.builds(Enter, build=TEXTS),
+    st.builds(Enter, build=TEXTS, store=TEXTS, derivation=TEXTS),
     st.builds(Remember, session=NUMBERS, line=NUMBERS, source=TEXTS),
     st.builds(Entered),
     st.builds(
@@ -81,6 +81,9 @@ def test_bytes_that_are_no_message_are_refused_and_raise_nothing_else(data):
         {"version": 1, "kind": "Enter"},
         {"version": 1, "kind": "Enter", "build": 1},
         {"version": 1, "kind": "Enter", "build": "x", "more": 1},
+        {"version": 1, "kind": "Enter", "build": "x", "more": "x"},
+        {"version": 1, "kind": "Enter", "build": "x", "store": 1},
+        {"version": 1, "kind": "Enter", "build": "x", "store": "x" * (LONGEST_NAME + 1)},
         {"version": 1, "kind": "Enter", "build": "x" * (LONGEST_NAME + 1)},
         {"version": 1, "kind": "Remember", "session": "1", "line": 1, "source": "x"},
         {"version": 1, "kind": "Handover", "requests": 3},

@@ -7,9 +7,12 @@ _nbs_options() {
         --version --whole-store
       ;;
     build)
-      printf '%s\n' --copy --derivation --help --inputs --no-enter --profile --sandboxed --store \
-        --unsandboxed --whole-store
+      printf '%s\n' --copy --derivation --help --inputs --no-enter --notebook --profile --sandboxed \
+        --store --unsandboxed --whole-store
       ;;
+    notebook) printf '%s\n' --derivation --force --help --no-open --store ;;
+    console) printf '%s\n' --help --store ;;
+    report) printf '%s\n' --help --output ;;
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
     phase)
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
@@ -74,7 +77,7 @@ _nbs_value() {
   case $option in
     --inputs) _nbs_reply "$current" < <(printf '%s\n' ro rw) ;;
     --profile) _nbs_reply "$current" < <(printf '%s\n' 2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94) ;;
-    --derivation) _nbs_files f "$current" ;;
+    --derivation | --output) _nbs_files f "$current" ;;
     --store) _nbs_files d "$current" ;;
     --build | --diff) _nbs_builds "$current" ;;
     --phase)
@@ -96,7 +99,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --phase | --prefix | --profile | --store | --until)
+      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --phase | --prefix | --profile | --store | --until)
         ((index++))
         ;;
       -*) ;;
@@ -134,7 +137,7 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion demo doctor kernel log ls phase plan shell show
+      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan report shell show
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -152,12 +155,16 @@ _nbs() {
     _nbs_kernel_names "$current" "$operands"
     return
   fi
+  if [[ $verb:$operands == report:0 || $verb:$operands == notebook:1 ]]; then
+    _nbs_files f "$current"
+    return
+  fi
   if ((operands > 0)); then
     if [[ $verb == phase ]]; then _nbs_phases "$current"; fi
     return
   fi
   case $verb in
-    log | phase | shell | show | plan) _nbs_builds "$current" ;;
+    console | log | notebook | phase | shell | show | plan) _nbs_builds "$current" ;;
     build) _nbs_reply "$current" < <(printf '%s\n' -- nix nix-build nix-store) ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac

@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --build --derivation --diff --display-name --file --from --inputs --name --phase --prefix --profile --store --until
+            case --build --derivation --diff --display-name --file --from --inputs --name --output --phase --prefix --profile --store --until
                 set skip yes
             case --
                 echo $word
@@ -38,12 +38,17 @@ end
 
 function __nbs_wants_build
     set --local operands (__nbs_operands)
-    contains -- "$operands[1]" log phase shell show plan; and test (count $operands) -eq 1
+    contains -- "$operands[1]" console log notebook phase shell show plan; and test (count $operands) -eq 1
 end
 
 function __nbs_wants_phase
     set --local operands (__nbs_operands)
     test "$operands[1]" = phase; and test (count $operands) -ge 2
+end
+
+function __nbs_wants_notebook
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = report -a (count $operands) -eq 1; or test "$operands[1]" = notebook -a (count $operands) -eq 2
 end
 
 function __nbs_builds
@@ -71,6 +76,9 @@ complete --command nbs --condition __nbs_no_verb --long-option help --short-opti
 complete --command nbs --condition __nbs_no_verb --long-option version -d 'the version'
 complete --command nbs --condition __nbs_no_verb --arguments build -d 'a build, and into what fails'
 complete --command nbs --condition __nbs_no_verb --arguments log -d 'its log, or a part of it'
+complete --command nbs --condition __nbs_no_verb --arguments notebook -d 'a notebook about it'
+complete --command nbs --condition __nbs_no_verb --arguments console -d "Jupyter's console in its sandbox"
+complete --command nbs --condition __nbs_no_verb --arguments report -d 'a notebook, run as HTML'
 complete --command nbs --condition __nbs_no_verb --arguments shell -d 'enter the sandbox of a failed build'
 complete --command nbs --condition __nbs_no_verb --arguments phase -d 'phases of a failed build again'
 complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
@@ -94,13 +102,18 @@ complete --command nbs --condition '__nbs_verb_is phase' --long-option until --e
 complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
 
-set --local all build shell phase ls show log plan doctor demo kernel completion
+set --local all build shell phase ls show log notebook console report plan doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is log ls show plan doctor' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
 complete --command nbs --condition '__nbs_verb_is plan' --long-option calls -d 'the system calls'
 complete --command nbs --condition '__nbs_verb_is plan' --long-option diff --require-parameter --arguments '(__nbs_builds)' -d 'compare with another build'
 complete --command nbs --condition '__nbs_verb_is build' --long-option no-enter -d 'print the command that would enter'
+complete --command nbs --condition '__nbs_verb_is build' --long-option notebook -d 'a notebook in the place of a shell'
+complete --command nbs --condition '__nbs_verb_is notebook' --long-option no-open -d 'write the file, and no more'
+complete --command nbs --condition '__nbs_verb_is notebook' --long-option force -d 'write over a file that is there'
+complete --command nbs --condition '__nbs_wants_notebook' --arguments '(__fish_complete_suffix .ipynb)'
+complete --command nbs --condition '__nbs_verb_is report' --long-option output --short-option o --require-parameter --force-files -d 'the page'
 complete --command nbs --condition '__nbs_verb_is log' --long-option errors -d 'the first error alone'
 complete --command nbs --condition '__nbs_verb_is log' --long-option phase --exclusive --arguments 'unpackPhase patchPhase configurePhase buildPhase checkPhase installPhase fixupPhase installCheckPhase' -d 'only what this phase wrote'
 complete --command nbs --condition '__nbs_verb_is log' --long-option file --exclusive --arguments 'CMakeError.log config.log meson-log.txt' -d 'a file that the log points to'
@@ -128,9 +141,9 @@ function __nbs_complete_entering --argument-names command entering describing st
     complete --command $command --condition $storing --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 end
 
-__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan show ls log'
+__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan show ls log notebook console'
 complete --command nbs --condition '__nbs_verb_is show' --long-option profile --exclusive --arguments '2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94' -d 'the Nix whose sandbox is made'
-complete --command nbs --condition '__nbs_verb_is show log' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
+complete --command nbs --condition '__nbs_verb_is show log notebook' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
 __nbs_complete_entering nix-build-shell __nbs_wants_directory __nbs_wants_directory __nbs_wants_directory
 functions --erase __nbs_complete_entering
 

@@ -22,16 +22,17 @@ COLUMNS, LINES = 120, 50
 
 
 class Console:
-    """A terminal of tmux, which runs `jupyter console --kernel nbs`."""
+    """A terminal of tmux, which runs `jupyter console --kernel nbs`, or another command."""
+
+    command = (sys.executable, "-m", "jupyter_console", "--kernel", "nbs")
 
     def __init__(self, home: Home, *arguments: str, **environment: str) -> None:
         self.home = home
         # A server of its own: what happens to it happens to nobody else.
         self.tmux = ["tmux", "-S", f"{home.path}/tmux-{os.getpid()}", "-f", "/dev/null"]
-        command = [sys.executable, "-m", "jupyter_console", *arguments, "--kernel", "nbs"]
         given = {**home.environment, **environment, "TERM": "screen-256color"}
         size = ["-x", str(COLUMNS), "-y", str(LINES)]
-        line = f"cd {shlex.quote(str(home.path))}; exec {shlex.join(command)}"
+        line = f"cd {shlex.quote(str(home.path))}; exec {shlex.join([*self.command, *arguments])}"
         subprocess.run([*self.tmux, "new-session", "-d", *size, line], env=given, check=True)
         self.prompt(1)
 

@@ -36,10 +36,10 @@ class Noted:
         assert metadata == {}
         self.shown.append(data)
 
-    def enter(self, build: str) -> None:
+    def enter(self, build: str, store: str = "", derivation: str = "") -> None:
         if build == "missing":
             raise Error("there is no build `missing`", reason="build-unknown")
-        self.done.append(f"enter {build}")
+        self.done.append(" ".join(filter(None, ("enter", build, store, derivation))))
 
     def restart(self) -> None:
         self.done.append("restart")

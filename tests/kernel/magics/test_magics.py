@@ -83,6 +83,21 @@ def test_the_build_is_entered_restarted_and_reset() -> None:
     assert caught.value.reason == "build-unknown"
 
 
+def test_the_build_s_store_and_derivation_may_be_named() -> None:
+    kernel = Noted()
+    kernel.run("%enter --store /s 'a b'")
+    kernel.run("%enter --derivation d.drv --store /s --store")
+    assert kernel.done == ["enter a b /s", "enter --store /s d.drv"]
+
+
+@pytest.mark.parametrize("words", ["''", "--store /s", "a b", "--store /s a b", "--copy a"])
+def test_one_build_alone_is_entered(words: str) -> None:
+    kernel = Noted()
+    with pytest.raises(Error) as caught:
+        kernel.run(f"%enter {words}")
+    assert (caught.value.reason, kernel.done) == ("magic-usage", [])
+
+
 def test_the_build_is_shown_as_text_and_as_a_table_that_can_do_nothing() -> None:
     kernel = Noted(known=KNOWN)
     kernel.run("%build")

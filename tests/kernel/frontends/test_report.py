@@ -1,0 +1,192 @@
+"""`nbs notebook`, `nbs report` and `nbs console` on a real failed build, with Jupyter's programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.kernel.frontends.conftest import require
+from tests.kernel.frontends.test_batch import text_of
+from tests.kernel.frontends.test_console import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.kernel.conftest import Home
+
+pytestmark = pytest.mark.usefixtures("leaves_nothing")
+NBS = (sys.executable, "-m", "sandbox.cli.nbs")
+
+
+@pytest.fixture
+def nbs(home: Home, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Run `nbs` in a directory of the test's own; the kernel's own build is one that is not there."""
+
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*NBS, *words],
+            env={**home.environment, "NBS_BUILD": "/nothing/here"},
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    return run
+
+
+@pytest.fixture
+def notebook(nbs, tmp_path: Path, failed_builds: tuple[str, str]) -> Path:
+    """The notebook of the demonstration's failure, as it is written."""
+    done = nbs("notebook", failed_builds[1], "it.ipynb", "--no-open")
+    assert (done.returncode, done.stdout) == (0, "it.ipynb\n"), done.stderr
+    return tmp_path / "it.ipynb"
+
+
+def change(path: Path, **sources: str) -> None:
+    """Other sources for these cells."""
+    read = json.loads(path.read_text())
+    for cell in read["cells"]:
+        if cell["id"] in sources:
+            cell["source"] = sources[cell["id"]]
+    path.write_text(json.dumps(read))
+
+
+def executed(home: Home, path: Path) -> dict[str, list[dict[str, object]]]:
+    """The outputs of each cell by its id, with nbconvert itself, which stops at one that fails."""
+    done = home.run("jupyter-nbconvert", "--execute", "--to", "notebook", "--output=done", path)
+    assert done.returncode == 0, done.stderr
+    cells = json.loads((path.parent / "done.ipynb").read_text())["cells"]
+    return {cell["id"]: cell["outputs"] for cell in cells if cell["cell_type"] == "code"}
+
+
+def test_a_notebook_runs_from_top_to_bottom_as_it_was_written(home, notebook):
+    outputs = executed(home, notebook)
+    assert text_of(outputs["enter"]).startswith("hello-1.0 failed in checkPhase")
+    assert "./test.sh: cannot execute" in text_of(outputs["again"])
+    assert [one["ename"] for one in outputs["again"] if one["output_type"] == "error"] == [
+        "ExitStatus"
+    ]
+    assert text_of(outputs["definition"]).startswith("checkPhase ()")
+    assert "runHook preCheck" in text_of(outputs["definition"])
+    assert text_of(outputs["changed"]) == ""
+
+
+@pytest.mark.parametrize("without", ["", "PATH=${PATH//findutils/none}; ! type -P find\n"])
+def test_its_last_cell_lists_what_the_others_have_changed(home, notebook, without):
+    repair = 'sed -i "s|/usr/bin/env bash|$SHELL|" test.sh; mkdir new; echo x > "new/a b"; echo y > $out\n'
+    change(notebook, **{"try": repair + without})
+    listed = text_of(executed(home, notebook)["changed"]).splitlines()
+    assert sorted(line for line in listed if line.startswith("/build")) == [
+        "/build/hello/new/a b",
+        "/build/hello/test.sh",
+    ]
+    assert any(line.endswith("-hello-1.0") for line in listed)
+
+
+def test_a_report_is_a_page_with_all_cells(nbs, notebook):
+    done = nbs("report", "it.ipynb")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "it.html\n", "")
+    page = notebook.with_suffix(".html").read_text()
+    assert "<title>it</title>" in page
+    assert "cannot execute: required file not found" in page
+    assert "runHook preCheck" in page
+    assert sorted(os.listdir(notebook.parent)) == ["it.html", "it.ipynb"]
+
+
+def test_a_report_tells_which_cell_failed_and_has_all_of_them(nbs, notebook):
+    change(notebook, **{"try": "echo before; (exit 3)"})
+    done = nbs("report", "it.ipynb", "-o", "other name.html")
+    assert (done.returncode, done.stdout) == (1, "other name.html\n")
+    assert done.stderr.startswith("cell 4 failed: ExitStatus: ")
+    page = (notebook.parent / "other name.html").read_text()
+    assert "before" in page
+    assert page.count("In\u00a0[") + page.count("In [") == 5
+
+
+def test_a_report_of_a_build_that_is_gone_says_so_and_is_written(nbs, notebook):
+    change(notebook, enter="%enter /nothing/there")
+    done = nbs("report", "it.ipynb")
+    assert done.returncode == 1
+    assert "cell 1 failed: SandboxError: " in done.stderr
+    assert notebook.with_suffix(".html").exists()
+
+
+def test_a_file_whose_name_is_a_pattern_is_run(nbs, notebook):
+    notebook.rename(notebook.parent / "a [1]*.ipynb")
+    done = nbs("report", "a [1]*.ipynb")
+    assert (done.returncode, done.stdout) == (0, "a [1]*.html\n")
+
+
+def test_a_page_that_cannot_be_written_is_named(nbs, notebook):
+    assert notebook.exists()
+    done = nbs("report", "it.ipynb", "-o", "missing/it.html")
+    assert done.returncode == 125
+    assert "(notebook-refused, 125)" in done.stderr
+
+
+def test_a_kernel_that_jupyter_does_not_know_is_told(nbs, notebook):
+    read = json.loads(notebook.read_text())
+    read["metadata"]["kernelspec"]["name"] = "no-such-kernel"
+    notebook.write_text(json.dumps(read))
+    done = nbs("report", "it.ipynb")
+    assert done.returncode == 125
+    assert "(kernel-not-installed, 125)" in done.stderr
+
+
+def test_the_first_cell_names_the_store_where_the_directory_does_not_lead_to_it(
+    home, nbs, failed_builds, open_directory, tmp_path
+):
+    root = failed_builds[0].partition("/nix/var/")[0]
+    place = open_directory / "nix-build-hello-1.0.drv-7"
+    shutil.copytree(f"{failed_builds[0]}/build", place, symlinks=True)
+    try:
+        done = nbs("notebook", str(place), "it.ipynb", "--no-open", "--store", root)
+        assert done.returncode == 0, done.stderr
+        change(tmp_path / "it.ipynb", **{"try": "%reset\necho again in $name"})
+        outputs = executed(home, tmp_path / "it.ipynb")
+        assert text_of(outputs["enter"]).startswith("hello-1.0 failed in checkPhase")
+        assert text_of(outputs["try"]).endswith("again in hello-1.0\n")
+    finally:
+        shutil.rmtree(place)
+
+
+@pytest.mark.terminal
+def test_the_console_opens_in_the_build_that_is_named(home, failed_builds):
+    require(modules=("jupyter_console",))
+
+    class Nbs(Console):
+        command = (*NBS, "console")
+
+    console = Nbs(home, failed_builds[1], NBS_BUILD="/nothing/here")
+    try:
+        console.sees("hello-1.0 failed in checkPhase")
+        console.enter("echo =$name= in $PWD")
+        console.sees("\n=hello-1.0= in /build/hello")
+    finally:
+        console.close()
+
+
+@pytest.mark.terminal
+def test_the_console_s_kernel_knows_the_store(home, failed_builds):
+    require(modules=("jupyter_console",))
+    root = failed_builds[0].partition("/nix/var/")[0]
+
+    class Nbs(Console):
+        command = (*NBS, "console", "--store", root)
+
+    console = Nbs(home, "hello", NBS_BUILD="/nothing/here")
+    try:
+        console.enter("echo =$name=")
+        console.sees("\n=hello-1.0=")
+    finally:
+        console.close()
