@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import signal
 import termios
+import time
 
-from nbs_kernel.bash.terminals import CC, LFLAG, TIOCSIG, Terminal
-from nbs_kernel.bash.waiting import THE_TERMINAL_OF_ITS_SESSION, members, shields, waits_for
+from nbs_kernel.bash.terminals import CC, LFLAG, Terminal
+from nbs_kernel.bash.waiting import (
+    THE_TERMINAL_OF_ITS_SESSION,
+    awaited_child_group,
+    is_copy,
+    members,
+    shields,
+    waits_for,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +24,11 @@ if TYPE_CHECKING:
 
 LEAVE = signal.SIGRTMAX
 """What `startup.bash` has a trap for, so that a shell that ignores interrupts can be stopped."""
+
+PATIENCE_S, PATIENCE_AT_MOST_S = 0.2, 2.0
+"""So long the shell has for leaving the cell before it is pushed; twice as long the next time."""
+
+YOUNG_S = 0.5
 
 END_OF_INPUT, QUIT = b"\4", b"q"
 TRIES_OF_A_LINE, TRIES_OF_A_KEY = 20, 3
@@ -37,6 +49,7 @@ class Foreground:
         self._trapping = trapping
         self._interrupts = 0
         self._interrupted = 0
+        self._asked_at = self._push_at = self._patience = 0.0
         self._refused = 0
         self._unsent = b""
         self._asking: Terminal | None = None
@@ -49,9 +62,14 @@ class Foreground:
     def interrupt(self) -> None:
         """Ask for the end of the cell; each time with more force."""
         self._interrupts += 1
+        self._asked_at = time.clock_gettime(time.CLOCK_BOOTTIME)
+        self._patience = PATIENCE_S
+        self._push_at = time.monotonic() + PATIENCE_S
         if self._interrupts == 1:
             self._interrupt_once()
-        elif self._interrupts == 2:  # noqa: PLR2004
+            return
+        self._trapping = False
+        if self._interrupts == 2:  # noqa: PLR2004
             self._insist(signal.SIGTERM, LEAVE)
         else:
             self._insist(signal.SIGKILL, signal.SIGKILL)
@@ -69,16 +87,19 @@ class Foreground:
         if self._process.replaced:
             self._interrupt_replaced()
             return
+        others = self._others(group) if group == self._group else []
         # The shell first: it leaves the cell when its job ends, however that ends. An interrupt it
-        # would forget if the job ends as if nothing was.
-        if not self._trapping:
-            self._process.signal(LEAVE)
-        elif group != self._group:
-            self._process.signal(signal.SIGINT)
-        try:
-            fcntl.ioctl(self._process.terminal.master, TIOCSIG, signal.SIGINT)
-        except OSError:
+        # would forget if the job ends as if nothing was; and one that hits it between the fork of a
+        # job and the wait for it makes it wait for that job later, when nobody interrupts the job.
+        self._process.signal(signal.SIGINT if self._trapping else LEAVE)
+        if group != self._group:
             _signal_group(group, signal.SIGINT)
+        for process in others:
+            _signal(int(process), signal.SIGINT)
+
+    def _others(self, group: int) -> list[str]:
+        """All but the shell. In its own group: substitutions, jobs without job control."""
+        return [process for process in members(group) if int(process) != self._process.pid]
 
     def _interrupt_replaced(self) -> None:
         # The first process of a pid namespace does not get what it has no handler for.
@@ -106,14 +127,36 @@ class Foreground:
         if group != self._interrupted and not self._trapping:
             self._interrupt_once()
             return True
-        deaf = [
-            p
-            for p in members(group)
-            if int(p) != self._process.pid and not shields(p, signal.SIGINT)
-        ]
+        others = self._others(group)
+        deaf = [p for p in others if not shields(p, signal.SIGINT)]
+        if deaf and not self._trapping:
+            # The cell may not have begun when it was sent.
+            self._process.signal(LEAVE)
         for process in deaf:
             _signal(int(process), signal.SIGINT)
-        return bool(deaf)
+        return bool(deaf) or self._push(group, others)
+
+    def _push(self, group: int, others: list[str]) -> bool:
+        """Interrupt once more what need not have got it, now and then; whether it was done."""
+        if self._trapping or time.monotonic() < self._push_at:
+            return False
+        again = self._patience > PATIENCE_S
+        self._patience = min(2 * self._patience, PATIENCE_AT_MOST_S)
+        self._push_at = time.monotonic() + self._patience
+        self._process.signal(LEAVE)
+        for process in others:
+            # Until it has handlers of its own, a subshell drops interrupts.
+            if is_copy(process, self._process.pid, self._asked_at - YOUNG_S):
+                _signal(int(process), signal.SIGINT)
+        if again and group == self._group and not others:
+            # It has not heeded its trap: it waits for what is not in the foreground, or is lost in
+            # an expansion.
+            child = awaited_child_group(self._process.pid)
+            if child > 0:
+                _signal_group(child, signal.SIGINT)
+            else:
+                self._process.signal(signal.SIGINT)
+        return True
 
     def reader(self, outputs: tuple[Terminal, ...]) -> Terminal | None:
         """The terminal that a process in the foreground waits to read from."""

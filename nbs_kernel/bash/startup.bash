@@ -42,7 +42,7 @@ __nbs_throw() {
   __nbs_why=$1 __nbs_flags=${__nbs_flags:-$-}
   { builtin set +euxvTk; } 2>/dev/null
   __nbs_put_prompt_away 2>/dev/null
-  __nbs_int=$(builtin trap -p INT)
+  if [[ ! $__nbs_int ]]; then __nbs_int=$(builtin trap -p INT); fi
   builtin trap - INT
   # It would say a newline.
   {

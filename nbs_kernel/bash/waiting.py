@@ -11,6 +11,7 @@ import struct
 
 PROCESSES, THREADS, POLLED = 4096, 32, 1024
 THE_TERMINAL_OF_ITS_SESSION = os.makedev(5, 0)
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 POLLIN, FOREVER = 1, 0xFFFFFFFF
 
 # The numbers of read, readv, poll, ppoll, select, pselect6. 3 is the read of 32-bit programs, and
@@ -20,6 +21,7 @@ _CALLS = {
     "aarch64": ({3, 63, 65}, {168}, {73}, {142}, {72}),
 }
 _NONE: tuple[set[int], ...] = (set(), set(), set(), set(), set())
+WAIT4 = {"x86_64": 61, "aarch64": 260}.get(os.uname().machine, -1)
 READ, POLL, PPOLL, SELECT, PSELECT = _CALLS.get(os.uname().machine, _NONE)
 
 
@@ -67,6 +69,24 @@ def shields(process: str, signal: int) -> bool:
         if name in {"SigBlk", "SigCgt", "SigIgn"} and int(value, 16) >> (signal - 1) & 1:
             return True
     return False
+
+
+def awaited_child_group(process: int) -> int:
+    """The group of the youngest child, if the process waits for a child; else 0."""
+    if not any(call[0] == WAIT4 for call in _calls(str(process))):
+        return 0
+    children = _read(f"/proc/{process}/task/{process}/children").split()
+    return max(0, _group(children[-1])) if children else 0
+
+
+def is_copy(process: str, original: int, since: float) -> bool:
+    """A fork of the original that runs no program of its own, made since then (CLOCK_BOOTTIME)."""
+    fields = stat_fields(process)
+    return (
+        len(fields) > 19  # noqa: PLR2004
+        and int(fields[19]) >= since * TICKS_PER_S
+        and _read(f"/proc/{process}/cmdline") == _read(f"/proc/{original}/cmdline")
+    )
 
 
 def _calls(process: str) -> list[list[int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 
@@ -107,6 +108,27 @@ def test_a_loop_of_jobs_never_outlives_an_interrupt(driver):
         ran = driver.begin_until("echo ready; while :; do sleep 0.002; /bin/true; done", b"ready")
         driver.shell.interrupt()
         assert driver.go_on(ran, limit_s=10).outcome.why == "interrupt"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "sleep 1000",
+        "sleep 1000 | sleep 1000",
+        "(while :; do :; done)",
+        "while :; do :; done | while :; do :; done",
+        "x=$(sleep 1000)",
+        "set +m; sleep 1000",
+    ],
+)
+def test_an_interrupt_at_any_moment_ends_the_cell(driver, code):
+    for number in range(12):
+        ran = driver.begin(f"{code}\necho not this")
+        time.sleep(number * 0.0004)
+        driver.shell.interrupt()
+        assert driver.go_on(ran, limit_s=20).outcome.why == "interrupt"
+        assert b"not this" not in ran.output
+        driver.run("set -m")
 
 
 def test_a_trap_for_interrupts_is_run_and_the_cell_goes_on(driver):
