@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import sandbox
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -246,7 +248,7 @@ def test_without_stdenv_there_are_no_phases(hand_made: Kept, run_nbs: RunTool, u
 @pytest.fixture(scope="module")
 def closed(kept_by_nix: Kept, open_directory: Path, unprivileged: int) -> Path:
     """The same build with an env-vars that only its builder can read, as nixpkgs makes it."""
-    path = open_directory / "closed/nix-build-hello-1.0.drv-0"
+    path = open_directory / "closed-env-vars/nix-build-hello-1.0.drv-0"
     path.parent.mkdir()
     path.parent.chmod(0o755)
     shutil.copytree(kept_by_nix.path, path, symlinks=True)
@@ -259,7 +261,10 @@ def closed(kept_by_nix: Kept, open_directory: Path, unprivileged: int) -> Path:
 def test_without_env_vars_a_phase_begins_in_the_one_directory_there_is(
     closed: Path, kept_by_nix: Kept, run_nbs: RunTool, unprivileged: int
 ):
-    words = ("phase", "--store", kept_by_nix.store, str(closed), "check")
+    # Other tests have builds of this name in that store.
+    derivation = sandbox.read(kept_by_nix.path, store=kept_by_nix.store).nix.derivation_path
+    entering = ("--store", kept_by_nix.store, "--derivation", derivation)
+    words = ("phase", *entering, str(closed), "check")
     done = run_nbs(*words, as_user=unprivileged)
     assert done.returncode == 2, done.stderr
     assert b"env-vars is not there: checkPhase begins in hello/\n" in done.stderr
