@@ -248,7 +248,7 @@ def test_without_stdenv_there_are_no_phases(hand_made: Kept, run_nbs: RunTool, u
 @pytest.fixture(scope="module")
 def closed(kept_by_nix: Kept, open_directory: Path, unprivileged: int) -> Path:
     """The same build with an env-vars that only its builder can read, as nixpkgs makes it."""
-    path = open_directory / "closed-env-vars/nix-build-hello-1.0.drv-0"
+    path = open_directory / "phases-without-env-vars/nix-build-hello-1.0.drv-0"
     path.parent.mkdir()
     path.parent.chmod(0o755)
     shutil.copytree(kept_by_nix.path, path, symlinks=True)
