@@ -8,7 +8,7 @@ from __future__ import annotations
 from nbs_kernel import report
 from nbs_kernel.magics.cell import bash_part
 from nbs_kernel.messages import PROTOCOL, BadRequestError
-from sandbox import Error
+from sandbox import VERSION, Error, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from nbs_kernel.kernel import Kernel
     from nbs_kernel.messages import Message
 
-VERSION = "0.1.0"
 HELP_LINKS = (
     ("Bash", "https://www.gnu.org/software/bash/manual/bash.html"),
     ("Nixpkgs: stdenv", "https://nixos.org/manual/nixpkgs/stable/#chap-stdenv"),
@@ -76,7 +75,7 @@ class Answers:
         if message.kind == "comm_open":
             content = {"comm_id": message.content.get("comm_id", ""), "data": {}}
             self._kernel.tell("comm_close", content, message.header)
-        what = f"this kernel knows no {report.clean(message.kind)[:80]}"
+        what = f"this kernel knows no {printable(message.kind)[:80]}"
         return _refused(report.failure("UnknownRequest", "", what))
 
     def _kernel_info(self, _: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from sandbox import Error, Value
+from sandbox import Error, Value, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def of_outcome(outcome: Outcome) -> Failure | None:
     if not outcome.status and outcome.why not in {"syntax", "interrupt"}:
         return None
     name = NAMES.get(outcome.why, "ExitStatus")
-    message = clean(outcome.message)
+    message = printable(outcome.message)
     if outcome.why == "interrupt":
         return failure(name, "", "interrupted", _where(outcome))
     if outcome.why in {"unset", "expansion", "syntax"} and message:
@@ -81,9 +81,9 @@ def of_ended(ended: Ended) -> Failure:
 
 def of_error(error: Error, name: str = "SandboxError") -> Failure:
     """An error of the sandbox, or of a magic command, with its evidence and hint."""
-    evidence = tuple(f"  {clean(line)}" for line in error.evidence)
-    hint = (f"hint: {clean(error.hint)}",) if error.hint else ()
-    return failure(name, error.reason, clean(error.message), evidence + hint)
+    evidence = tuple(f"  {printable(line)}" for line in error.evidence)
+    hint = (f"hint: {printable(error.hint)}",) if error.hint else ()
+    return failure(name, error.reason, printable(error.message), evidence + hint)
 
 
 def of_bug(error: Exception) -> Failure:
@@ -91,7 +91,7 @@ def of_bug(error: Exception) -> Failure:
 
     Python's own `traceback` imports more as it works, which nothing can inside.
     """
-    words = f"{type(error).__name__}: {clean(str(error))[:COMMAND_SHOWN]}"
+    words = f"{type(error).__name__}: {printable(str(error))[:COMMAND_SHOWN]}"
     lines = []
     at = error.__traceback__
     while at is not None:
@@ -122,15 +122,8 @@ def status_words(status: int) -> str:
     return f"exit status {status}" + (f" (SIG{signal})" if signal else "")
 
 
-def clean(text: str) -> str:
-    """`text` without what moves a cursor or changes colours: it comes from inside."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
-
-
 def _where(outcome: Outcome) -> tuple[str, ...]:
-    command = clean(outcome.command).strip()
+    command = printable(outcome.command).strip()
     if len(command) > COMMAND_SHOWN:
         command = command[:COMMAND_SHOWN] + " …"
     shown = ("  " + command.replace("\n", "\n  "),) if command else ()
@@ -140,7 +133,7 @@ def _where(outcome: Outcome) -> tuple[str, ...]:
 
 
 def _frame(frame: Frame) -> str:
-    place = clean(frame.file) if frame.file else "cell"
+    place = printable(frame.file) if frame.file else "cell"
     line = (f":{frame.line}" if frame.file else f" line {frame.line}") if frame.line else ""
-    function = f" in {clean(frame.function)}" if frame.function else ""
+    function = f" in {printable(frame.function)}" if frame.function else ""
     return f"  {DIM}at{PLAIN} {place}{line}{function}"

@@ -17,6 +17,7 @@ from nbs_kernel.inside import live
 from nbs_kernel.known import Found, Known, find
 from nbs_kernel.remembered import Remembered
 from nbs_kernel.requests import (
+    READ_AT_ONCE,
     Enter,
     Entered,
     Handover,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 4.0
 """How long a kernel may take to end when it is told to."""
-READ_AT_ONCE = 65536
 
 
 class Kernel:

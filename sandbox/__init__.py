@@ -66,16 +66,28 @@ if TYPE_CHECKING:
     from sandbox.model.notebook import Failure as Failure
     from sandbox.model.progress import Progress as Progress
     from sandbox.model.render import Line
+    from sandbox.model.storepath import derivation_name as derivation_name
     from sandbox.residence import Residence as Residence
     from sandbox.residence import Signals as Signals
     from sandbox.residence import settle as settle
     from sandbox.residence import stay_outside as stay_outside
+    from sandbox.version import VERSION as VERSION
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 SAID_ON_ENTERING = ("network", "derivation", "sockets")
 """Notes that change what a person will find; the others are in `nbs plan`."""
 
-OF_VERBS = {
+IMPORTED_LATE = {
+    "Command": "sandbox.linux.resident",
+    "Inside": "sandbox.linux.resident",
+    "Residence": "sandbox.residence",
+    "Signals": "sandbox.residence",
+    "settle": "sandbox.residence",
+    "stay_outside": "sandbox.residence",
+    "VERSION": "sandbox.version",
+    "derivation_name": "sandbox.model.storepath",
+    "probe": "sandbox.linux.probe",
+    "words": "sandbox.host.words",
     "FailedBuild": "sandbox.host.failures",
     "failed_builds": "sandbox.host.failures",
     "kept_before": "sandbox.host.failures",
@@ -98,7 +110,9 @@ OF_VERBS = {
     "Progress": "sandbox.model.progress",
     "installed_profile": "sandbox.host.version",
 }
-"""What only `nbs build`, `nbs log` and `nbs notebook` use, and the modules it is in."""
+"""What only the kernel and some verbs use, and the modules it is in: no other run pays for it.
+
+Where the name is the last part of the module's, the module itself is meant."""
 
 __all__ = [
     "PLAN_SCHEMA",
@@ -143,28 +157,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # What only `nbs doctor` and the kernel do, no other run pays for.
-    if name == "probe":
-        from sandbox.linux import probe as module
+    if name not in IMPORTED_LATE:
+        raise AttributeError(name)
+    from importlib import import_module
 
-        return module
-    if name == "words":
-        from sandbox.host import words as words_module
-
-        return words_module
-    if name in OF_VERBS:
-        from importlib import import_module
-
-        return getattr(import_module(OF_VERBS[name]), name)
-    if name in ("Command", "Inside"):
-        from sandbox.linux import resident
-
-        return getattr(resident, name)
-    if name in ("Residence", "Signals", "settle", "stay_outside"):
-        from sandbox import residence
-
-        return getattr(residence, name)
-    raise AttributeError(name)
+    module = import_module(IMPORTED_LATE[name])
+    return module if module.__name__.endswith(f".{name}") else getattr(module, name)
 
 
 def describe(case: Case, request: Request) -> Sandbox:

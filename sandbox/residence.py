@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import select
 
-from sandbox.errors import StepFailed
 from sandbox.linux import launch, resident, syscalls
-from sandbox.run import Run, copy, copying_build, plan
+from sandbox.run import Run, copy, or_with_copy, plan
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.workspace import Workspace, state_directory, sweep
 
@@ -90,13 +89,7 @@ def settle(
     state = state_directory(os.environ)
     sweep(state)
     run = Run(say=say, progress=None, stdio=stdio, keep="")
-    try:
-        return _settle(sandbox, life, kept_open, state, run)
-    except StepFailed as failure:
-        copied = copying_build(sandbox, failure)
-        if copied is None:
-            raise
-    return _settle(copied, life, kept_open, state, run)
+    return or_with_copy(sandbox, lambda one: _settle(one, life, kept_open, state, run))
 
 
 def _settle(

@@ -19,6 +19,9 @@ from sandbox.workspace.workspace import Workspace, state_directory, sweep
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 SHOWN_NAMES = 3
 
@@ -49,7 +52,7 @@ def enter(
     run = Run(say=say, progress=progress, stdio=stdio, keep=keep)
     caller = launch.Caller()
     try:
-        return _enter_or_copy(sandbox, state, run)
+        return or_with_copy(sandbox, lambda one: _enter(one, state, run))
     finally:
         caller.restore()
 
@@ -63,14 +66,15 @@ class Run(Value):
     keep: str
 
 
-def _enter_or_copy(sandbox: Sandbox, state: str, run: Run) -> int:
+def or_with_copy(sandbox: Sandbox, attempt: Callable[[Sandbox], T]) -> T:
+    """What `attempt` gives; where the kernel refuses the overlay, once more with a copy."""
     try:
-        return _enter(sandbox, state, run)
+        return attempt(sandbox)
     except StepFailed as failure:
-        copied = copying_build(sandbox, failure)
+        copied = _copying_build(sandbox, failure)
         if copied is None:
             raise
-    return _enter(copied, state, run)
+    return attempt(copied)
 
 
 def _enter(sandbox: Sandbox, state: str, run: Run) -> int:
@@ -102,7 +106,7 @@ def _keep(upper: str, path: str) -> None:
         copy_tree(upper, path, owner=None)
 
 
-def copying_build(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:
+def _copying_build(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:
     """The same with a copied build directory, if it is the overlay that the kernel refused.
 
     Overlays cannot lie on every file system, and older kernels keep them from users. A copy is no

@@ -118,9 +118,11 @@ LAYERS = {
             "sandbox.errors",
             "sandbox.run",
             "sandbox.residence",
+            "sandbox.version",
         ),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
+    "sandbox/version.py": Layer("it says which release this is", (), TOUCHES_THE_WORLD),
     "sandbox/run.py": Layer(
         "a run is a plan, a workspace and a launch",
         ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors"),

@@ -133,7 +133,7 @@ def test_the_sdist_holds_what_building_testing_and_reading_need(sdist: Path) -> 
 
 
 def test_the_version_is_said_once_and_the_same_everywhere() -> None:
-    text = (ROOT / "sandbox/cli/version.py").read_text()
+    text = (ROOT / "sandbox/version.py").read_text()
     version = PROJECT["project"]["version"]
     assert f'VERSION = "{version}"' in text
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()

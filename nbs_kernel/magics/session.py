@@ -9,6 +9,8 @@ from nbs_kernel.magics.errors import MagicError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbs_kernel.bash.events import Outcome
     from nbs_kernel.magics.context import Context
 
@@ -72,28 +74,31 @@ def _choice(call: Call, now: str) -> str:
     return word
 
 
-def _streams(context: Context, call: Call) -> Code | None:
-    choice = _choice(call, "split" if context.settings.split else "merged")
-    if call.arguments:
-        context.change(context.settings.replace(split=choice == "split"))
-    text = {
-        "split": "stdout and stderr are shown apart; their order is not exact\n",
-        "merged": "stdout and stderr are shown together, in the order they were written\n",
-    }
-    context.write(text[choice])
-    return None
+def _switch(field: str, told: dict[str, str]) -> Callable[[Context, Call], Code | None]:
+    """A command that turns a setting on or off, or tells which it is.
+
+    `told` has what to say of either, by the word that people use, the one for off first.
+    """
+    off, on = told
+
+    def run(context: Context, call: Call) -> Code | None:
+        choice = _choice(call, on if getattr(context.settings, field) else off)
+        if call.arguments:
+            context.change(context.settings.replace(**{field: choice == on}))
+        context.write(told[choice])
+        return None
+
+    return run
 
 
-def _stdin(context: Context, call: Call) -> Code | None:
-    choice = _choice(call, "on" if context.settings.terminal_input else "off")
-    if call.arguments:
-        context.change(context.settings.replace(terminal_input=choice == "on"))
-    text = {
-        "on": "a program that reads the terminal asks you\n",
-        "off": "a program that reads finds the end of its input at once, as in a build\n",
-    }
-    context.write(text[choice])
-    return None
+_STREAMS = {
+    "merged": "stdout and stderr are shown together, in the order they were written\n",
+    "split": "stdout and stderr are shown apart; their order is not exact\n",
+}
+_STDIN = {
+    "off": "a program that reads finds the end of its input at once, as in a build\n",
+    "on": "a program that reads the terminal asks you\n",
+}
 
 
 def _time(context: Context, call: Call) -> Code | None:
@@ -128,7 +133,7 @@ STREAMS = Magic(
     summary="show stdout and stderr in their exact order, or apart",
     help="As in Nix's log both go to one terminal (merged). Split, stderr can be told from stdout,"
     "\nbut what was written first is no longer certain.",
-    run=_streams,
+    run=_switch("split", _STREAMS),
     most=1,
     choices=("merged", "split"),
 )
@@ -137,7 +142,7 @@ STDIN = Magic(
     usage="%stdin [on|off]",
     summary="let programs that read the terminal ask you",
     help="Off, they find the end of their input, as in a build.",
-    run=_stdin,
+    run=_switch("terminal_input", _STDIN),
     most=1,
     choices=("on", "off"),
 )

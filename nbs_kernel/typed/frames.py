@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nbs_kernel.typed.words import ASSIGNMENT, NAME, Piece, Word
+from nbs_kernel.typed.words import ASSIGNMENT, Piece, Word
 
 KEYWORDS_BEFORE_COMMANDS = frozenset(
     ["if", "then", "else", "elif", "while", "until", "do", "!", "{", "time", "coproc"]
@@ -218,7 +218,3 @@ class Frame:
     def defines_function(self) -> bool:
         """Whether `()` here would make the word before it the name of a function."""
         return self.kind == "list" and len(self.before) == 1 and self.wants == "argument"
-
-    def is_loop_variable(self, text: str) -> bool:
-        """Whether `for` or `select` has just been given this name."""
-        return self.wants == "name" and NAME.fullmatch(text) is not None

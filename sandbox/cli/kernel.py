@@ -114,8 +114,8 @@ def name_of_build(kept: str, store: str = "") -> str:
         case = sandbox.read(kept, store=store)
     except sandbox.Error:
         return os.path.basename(kept)
-    derivation = os.path.basename(case.nix.derivation_path).removesuffix(".drv")
-    return derivation.partition("-")[2] or case.kept.name_hint or os.path.basename(kept)
+    name = sandbox.derivation_name(case.nix.derivation_path)
+    return name or case.kept.name_hint or os.path.basename(kept)
 
 
 def _as_kernel_name(text: str) -> str:

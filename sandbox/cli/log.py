@@ -95,8 +95,7 @@ def _print_error(build: sandbox.LoggedBuild, phase: str) -> None:
     else:
         where = f" in {log.failing_phase}" if log.failing_phase and not phase else ""
         print(sandbox.one_line(f"line {error.line} of {len(log.lines)}{where}:"))
-        for number, text in enumerate(error.context, error.first):
-            mark = ">" if number == error.line else " "
+        for mark, text in error.marked():
             line = f"{mark} {sandbox.printable(text)}"
             print(speak.painted(line, speak.BOLD if mark == ">" else "", sys.stdout))
     files = sandbox.pointed_files(build)

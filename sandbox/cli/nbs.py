@@ -63,7 +63,7 @@ def command(argv: list[str]) -> int:
         sys.stdout.write(usage())
         return 0 if argv else 2
     if first == "--version":
-        from sandbox.cli.version import VERSION
+        from sandbox import VERSION
 
         sys.stdout.write(f"nbs {VERSION}\n")
         return 0

@@ -48,7 +48,7 @@ def command(argv: list[str]) -> int:
         sys.stdout.write(USAGE)
         return 0
     if given.has("--version"):
-        from sandbox.cli.version import VERSION
+        from sandbox import VERSION
 
         sys.stdout.write(f"nix-build-shell {VERSION}\n")
         return 0

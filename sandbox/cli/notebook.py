@@ -75,14 +75,17 @@ def describe(kept: str, *, store: str = "", derivation: str = "") -> sandbox.Fai
     given = (("--store", store), ("--derivation", derivation))
     enter = [word for name, value in given if value for word in (name, value)]
     failure = sandbox.Failure(
-        name=case.kept.name_hint or _name(case.nix.derivation_path) or "this build",
+        name=case.kept.name_hint
+        or sandbox.derivation_name(case.nix.derivation_path)
+        or "this build",
         ending="",
         enter=(*enter, os.path.abspath(case.kept.outer)),
         facts=_facts(case),
     )
-    log = sandbox.readable_log(case)
-    if log is None:
+    build = _logged(kept, store, case.nix.derivation_path)
+    if build is None:
         return failure
+    log = build.log
     excerpt_of, excerpt = _excerpt(log)
     return failure.replace(
         ending=sandbox.ending_text(log),
@@ -90,7 +93,7 @@ def describe(kept: str, *, store: str = "", derivation: str = "") -> sandbox.Fai
         again=sandbox.phase_again(log.failing_phase),
         excerpt_of=excerpt_of,
         excerpt=excerpt,
-        files=_files(kept, store, case.nix.derivation_path),
+        files=tuple(file.inside for file in sandbox.pointed_files(build)[:MOST_FILES]),
     )
 
 
@@ -103,28 +106,21 @@ def _facts(case: sandbox.Case) -> tuple[tuple[str, str], ...]:
     return tuple(("failed", failed) if name == "age" else (name, text) for name, text in pairs)
 
 
-def _name(derivation: str) -> str:
-    return os.path.basename(derivation).partition("-")[2].removesuffix(".drv")
-
-
 def _excerpt(log: sandbox.BuildLog) -> tuple[str, tuple[str, ...]]:
     """The first error with what stands around it, else the end; and what it is."""
     error = log.error
     if error is None:
         return "No line looks like an error; the last ones", log.last_lines(LAST_LINES)
-    marked = (
-        f"{'>' if number == error.line else ' '} {text}"
-        for number, text in enumerate(error.context, error.first)
-    )
-    return f"The first error, line {error.line} of {len(log.lines)}", tuple(marked)
+    marked = tuple(f"{mark} {text}" for mark, text in error.marked())
+    return f"The first error, line {error.line} of {len(log.lines)}", marked
 
 
-def _files(kept: str, store: str, derivation: str) -> tuple[str, ...]:
+def _logged(kept: str, store: str, derivation: str) -> sandbox.LoggedBuild | None:
+    """The build with its log, where that is kept and can be read."""
     try:
-        build = sandbox.logged_build(kept, store=store, derivation=derivation)
-        return tuple(file.inside for file in sandbox.pointed_files(build)[:MOST_FILES])
+        return sandbox.logged_build(kept, store=store, derivation=derivation)
     except Error:
-        return ()
+        return None
 
 
 def write(failure: sandbox.Failure, file: str, *, force: bool = False) -> str:

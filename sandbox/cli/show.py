@@ -82,8 +82,7 @@ def _print_log(log: sandbox.BuildLog) -> None:
         print(f"{'ended':<18} {ended}")
     if log.error is not None:
         print(f"\nfirst error, line {log.error.line} of {len(log.lines)}:")
-        for number, text in enumerate(log.error.context, log.error.first):
-            mark = ">" if number == log.error.line else " "
+        for mark, text in log.error.marked():
             line = f"  {mark} {sandbox.one_line(text)}"
             print(speak.painted(line, speak.BOLD if mark == ">" else "", sys.stdout))
     print("\nlast lines:")

@@ -10,6 +10,7 @@ from sandbox.errors import EvidenceError, UsageError
 from sandbox.host.database import open_database
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import installed_profile
+from sandbox.model.storepath import derivation_name
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -135,7 +136,7 @@ def name_of(place: KeptPlace, store: str = "") -> str:
     name = name_in_env_vars(place.inner)
     if not name:
         try:
-            name = derivation_of(place.path, store).rpartition("/")[2].partition("-")[2]
+            name = derivation_name(derivation_of(place.path, store))
         except (EvidenceError, UsageError):
             return ""
     return name.removesuffix(".drv")

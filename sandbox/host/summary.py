@@ -12,6 +12,7 @@ from sandbox.host.case import find_derivation
 from sandbox.host.logs import read_log_of
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.model.logs import parse_log
+from sandbox.model.storepath import derivation_name
 from sandbox.model.stores import diverted_root
 from sandbox.model.value import Value
 
@@ -58,7 +59,7 @@ def summarise(place: KeptPlace, store: str = "") -> Summary:
         found = find_derivation(kept, locations)
         if found is not None:
             derivation = found.path
-            name = found.path.rpartition("/")[2].partition("-")[2].removesuffix(".drv")
+            name = derivation_name(found.path)
             file = read_log_of(found.path, locations.log_dir)
             log = parse_log(file.text) if file is not None else None
     except Error as error:
@@ -120,7 +121,7 @@ def facts(case: Case) -> tuple[tuple[str, str], ...]:
     """What is known of a failed build, as pairs of a name and a text that is not empty."""
     kept, nix = case.kept, case.nix
     told = (
-        ("name", kept.name_hint or nix.derivation_path.partition("-")[2].removesuffix(".drv")),
+        ("name", kept.name_hint or derivation_name(nix.derivation_path)),
         ("kept directory", kept.outer),
         ("the build's own", kept.path if kept.path != kept.outer else ""),
         ("owner", f"{words.owner(kept.uid)}, mode {kept.mode:04o}"),

@@ -85,7 +85,7 @@ class Channel:
         return os.read(self.reader, 65536)
 
 
-def _no_terminal() -> None:
+def no_terminal() -> None:
     """Without a terminal the three descriptors go inside unchanged."""
 
 
@@ -95,7 +95,7 @@ def _nothing() -> None:
 
 def start(
     plan: Plan,
-    connect: Callable[[], None] = _no_terminal,
+    connect: Callable[[], None] = no_terminal,
     watched: tuple[int, ...] = SIGNALS_PASSED_ON,
     stdio: tuple[int, int, int] = (0, 1, 2),
     meanwhile: Callable[[], None] = _nothing,
@@ -334,15 +334,20 @@ def _raise_report(report: bytes, plan: Plan) -> None:
         return
     index, errno, call = read_report(report)
     if index < len(plan.enter):
-        raise StepFailed(
-            index=index,
-            total=len(plan.enter),
-            call=call,
-            errno=errno,
-            strerror=os.strerror(errno),
-            hint="`nbs doctor` tries each thing that the sandbox needs",
-        )
+        raise step_failed(index, len(plan.enter), call, errno)
     raise not_executed(plan.execute.program, call, errno)
+
+
+def step_failed(index: int, total: int, call: str, errno: int) -> StepFailed:
+    """What is to be said of a step that the kernel refused."""
+    return StepFailed(
+        index=index,
+        total=total,
+        call=call,
+        errno=errno,
+        strerror=os.strerror(errno),
+        hint="`nbs doctor` tries each thing that the sandbox needs",
+    )
 
 
 def not_executed(program: str, call: str, errno: int) -> CommandError:

@@ -13,7 +13,7 @@ import gc
 import os
 import sys
 
-from sandbox.errors import CommandError, StepFailed
+from sandbox.errors import CommandError
 from sandbox.linux import launch, syscalls
 from sandbox.linux.apply import Linux, apply
 from sandbox.model.steps import ChangeDirectory, RenewProc
@@ -111,7 +111,7 @@ class Inside:
 
     def _become(self, command: Command, report: launch.Channel) -> None:
         index = 0
-        calls = Linux(_no_terminal)
+        calls = Linux(launch.no_terminal)
         try:
             writer = _put_in_place(command, report.writer)
             report.writer = writer
@@ -139,14 +139,7 @@ class Inside:
         os.waitpid(pid, 0)
         index, errno, call = launch.read_report(report)
         if index >= 0:
-            raise StepFailed(
-                index=index,
-                total=len(self._restrict) + 1,
-                call=call,
-                errno=errno,
-                strerror=os.strerror(errno),
-                hint="`nbs doctor` tries each thing that the sandbox needs",
-            )
+            raise launch.step_failed(index, len(self._restrict) + 1, call, errno)
         raise launch.not_executed(command.program or command.argv[0], call, errno)
 
 
@@ -195,10 +188,6 @@ def _live(life: Callable[[], int]) -> Never:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
-
-
-def _no_terminal() -> None:
-    """The terminal of a command is one of its descriptors."""
 
 
 def _put_in_place(command: Command, writer: int) -> int:

@@ -35,6 +35,13 @@ class LogError(Value):
     first: int
     context: tuple[str, ...]
 
+    def marked(self) -> tuple[tuple[str, str], ...]:
+        """The lines of `context`, each with its mark: ">" for the error's own, a space else."""
+        return tuple(
+            (">" if number == self.line else " ", text)
+            for number, text in enumerate(self.context, self.first)
+        )
+
 
 # Surely a cause: the first one counts.
 _CAUSES = (

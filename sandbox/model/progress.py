@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from sandbox.model.printable import printable
+from sandbox.model.storepath import derivation_name
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -101,13 +102,8 @@ def clock(seconds: float) -> str:
 
 
 def build_name(derivation: str) -> str:
-    """The name in a derivation's path, without its hash and its ending.
-
-    >>> build_name("/nix/store/8vpb25zwdpxrz9kpxp6wn6f2vchn1bm0-hello-1.0.drv")
-    'hello-1.0'
-    """
-    base = derivation.rpartition("/")[2].removesuffix(".drv")
-    return base.partition("-")[2] or base
+    """Its derivation's name, or whatever else the path ends with: Nix's words may change."""
+    return derivation_name(derivation) or derivation.rpartition("/")[2].removesuffix(".drv")
 
 
 def shown_on_terminal(line: str, *, colours: bool) -> str:

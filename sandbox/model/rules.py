@@ -89,13 +89,6 @@ def keeps_host_network(nix: NixFacts) -> bool:
     return derivation is not None and (derivation.fixed_output or derivation.impure)
 
 
-def wants_uid_range(nix: NixFacts) -> bool:
-    """The feature `uid-range` gives a build 65536 ids and root inside. Nix: `useUidRange`."""
-    derivation = nix.derivation
-    features = derivation.get("requiredSystemFeatures") if derivation is not None else None
-    return "uid-range" in (features or "").split()
-
-
 def namespaces(nix: NixFacts, *, sandboxed: bool) -> tuple[str, ...]:
     """Nix: the flags of clone(2) in startChild; Lix unshares the cgroup namespace as well."""
     if not sandboxed:

@@ -45,6 +45,15 @@ def make_store_path(kind: str, content: str, name: str, store_dir: str) -> str:
     return f"{store_dir}/{nix32(compress(digest))}-{name}"
 
 
+def derivation_name(path: str) -> str:
+    """The name in a derivation's path, without its hash and its ending; empty where it has none.
+
+    >>> derivation_name("/nix/store/8vpb25zwdpxrz9kpxp6wn6f2vchn1bm0-hello-1.0.drv")
+    'hello-1.0'
+    """
+    return path.rpartition("/")[2].removesuffix(".drv").partition("-")[2]
+
+
 def placeholder(output: str) -> str:
     """What stands in a recipe for the path of its own output until it is known.
 

@@ -34,7 +34,7 @@ def test_the_short_form_of_help_is_understood(run_tool):
 
 
 def test_the_version_is_that_of_the_project(run_tool):
-    from sandbox.cli.version import VERSION
+    from sandbox.version import VERSION
 
     assert run_tool("--version").stdout == f"nix-build-shell {VERSION}\n".encode()
 
