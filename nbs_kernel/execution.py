@@ -145,9 +145,9 @@ class Cells:
             if due is not None and due <= now:
                 execution.output.flush(now)
 
-    def descriptors(self) -> dict[int, int]:
-        """What to poll for the shell's sake."""
-        return self._shell.descriptors() if self._shell is not None else {}
+    def descriptors(self, *, output: bool = True) -> dict[int, int]:
+        """What to poll for the shell's sake; without `output` what it writes waits."""
+        return self._shell.descriptors(output=output) if self._shell is not None else {}
 
     def ready(self, descriptors: list[int]) -> Iterator[Event]:
         """What the shell tells through descriptors that are ready."""

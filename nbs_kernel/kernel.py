@@ -96,7 +96,7 @@ class Kernel:
         try:
             self._begin()
             while True:
-                if self.queue:
+                if self._may_begin:
                     self._executor.execute(self.queue.popleft())
                     # Not at once: a cell that follows should not have to wait.
                     self._refresh_at = time.monotonic() + REFRESH_S
@@ -104,6 +104,11 @@ class Kernel:
         except Stop as stop:
             self._end(stop)
         return 0
+
+    @property
+    def _may_begin(self) -> bool:
+        """A cell waits, and what came of those before it is not too much yet."""
+        return bool(self.queue) and not self.channels.full
 
     def _begin(self) -> None:
         waiting = []
@@ -163,8 +168,8 @@ class Kernel:
     def step(self) -> None:
         """Wait for something and handle it. Raises `Stop`."""
         watch = {self._signals.descriptor: select.POLLIN}
-        if not self.channels.full:
-            watch.update(self.cells.descriptors())
+        # That a cell ends is heard at once, however slowly clients read what it has written.
+        watch.update(self.cells.descriptors(output=not self.channels.full))
         messages, ready = self.channels.poll(watch, self._timeout())
         if self._signals.descriptor in ready:
             ready.remove(self._signals.descriptor)
@@ -176,7 +181,7 @@ class Kernel:
         self._on_time()
 
     def _timeout(self) -> float | None:
-        if self.queue and self.current is None:
+        if self._may_begin and self.current is None:
             return 0.0
         moments = self.cells.due()
         if self.cells.busy:

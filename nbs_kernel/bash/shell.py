@@ -86,12 +86,16 @@ class Shell:
         self._group = os.tcgetpgrp(self._process.terminal.master) or self._process.pid
         self._foreground = Foreground(self._process, self._group, trapping=False)
 
-    def descriptors(self) -> dict[int, int]:
-        """The descriptors to poll for now, each with select.POLLIN or POLLOUT."""
+    def descriptors(self, *, output: bool = True) -> dict[int, int]:
+        """The descriptors to poll for now, each with select.POLLIN or POLLOUT.
+
+        Without `output` what the cell writes waits; its end is told all the same.
+        """
         if self._gone:
             return {}
         process = self._process
-        watched = dict.fromkeys((*self._streams.descriptors(), process.exit), select.POLLIN)
+        streams = self._streams.descriptors() if output else ()
+        watched = dict.fromkeys((*streams, process.exit), select.POLLIN)
         if not process.told_all:
             watched[process.records.fileno()] = select.POLLIN
         if process.has_unsent or self._due:
@@ -129,12 +133,17 @@ class Shell:
         if self._gone:
             return
         yield from self._give_due()
-        if not self.busy:
-            return
-        foreground = self._foreground
-        if time.monotonic() < self._look_at:
+        if not self.busy or time.monotonic() < self._look_at:
             return
         self._look_at = time.monotonic() + LOOK_S
+        # A shell that has left the cell already is not to be interrupted once more: bash as PID 1
+        # ends with SIGSEGV if that happens a few times.
+        yield from self._read_records()
+        if self.busy:
+            yield from self._look()
+
+    def _look(self) -> Iterator[Event]:
+        foreground = self._foreground
         if foreground.insist_again():
             self._process.send(lines.done(self._run))
         terminal = foreground.reader(self._streams.of(self.cell))

@@ -199,3 +199,14 @@ def test_closing_ends_everything(drivers):
     with pytest.raises(ProcessLookupError):
         __import__("os").kill(pid, 0)
     assert ran.cell == 1
+
+
+def test_a_shell_is_not_interrupted_after_the_cell_has_ended(driver):
+    ran = driver.begin_until("echo ready; sleep 1000", b"ready")
+    driver.shell.interrupt()
+    until = time.monotonic() + 3
+    while time.monotonic() < until:
+        ran.events += driver.shell.tick()
+        time.sleep(0.02)
+    assert driver.go_on(ran).outcome.why == "interrupt"
+    assert driver.run("echo on").output == b"on\n"
