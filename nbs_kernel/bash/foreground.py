@@ -143,6 +143,8 @@ class Foreground:
         again = self._patience > PATIENCE_S
         self._patience = min(2 * self._patience, PATIENCE_AT_MOST_S)
         self._push_at = time.monotonic() + self._patience
+        # Looked at first: a shell that has just got a signal waits for nothing.
+        awaited = awaited_child_group(self._process.pid)
         self._process.signal(LEAVE)
         for process in others:
             # Until it has handlers of its own, a subshell drops interrupts.
@@ -151,9 +153,8 @@ class Foreground:
         if again and group == self._group and not others:
             # It has not heeded its trap: it waits for what is not in the foreground, or is lost in
             # an expansion.
-            child = awaited_child_group(self._process.pid)
-            if child > 0:
-                _signal_group(child, signal.SIGINT)
+            if awaited > 0:
+                _signal_group(awaited, signal.SIGINT)
             else:
                 self._process.signal(signal.SIGINT)
         return True
