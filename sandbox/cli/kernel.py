@@ -65,7 +65,9 @@ def install(argv: list[str]) -> int:
     asked = _install_arguments(argv)
     jupyter = _jupyter()
     specification, name = _kernelspec(), "nbs"
-    specification["argv"][0] = sys.executable
+    # A distribution whose Python does not find the modules by itself names a program of its own.
+    if specification["argv"][0] == "python":
+        specification["argv"][0] = sys.executable
     if asked.build is not None:
         build = os.path.abspath(sandbox.find_build(asked.build, store=asked.store))
         label = name_of_build(build, asked.store)

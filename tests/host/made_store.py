@@ -55,6 +55,11 @@ class MadeStore:
             self.connection = sqlite3.connect(self.state / "db/db.sqlite", isolation_level=None)
             self.connection.executescript(SCHEMA)
 
+    def __del__(self) -> None:
+        """From Python 3.13 on, a connection that nobody closes is warned of."""
+        if self.connection is not None:
+            self.connection.close()
+
     def add(
         self, name: str, letter: str = "0", *, content: str = "", references: tuple[str, ...] = ()
     ) -> str:
