@@ -48,19 +48,20 @@ def command(argv: list[str]) -> int:
     status, report = building.run(asked)
     if status == 0:
         return 0
-    failed = sandbox.failed_builds(report, store, before)
+    failed = sandbox.failed_builds(report, store, before, keeps_going=asked.keeps_going)
     given = given.replace(options=given.options | ({"--store": store} if store else {}))
     chosen = _chosen(failed, report, given)
-    for line in _told(failed if chosen is None else (chosen,), report, asked):
+    for line in _told(chosen or failed, report, asked):
         speak.say(line)
-    if chosen is None or not _may_enter(chosen, report):
-        _print_commands(failed if chosen is None else (chosen,), given)
+    if not chosen or not all(_may_enter(one, report) for one in chosen):
+        _print_commands(chosen or failed, given)
         return status
-    if chosen.named:
-        given = given.replace(options=given.options | {"--derivation": chosen.named})
     if given.has("--notebook"):
-        return _open_notebook(chosen, given)
-    return enter(given, chosen.kept, (), lambda described, _: banner(chosen, described, store))
+        return _notebooks(chosen, given, status)
+    one = chosen[0]
+    if one.named:
+        given = given.replace(options=given.options | {"--derivation": one.named})
+    return enter(given, one.kept, (), lambda described, _: banner(one, described, store))
 
 
 def _check_notebook(given: Arguments) -> None:
@@ -73,15 +74,27 @@ def _check_notebook(given: Arguments) -> None:
         )
 
 
-def _open_notebook(one: sandbox.FailedBuild, given: Arguments) -> int:
+def _notebooks(chosen: tuple[sandbox.FailedBuild, ...], given: Arguments, status: int) -> int:
+    """A notebook about each. One is opened, if somebody is there; else how to is told."""
     from sandbox.cli import notebook
 
-    speak.say("\n".join([summary(one), *first_error(one)]))
-    store, derivation = given.get("--store"), given.get("--derivation")
-    failure = notebook.describe(one.kept, store=store, derivation=derivation)
-    wanted = (("needed by", ", ".join(one.wanted_by[:3])),) if one.wanted_by else ()
-    failure = failure.replace(ending=ending(one), facts=(*failure.facts, *wanted))
-    return notebook.open_in_lab(notebook.write_beside(failure))
+    files = []
+    for one in chosen:
+        speak.say("\n".join([summary(one), *first_error(one)]))
+        derivation = one.named or given.get("--derivation")
+        failure = notebook.describe(one.kept, store=given.get("--store"), derivation=derivation)
+        wanted = (("needed by", ", ".join(one.wanted_by[:3])),) if one.wanted_by else ()
+        failure = failure.replace(ending=ending(one), facts=(*failure.facts, *wanted))
+        files.append(notebook.write_beside(failure))
+    if len(files) == 1 and _at_terminal():
+        return notebook.open_in_lab(files[0])
+    words = shlex.join(("jupyter", "lab", os.path.dirname(os.path.abspath(files[0]))))
+    speak.say(f"`{words}` opens what was written, `nbs report FILE.ipynb` runs it")
+    return status
+
+
+def _at_terminal() -> bool:
+    return all(os.isatty(fd) for fd in (0, 1, 2))
 
 
 def _is_path(store: str) -> bool:
@@ -95,37 +108,58 @@ def _may_enter(one: sandbox.FailedBuild, report: sandbox.Report) -> bool:
 
 def _chosen(
     failed: tuple[sandbox.FailedBuild, ...], report: sandbox.Report, given: Arguments
-) -> sandbox.FailedBuild | None:
-    """The failure to enter; None if there is none, or nobody to choose or to enter."""
-    alone = given.has("--no-enter") or not all(os.isatty(fd) for fd in (0, 1, 2))
-    if alone or report.interrupted or not failed:
-        return None
-    if len(failed) == 1:
-        return failed[0] if _may_enter(failed[0], report) else None
-    return _choose(failed)
+) -> tuple[sandbox.FailedBuild, ...]:
+    """What to enter, or to write notebooks about; empty if there is nothing, or nobody to choose.
+
+    Without a terminal nothing is entered, and there is a notebook of each.
+    """
+    usable = tuple(one for one in _failures(failed) if _may_enter(one, report))
+    if given.has("--no-enter") or not usable:
+        return ()
+    if not _at_terminal():
+        return usable if given.has("--notebook") else ()
+    several = _failures(failed)
+    return usable if len(several) == 1 else _choose(several, usable, given.has("--notebook"))
 
 
-def _choose(failed: tuple[sandbox.FailedBuild, ...]) -> sandbox.FailedBuild | None:
+def _failures(failed: tuple[sandbox.FailedBuild, ...]) -> tuple[sandbox.FailedBuild, ...]:
+    """Without those that were only stopped because another failed."""
+    return tuple(one for one in failed if one.failure.kind != "stopped") or failed
+
+
+def _choose(
+    failed: tuple[sandbox.FailedBuild, ...],
+    usable: tuple[sandbox.FailedBuild, ...],
+    notebooks: bool,
+) -> tuple[sandbox.FailedBuild, ...]:
     speak.say(f"{len(failed)} builds failed:")
     for number, one in enumerate(failed, 1):
         speak.say("\n   ".join([f"  {number}  {summary(one)}", *first_error(one)]))
+    question = "Enter which one? [1, or q for none] "
+    if notebooks:
+        question = "A notebook about which one? [1, a for one about each, q for none] "
     while True:
-        print("Enter which one? [1, or q for none] ", end="", file=sys.stderr, flush=True)
+        print(question, end="", file=sys.stderr, flush=True)
         try:
             answer = sys.stdin.readline()
         except KeyboardInterrupt:
             answer = ""
         word = answer.strip() or ("1" if answer else "q")
         if word in ("q", "0", "n", "none"):
-            return None
-        if word.isascii() and word.isdigit() and int(word) <= len(failed):
-            return failed[int(word) - 1]
+            return ()
+        if notebooks and word in ("a", "all") and usable:
+            return usable
+        if word.isascii() and word.isdigit() and 0 < int(word) <= len(failed):
+            return (failed[int(word) - 1],)
 
 
 def summary(one: sandbox.FailedBuild) -> str:
     """A failure in one line: what, in which phase, how it ended, and for what it was wanted."""
     phase = one.log.failing_phase if one.log is not None else ""
-    text = f"{one.name} failed" + (f" in {phase}" if phase else "") + f" ({ending(one)})"
+    where = f" in {phase}" if phase else ""
+    if one.failure.kind == "stopped":
+        return sandbox.one_line(f"{one.name} was stopped{where}")
+    text = f"{one.name} failed{where} ({ending(one)})"
     if one.wanted_by:
         text += f"; {', '.join(one.wanted_by[:3])}, which was asked for, needs it"
     return sandbox.one_line(text)
@@ -142,6 +176,7 @@ def ending(one: sandbox.FailedBuild) -> str:
         "timeout": f"ended by a timeout{' of' + code + ' s' if code else ''}",
         "hash-mismatch": "hash mismatch",
         "no-output": "it made no output",
+        "rejected": "what it made was not taken",
         "system": "not for this machine",
         "interrupted": "interrupted",
     }
@@ -222,6 +257,8 @@ def _how_it_ended(one: sandbox.FailedBuild) -> str:
         "timeout": "a timeout of Nix ended it: `--timeout 0 --max-silent-time 0` lets it run",
         "hash-mismatch": f"its hash is not the one that the recipe says{got}",
         "no-output": "its builder ended without an error, and made no output",
+        "rejected": f"its builder ended without an error, but Nix says: {one.failure.text}",
+        "stopped": "it did not fail: Nix ended it when another did; `--keep-going` lets it go on",
     }
     return told.get(one.failure.kind, "")
 
@@ -233,7 +270,7 @@ def _ended_without_space(one: sandbox.FailedBuild) -> bool:
 
 def _print_commands(failed: tuple[sandbox.FailedBuild, ...], given: Arguments) -> None:
     """The commands that would enter, to be pasted: data if they were asked for, else talk."""
-    for one in failed:
+    for one in _failures(failed):
         if one.kept:
             speak.say("\n".join([summary(one), *first_error(one), "enter it with"]))
             line = "  " + shlex.join(entering_command(one, given))

@@ -194,7 +194,9 @@ def hear(event: sandbox.Event, listener: sandbox.Listener) -> None:
     if event.kind == "message":
         listener.hear(event.text)
     elif event.kind == "build":
-        listener.builds(event.derivation, event.machine)
+        listener.builds(event.derivation, event.machine, event.id)
+    elif event.kind == "stop":
+        listener.stops(event.id)
 
 
 def _columns() -> int:

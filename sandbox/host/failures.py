@@ -25,7 +25,7 @@ from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from sandbox.host.nixconf import NixLocations
     from sandbox.model.aterm import Derivation
@@ -61,39 +61,67 @@ def kept_before(store: str) -> frozenset[str]:
     return frozenset(place.path for place in kept_builds(os.environ, store))
 
 
-def failed_builds(report: Report, store: str, before: frozenset[str]) -> tuple[FailedBuild, ...]:
+def failed_builds(
+    report: Report, store: str, before: frozenset[str], *, keeps_going: bool = False
+) -> tuple[FailedBuild, ...]:
     """The builds that failed themselves, in the order in which Nix told of them.
 
-    `store` as for Nix's `--store`; `before` are the directories that were kept already.
+    Last come those of which a directory alone tells: they were stopped when another failed, unless
+    Nix `keeps_going` then. `store` as for Nix's `--store`; `before` are the directories that were
+    kept already.
     """
     left = _kept_directories(report, store, before)
+    builds = {outer_of(path): derivation for path, derivation in report.builds}
     found = []
-    for failure in report.failures:
-        kept, tells = ("", True) if failure.machine else _take(left, failure)
-        found.append(_described(failure, kept, store, report, tells=tells))
-    told = {failure.derivation for failure in report.failures}
-    for path, derivation in left.items():
+    for failure in _named(report, left, builds):
+        kept, tells = ("", True) if failure.machine else _take(left, failure, builds)
+        # Of a message without a derivation, only a directory tells that it is of a build.
+        if kept or failure.kind != "rejected" or failure.derivation:
+            found.append(_described(failure, kept, store, report, tells=tells))
+    told = {one.failure.derivation for one in found}
+    for path, tells_itself in left.items():
+        derivation = tells_itself or builds.get(path, "")
         if derivation in told:
             continue
         # Nothing that was understood told of it, but there it is.
-        kind = "interrupted" if report.interrupted else "other"
+        stopped = told and not keeps_going
+        kind = "interrupted" if report.interrupted else "stopped" if stopped else "other"
         failure = Failure(derivation=derivation, kind=kind, kept=path)
-        found.append(_described(failure, path, store, report, tells=True))
+        tells = bool(tells_itself) or not derivation
+        found.append(_described(failure, path, store, report, tells=tells))
     return tuple(found)
 
 
-def _take(left: dict[str, str], failure: Failure) -> tuple[str, bool]:
-    """The directory that holds this derivation's build, which tells so itself; else the one that
-    was named with it, if nothing tells what it holds. Empty if neither is there.
+def _named(report: Report, left: dict[str, str], builds: dict[str, str]) -> Iterator[Failure]:
+    """The failures; those that Nix did not name, with what is kept and of no other failure."""
+    told = {failure.derivation for failure in report.failures}
+    of = {path: tells_itself or builds.get(path, "") for path, tells_itself in left.items()}
+    free = [path for path, derivation in of.items() if not derivation or derivation not in told]
+    for failure in report.failures:
+        named = outer_of(failure.kept)
+        if failure.derivation or not free:
+            yield failure
+            continue
+        path = named if named in free else free[0]
+        free.remove(path)
+        yield failure.replace(derivation=of[path], kept=path)
+
+
+def _take(left: dict[str, str], failure: Failure, builds: dict[str, str]) -> tuple[str, bool]:
+    """The directory that holds this derivation's build, and whether it tells so itself.
+
+    It is the one that tells so; else the one that Nix told so of; else the one that was named with
+    it, if nothing tells what it holds. Empty if none is there.
     """
     for path, derivation in left.items():
         if derivation and derivation == failure.derivation:
             del left[path]
             return path, True
-    path = outer_of(failure.kept)
-    if left.get(path) == "":
-        del left[path]
-        return path, False
+    told = [path for path, derivation in builds.items() if derivation == failure.derivation]
+    for path in (*told, outer_of(failure.kept)):
+        if left.get(path) == "":
+            del left[path]
+            return path, not failure.derivation
     return "", True
 
 
@@ -145,7 +173,7 @@ def _described(
     derivation = _derivation(failure.derivation, locations)
     return FailedBuild(
         failure=failure,
-        name=build_name(failure.derivation) or kept.rpartition("/")[2],
+        name=build_name(failure.derivation) or kept.rpartition("/")[2] or "a build",
         kept=kept,
         inner=inner,
         readable=not kept or os.access(inner, os.R_OK | os.X_OK),

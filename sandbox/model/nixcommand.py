@@ -8,27 +8,38 @@ from sandbox.model.value import Value
 PROGRAMS = ("nix", "nix-build", "nix-store")
 KEEPS = ("--keep-failed", "-K")
 QUIET = ("--no-build-output", "-Q")
+KEEPS_GOING = ("--keep-going", "-k")
 BUILDS = ("build", "flake check")
 """Subcommands of `nix` that build, and run nothing of what they have built."""
 
+_LOGS = ("-L", "--print-build-logs")
 _OTHERS = ("bundle", "copy", "develop", "eval", "flake", "fmt", "profile", "repl", "run", "shell")
 
 
 class NixCommand(Value):
     """What to run. `store`: the one that the command names, as for `--store`; empty if none.
 
-    `quiet`: the log of the build is not wanted. `own_format`: the command says itself how Nix is to
+    `quiet`: the log of the build is not wanted. `keeps_going`: one failure stops no other build.
+    `own_format`: the command says itself how Nix is to
     write, so nothing about that may be added.
     """
 
     argv: tuple[str, ...]
     store: str = ""
     quiet: bool = False
+    keeps_going: bool = False
     own_format: bool = False
 
     def as_events(self) -> NixCommand:
-        """The same, writing events. Every Nix from 2.4 on understands it."""
-        return self.replace(argv=_added(self.argv, "--log-format", "internal-json"))
+        """The same, writing events. Every Nix from 2.4 on understands it.
+
+        For an older Nix, as 2.8, `-L` names a format as well, and the last one counts.
+        """
+        wanted = ("--log-format", "internal-json")
+        argv = _added(self.argv, *wanted)
+        at = argv.index("--") if "--" in argv else len(argv)
+        words = [w for word in argv[:at] for w in ((word, *wanted) if word in _LOGS else (word,))]
+        return self.replace(argv=(*words, *argv[at:]))
 
     def here_alone(self) -> tuple[str, ...]:
         """The command line that leaves remote builders out."""
@@ -58,6 +69,7 @@ def nix_command(words: tuple[str, ...], store: str = "") -> NixCommand:
         argv=argv,
         store=named or store,
         quiet=any(word in QUIET for word in arguments),
+        keeps_going=any(word in KEEPS_GOING for word in arguments),
         own_format="--log-format" in arguments,
     )
 

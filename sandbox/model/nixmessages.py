@@ -1,8 +1,8 @@
 """What Nix says of builds that fail, in the words of its releases from 2.0 on and of Lix.
 
 Nix: `DerivationGoal::done`, `BuildError`, `fixupBuilderFailureErrorMessage`, `deleteTmpDir`,
-`waiteeDone`; the words changed in 2.4, 2.30 and 2.34. Nothing that is heard here is believed: what
-a builder prints can look like Nix's own lines where the two are not told apart.
+`waiteeDone`, `checkOutputs`; the words changed in 2.4, 2.30 and 2.34. Nothing that is heard here is
+believed: what a builder prints can look like Nix's own lines where the two are not told apart.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sandbox.model.value import Value
 
 MOST_HEARD = 1000
 """Failures, dependents and directories that one run can have; what comes later is not kept."""
+LONGEST_TEXT = 500
 
 _Q = "['\"\u2018\u2019\u201c\u201d]"
 _DRV = (
@@ -37,8 +38,18 @@ _DEPENDENT = (
     re.compile(rf"\b[Cc]annot build derivation {_DRV}: \d+ dependenc"),
 )
 _TIMEOUT = re.compile(rf"{_DRV}.* timed out after (\d{{1,9}}) seconds( of silence)?")
+_TIMEOUT_OF_NONE = re.compile(r"^error: timed out after (\d{1,9}) seconds")
+"""From 2.30 on Nix does not say what it was that timed out."""
 _WRONG_HASH = re.compile(r"\bhash mismatch in fixed-output derivation\b")
 _SYSTEM = re.compile(rf"\bis required to build {_DRV}|\bplatform mismatch for {_DRV}")
+_REJECTED = re.compile(
+    r"^error: (.*(?:\bcycle detected in (?:build|the references) of"
+    r"|\bis not allowed to (?:refer|have)\b|\bis too large at\b"
+    r"|\bsuspicious ownership or permission\b|\bhas an unsupported type\b"
+    r"|\bmust not reference store paths\b|\billegal path references in\b"
+    r"|\bmay not be deterministic\b).*)"
+)
+_LISTED = re.compile(r"^\s{7,}(/\S+)$")
 _GOT = re.compile(r"^\s*got:\s*(\S+)")
 _PLAIN_DRV = re.compile(_DRV)
 _INTERRUPTED = re.compile(r"\binterrupted by the user\b")
@@ -52,17 +63,24 @@ _ENDINGS = (
     ("no-output", re.compile(r"to produce output")),
     ("hash-mismatch", re.compile(r"\bhash mismatch\b")),
     ("dependency", re.compile(r"\bdependenc(?:y|ies)\b.*\bfailed\b")),
-    ("system", re.compile(r"\b[Rr]equired (?:system|platform)\b|\brequired features?\b")),
+    (
+        "system",
+        re.compile(
+            r"\b[Rr]equired (?:system|platform)\b|\brequired features?\b"
+            r"|\bplatform mismatch\b|\bmissing system features\b"
+        ),
+    ),
 )
 
 
 class Failure(Value):
-    """A derivation whose own build failed.
+    """A derivation whose own build failed; `derivation` is empty where Nix did not name it.
 
     `kind`: "exit" (`code` is the builder's status), "signal" (its number), "killed" (by SIGKILL,
     or a status that says so), "timeout" (seconds), "hash-mismatch" (`got` is the hash of what was
-    fetched), "no-output", "system" (it cannot be built here), "interrupted", "other". `machine` is
-    the remote builder, empty for this one. `kept` is the directory that was named just before.
+    fetched), "no-output", "rejected" (Nix does not take what was made; `text` is why), "system" (it
+    cannot be built here), "interrupted", "stopped" (for another's failure), "other". `machine` is
+    the remote builder, empty for this one. `kept` is the directory that was named with it.
     """
 
     derivation: str
@@ -71,14 +89,19 @@ class Failure(Value):
     machine: str = ""
     kept: str = ""
     got: str = ""
+    text: str = ""
 
 
 class Report(Value):
-    """All that was heard of one run of Nix. `dependents` could not be built for want of another."""
+    """All that was heard of one run of Nix. `dependents` could not be built for want of another.
+
+    `builds`: kept directories, each with the derivation whose build ended just after it was named.
+    """
 
     failures: tuple[Failure, ...] = ()
     dependents: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    builds: tuple[tuple[str, str], ...] = ()
     kept_elsewhere: bool = False
     interrupted: bool = False
     no_space: bool = False
@@ -98,28 +121,45 @@ class Listener:
         self._dependents: dict[str, None] = {}
         self._kept: dict[str, None] = {}
         self._machines: dict[str, str] = {}
-        self._just_kept = self._cannot = self._latest = ""
+        self._running: dict[int, str] = {}
+        self._builds: dict[str, str] = {}
+        self._just_kept = self._not_of_any = self._cannot = self._latest = ""
         self._flags: set[str] = set()
+        self._count = 0
 
     def hear(self, text: str) -> None:
         """A message, of one line or more; colours and anything else may be in it."""
         for line in text.split("\n"):
             self._line(shown(line))
 
-    def builds(self, derivation: str, machine: str) -> None:
+    def builds(self, derivation: str, machine: str, activity: int = 0) -> None:
         """A build begins, on another machine if `machine` is not empty."""
         if machine not in ("", "localhost") and len(self._machines) < MOST_HEARD:
             self._machines[derivation] = machine
+        if activity and len(self._running) < MOST_HEARD:
+            self._running[activity] = derivation
+
+    def stops(self, activity: int) -> None:
+        """An activity ends; if it is a build, what was kept just before is what it has left."""
+        derivation = self._running.pop(activity, "")
+        if derivation and self._not_of_any:
+            self._builds[self._not_of_any] = derivation
+            self._not_of_any = ""
 
     def report(self) -> Report:
         """What was heard so far."""
+        kept = {derivation: path for path, derivation in self._builds.items()}
         return Report(
             failures=tuple(
-                failure.replace(machine=self._machines.get(failure.derivation, ""))
+                failure.replace(
+                    machine=self._machines.get(failure.derivation, ""),
+                    kept=kept.get(failure.derivation, failure.kept),
+                )
                 for failure in self._failures.values()
             ),
             dependents=tuple(d for d in self._dependents if d not in self._failures),
             kept=tuple(self._kept),
+            builds=tuple(self._builds.items()),
             kept_elsewhere="elsewhere" in self._flags,
             interrupted="interrupted" in self._flags,
             no_space="no-space" in self._flags,
@@ -129,6 +169,7 @@ class Listener:
         if kept := next((m for m in (p.search(line) for p in _KEPT) if m), None):
             if len(self._kept) < MOST_HEARD:
                 self._kept[kept[1]] = None
+                self._not_of_any = kept[1]
             self._just_kept = kept[1]
             return
         for flag, pattern in (
@@ -162,6 +203,10 @@ class Listener:
             failure = self._failures[self._latest]
             if failure.kind == "hash-mismatch" and not failure.got:
                 self._failures[self._latest] = failure.replace(got=got[1])
+        elif (listed := _LISTED.search(line)) and self._latest in self._failures:
+            failure = self._failures[self._latest]
+            if failure.kind == "rejected" and len(failure.text) < LONGEST_TEXT:
+                self._failures[self._latest] = failure.replace(text=f"{failure.text} {listed[1]}")
         else:
             return False
         return True
@@ -176,11 +221,19 @@ class Listener:
             self._fails(named[1] if named else "", "hash-mismatch", None)
         elif system := _SYSTEM.search(line):
             self._fails(system[1] or system[2], "system", None)
+        elif timeout := _TIMEOUT_OF_NONE.search(line):
+            self._fails("", "timeout", int(timeout[1]))
+        elif rejected := _REJECTED.search(line):
+            named = _PLAIN_DRV.search(line)
+            self._fails(named[1] if named else "", "rejected", None, rejected[1][:LONGEST_TEXT])
 
-    def _fails(self, derivation: str, kind: str, code: int | None) -> None:
+    def _fails(self, derivation: str, kind: str, code: int | None, text: str = "") -> None:
         """The first word on a derivation stands, unless it was only that it failed."""
-        known = self._failures.get(derivation)
-        self._latest = derivation
+        # No derivation is called so: each that has no name is one of its own.
+        self._count += 1
+        key = derivation or f"?{self._count}"
+        known = self._failures.get(key)
+        self._latest = key
         if known is not None and known.kind != "other":
             return
         if known is None and len(self._failures) >= MOST_HEARD:
@@ -188,7 +241,9 @@ class Listener:
         kept = known.kept if known is not None else self._just_kept
         self._just_kept = ""
         self._dependents.pop(derivation, None)
-        self._failures[derivation] = Failure(derivation=derivation, kind=kind, code=code, kept=kept)
+        self._failures[key] = Failure(
+            derivation=derivation, kind=kind, code=code, kept=kept, text=text
+        )
 
     def _depends(self, derivation: str) -> None:
         known = self._failures.get(derivation)

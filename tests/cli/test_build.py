@@ -28,6 +28,11 @@ in rec {{
   app = pkgs.mkDerivation {{ name = "app-2.0"; inherit lib; dontUnpack = true; buildPhase = "true"; }};
   both = pkgs.mkDerivation {{ name = "both-2.0"; inherit lib other; buildCommand = "true"; }};
   slow = failing "slow-1.0" "echo begun; sleep 100";
+  late = failing "late-1.0" "sleep 2; exit 3";
+  race = pkgs.mkDerivation {{ name = "race-2.0"; inherit slow late; buildCommand = "true"; }};
+  refers = pkgs.mkDerivation {{
+    name = "refers-1.0"; buildCommand = "echo $SHELL > $out"; allowedReferences = [ ];
+  }};
   fine = pkgs.mkDerivation {{ name = "fine-1.0"; buildCommand = "echo made > $out"; }};
   wrong = pkgs.mkDerivation {{
     name = "wrong-1.0"; outputHashMode = "flat"; outputHashAlgo = "sha256";
@@ -230,3 +235,42 @@ def test_what_nix_itself_builds_keeps_nothing(nix):
     done = nix("fetched")
     assert b"fetched: Nix itself is the builder of this" in done.stderr
     assert b"nbs shell" not in done.stderr
+
+
+def test_without_a_terminal_a_notebook_is_written_about_each_of_several_failures(
+    nix_world, tool_command, tmp_path
+):
+    recipes = tmp_path / "recipes.nix"
+    recipes.write_text(RECIPES)
+    argv, environment = tool_command("sandbox.cli.nbs")
+    words = ("nix-build", *nix_world.store_arguments, "--no-out-link", str(recipes), "-A", "both")
+    done = subprocess.run(
+        [*argv, "build", "--notebook", "--", *words, "--keep-going"],
+        cwd=tmp_path,
+        env={**environment, **nix_world.environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 100
+    assert sorted(done.stdout.decode().split()) == ["lib-1.0.ipynb", "other-1.0.ipynb"]
+    for name, ending in (("lib-1.0", "exit 3"), ("other-1.0", "exit 4")):
+        first = json.loads((tmp_path / f"{name}.ipynb").read_text())["cells"][0]["source"]
+        assert "".join(first).startswith(f"# {name} failed in buildPhase ({ending})\n")
+    assert f"`jupyter lab {tmp_path}` opens what was written" in done.stderr.decode()
+
+
+def test_what_was_stopped_for_the_failure_of_another_is_told_as_that(nix):
+    done = nix("race", "-j2", options=("--no-enter",))
+    said = done.stderr.decode()
+    assert "slow-1.0: it did not fail: Nix ended it when another did" in said
+    (line,) = done.stdout.decode().splitlines()
+    assert "/nix-build-late-1.0.drv-" in line
+
+
+def test_an_output_that_nix_does_not_take_is_told_with_why(nix):
+    said = nix("refers").stderr.decode()
+    assert "but Nix says: output '/nix/store/" in said
+    assert "refers-1.0 failed (what it made was not taken)\n" in said
+    assert "nbs shell --store" in said

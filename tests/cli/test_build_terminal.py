@@ -108,6 +108,16 @@ def test_of_several_failures_one_is_chosen(terminal):
     terminal.wait_for("status-0")
 
 
+def test_of_several_failures_there_can_be_a_notebook_about_each(terminal, tmp_path):
+    words = f"--store {terminal.store} --no-out-link recipes.nix -A both --keep-going -j1"
+    terminal.type(f"./nbs build --notebook -- {words}; echo status-$?")
+    terminal.wait_for("A notebook about which one? [1, a for one about each, q for none]")
+    terminal.type("a")
+    terminal.wait_for("status-100")
+    assert (tmp_path / "lib-1.0.ipynb").exists()
+    assert (tmp_path / "other-1.0.ipynb").exists()
+
+
 def test_none_of_several_failures_may_be_chosen(terminal):
     terminal.nix_build("both", "--keep-going -j1")
     terminal.wait_for("Enter which one? [1, or q for none]")

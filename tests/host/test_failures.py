@@ -173,3 +173,47 @@ def test_a_closed_directory_is_told_as_one(store):
     )
     os.chmod(f"{kept}/build", 0o755)
     assert (one.kept, one.readable) == (kept, False)
+
+
+def two(store: MadeStore) -> tuple[tuple[str, str], tuple[str, str], tuple[str, ...]]:
+    """Two builds, and the directories of both as Nix names them."""
+    first, second = failed_hello(store), failed_hello(store, "nix-1-3", "b")
+    return first, second, (f"{first[1]}/build", f"{second[1]}/build")
+
+
+def test_a_failure_that_nix_did_not_name_gets_the_directory_of_no_other(store):
+    (first, _), (second, kept), paths = two(store)
+    timeout = failure("", "timeout", kept=paths[0])
+    found = look(store, Report(failures=(failure(first), timeout), kept=paths))
+    assert [(one.failure.derivation, one.failure.kind) for one in found] == [
+        (first, "exit"),
+        (second, "timeout"),
+    ]
+    assert found[1].kept == kept
+
+
+def test_what_was_kept_when_another_failed_was_stopped_unless_nix_goes_on_then(store):
+    (first, _), (second, _), paths = two(store)
+    report = Report(failures=(failure(first),), kept=paths)
+    stopped = look(store, report)[1]
+    assert (stopped.failure.derivation, stopped.failure.kind) == (second, "stopped")
+    going_on = failed_builds(report, str(store.root), frozenset(), keeps_going=True)[1]
+    assert (going_on.failure.derivation, going_on.failure.kind) == (second, "other")
+
+
+def test_a_directory_that_tells_nothing_is_that_of_the_build_that_ended_then(store):
+    (first, kept), (second, other), paths = two(store)
+    for directory in (kept, other):
+        os.unlink(f"{directory}/build/env-vars")
+    report = Report(
+        failures=(failure(first), failure("", "timeout")),
+        kept=paths,
+        builds=((paths[0], second), (paths[1], first)),
+    )
+    found = look(store, report)
+    assert [(one.failure.derivation, one.kept) for one in found] == [(first, other), (second, kept)]
+    assert [one.named for one in found] == [first, second]
+
+
+def test_words_that_may_be_of_an_evaluation_are_no_failed_build(store):
+    assert look(store, Report(failures=(failure("", "rejected"),))) == ()

@@ -74,3 +74,14 @@ def test_a_quiet_build_and_a_format_of_one_s_own_are_seen():
 
 def test_remote_builders_can_be_left_out():
     assert nix_command(("-A", "x")).here_alone()[:3] == ("nix-build", "--builders", "")
+
+
+def test_events_win_over_the_format_that_another_word_names():
+    words = nix_command(("nix", "build", "-L", ".#x", "--", "-L")).as_events().argv
+    events = ("--log-format", "internal-json")
+    assert words == ("nix", *events, "--keep-failed", "build", "-L", *events, ".#x", "--", "-L")
+
+
+def test_whether_other_builds_go_on_after_a_failure_is_seen():
+    assert nix_command(("-k",)).keeps_going
+    assert not nix_command(("-A", "k")).keeps_going
