@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
-RECORD, SESSION, INPUTS = "workspace.json", "session", "inputs"
+RECORD, SESSION, INPUTS, ROOTS = "workspace.json", "session", "inputs", "roots"
 LARGEST_RECORD = 1 << 20
 LARGEST_INPUTS = 1 << 26
 LONGEST_NAME = 100
@@ -48,7 +48,7 @@ class Kept(Value):
     `method` is "overlay" or "copy". `options` are pairs of an option of entering and its value.
     `created` and `used` are seconds since the epoch. What preparing made or copied has a ctime from
     `begun_ns` to `prepared_ns`, which is 0 until it is done. `build_place` is where a session sees
-    the build tree, `store_place` is where, relative to
+    the build tree, `store_dir` what it calls the store, `store_place` is where, relative to
     `path`, a session has the outputs; `partial` are the names of those that were copied there, and
     `places` the names that preparing made in /tmp. `session` is the pid of a living session, or 0.
     """
@@ -68,6 +68,7 @@ class Kept(Value):
     begun_ns: int = 0
     prepared_ns: int = 0
     build_place: str = ""
+    store_dir: str = ""
     store_place: str = ""
     partial: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
@@ -218,6 +219,7 @@ _TEXTS = (
     "build_name",
     "method",
     "build_place",
+    "store_dir",
     "store_place",
 )
 
