@@ -49,6 +49,21 @@ if TYPE_CHECKING:
     from sandbox.host.places import KeptPlace
     from sandbox.host.summary import Summary as Summary
     from sandbox.host.version import installed_profile as installed_profile
+    from sandbox.kept import damaged_workspaces as damaged_workspaces
+    from sandbox.kept import find_workspace as find_workspace
+    from sandbox.kept import fork_workspace as fork_workspace
+    from sandbox.kept import hold_workspace as hold_workspace
+    from sandbox.kept import is_kept_by_nix as is_kept_by_nix
+    from sandbox.kept import new_session as new_session
+    from sandbox.kept import read_again as read_again
+    from sandbox.kept import remove_workspace as remove_workspace
+    from sandbox.kept import request_again as request_again
+    from sandbox.kept import require_build as require_build
+    from sandbox.kept import resumed_session as resumed_session
+    from sandbox.kept import workspace_path as workspace_path
+    from sandbox.kept import workspace_usage as workspace_usage
+    from sandbox.kept import workspaces as workspaces
+    from sandbox.kept import workspaces_of as workspaces_of
     from sandbox.linux import probe as probe
     from sandbox.linux.resident import Command as Command
     from sandbox.linux.resident import Inside as Inside
@@ -72,6 +87,10 @@ if TYPE_CHECKING:
     from sandbox.residence import settle as settle
     from sandbox.residence import stay_outside as stay_outside
     from sandbox.version import VERSION as VERSION
+    from sandbox.workspace.holding import Held as Held
+    from sandbox.workspace.kept import Kept as Kept
+    from sandbox.workspace.session import Session as Session
+    from sandbox.workspace.sizes import Usage as Usage
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 SAID_ON_ENTERING = ("network", "derivation", "sockets")
@@ -109,6 +128,25 @@ IMPORTED_LATE = {
     "Failure": "sandbox.model.notebook",
     "Progress": "sandbox.model.progress",
     "installed_profile": "sandbox.host.version",
+    "Held": "sandbox.workspace.holding",
+    "Kept": "sandbox.workspace.kept",
+    "Session": "sandbox.workspace.session",
+    "Usage": "sandbox.workspace.sizes",
+    "find_workspace": "sandbox.kept",
+    "fork_workspace": "sandbox.kept",
+    "hold_workspace": "sandbox.kept",
+    "is_kept_by_nix": "sandbox.kept",
+    "new_session": "sandbox.kept",
+    "require_build": "sandbox.kept",
+    "resumed_session": "sandbox.kept",
+    "damaged_workspaces": "sandbox.kept",
+    "read_again": "sandbox.kept",
+    "request_again": "sandbox.kept",
+    "remove_workspace": "sandbox.kept",
+    "workspace_path": "sandbox.kept",
+    "workspace_usage": "sandbox.kept",
+    "workspaces": "sandbox.kept",
+    "workspaces_of": "sandbox.kept",
 }
 """What only the kernel and some verbs use, and the modules it is in: no other run pays for it.
 

@@ -116,6 +116,7 @@ LAYERS = {
             "sandbox.model",
             "sandbox.workspace",
             "sandbox.errors",
+            "sandbox.kept",
             "sandbox.run",
             "sandbox.residence",
             "sandbox.version",
@@ -132,6 +133,16 @@ LAYERS = {
         "a residence is a run whose process stays",
         ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
         NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/kept.py": Layer(
+        "a kept workspace is a case and a session",
+        ("sandbox.host", "sandbox.model", "sandbox.roots", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/roots.py": Layer(
+        "Nix is asked to keep what a workspace needs",
+        ("sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | {"shutil", "tempfile", "socket"},
     ),
     "sandbox/cli": Layer(
         "cli/ speaks, and goes in by the front door",
