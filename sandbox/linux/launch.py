@@ -93,6 +93,10 @@ def _nothing() -> None:
     """The workspace is prepared already."""
 
 
+def _unattended(_: int) -> None:
+    """Nobody wants to know the command before it runs."""
+
+
 def start(
     plan: Plan,
     connect: Callable[[], None] = no_terminal,
@@ -101,6 +105,7 @@ def start(
     meanwhile: Callable[[], None] = _nothing,
     kept_open: tuple[int, ...] = (),
     settle: Callable[[Plan, Channel], Never] | None = None,
+    adopted: Callable[[int], None] = _unattended,
 ) -> int:
     """Make the sandbox and start its command in it; the command's PID as the host sees it.
 
@@ -108,7 +113,8 @@ def start(
     anything of the plan is carried out. `stdio` are the descriptors that the command has as 0, 1
     and 2. `connect` carries out the step `ConnectTerminal`, in the command's process, where of the
     caller's other descriptors only those in `kept_open` are left. With `settle` no command is
-    started: that process becomes a resident (`linux.resident`). The signals `watched` are blocked
+    started: that process becomes a resident (`linux.resident`). `adopted` is told its PID before it
+    does anything. The signals `watched` are blocked
     in the caller afterwards, to be read from a signalfd(2); `Caller` takes that back.
 
     Raises `MachineError` (`user-namespaces-forbidden`, `id-map-refused`, `process-refused`,
@@ -135,6 +141,7 @@ def start(
         # A founder that was killed says no more, but its child may hold the pipe open.
         command = _command(from_inside.receive() if os.WIFEXITED(status) else b"")
         children.append(command)
+        adopted(command)
         to_founder.send(b"adopted")
         _raise_report(from_inside.receive(), plan)
     except BaseException:
