@@ -135,6 +135,7 @@ class Session:
             store_place=shape.store_place,
             partial=shape.partial,
             places=shape.places,
+            copies=shape.copies,
             created=now,
             used=now,
             prepared_ns=0,
@@ -194,7 +195,7 @@ class Session:
 class Shape:
     """What of a sandbox decides how a workspace of it is laid out."""
 
-    __slots__ = ("inputs", "method", "partial", "places", "store_place")
+    __slots__ = ("copies", "inputs", "method", "partial", "places", "store_place")
 
     def __init__(self, method: str, store_place: str, inputs: frozenset[str]) -> None:
         self.method = method
@@ -202,6 +203,7 @@ class Shape:
         self.inputs = inputs
         self.partial: tuple[str, ...] = ()
         self.places: tuple[str, ...] = ()
+        self.copies: tuple[tuple[str, str, int, int], ...] = ()
 
 
 def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape:
@@ -209,10 +211,13 @@ def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape
     store = next((e for e in sandbox.entries if isinstance(e, Inputs)), None)
     method = "overlay" if build.method == "overlay" else "copy"
     if store is None:
-        return Shape(method, "", frozenset())
+        shape = Shape(method, "", frozenset())
+        shape.copies = _copies(steps, path)
+        return shape
     place = f"root{store.path}" if store.places == "disk" else "store"
     names = (*store.directories, *store.files, *(name for name, _ in store.links))
     shape = Shape(method, place, frozenset(names))
+    shape.copies = _copies(steps, path)
     within, tmp = f"{path}/{place}/", f"{path}/root/tmp/"
     shape.partial = tuple(
         step.path[len(within) :]
@@ -225,6 +230,14 @@ def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape
         if isinstance(step, MakeDirectory) and step.path.startswith(tmp)
     )
     return shape
+
+
+def _copies(steps: tuple[PrepareStep, ...], path: str) -> tuple[tuple[str, str, int, int], ...]:
+    return tuple(
+        (step.path[len(path) + 1 :], step.source, step.uid, step.gid)
+        for step in steps
+        if isinstance(step, CopyTree)
+    )
 
 
 def _of_a_session(steps: tuple[PrepareStep, ...], upper: str) -> Iterator[PrepareStep]:
