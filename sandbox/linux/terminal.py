@@ -157,7 +157,9 @@ class Relay:
             for descriptor in (signals, ended, self.output):
                 os.close(descriptor)
 
-    def _turn(self, signals: int, ended: int) -> int | None:
+    def _turn(  # noqa: C901  one case a descriptor
+        self, signals: int, ended: int
+    ) -> int | None:
         poll = select.poll()
         poll.register(signals, select.POLLIN)
         poll.register(ended, select.POLLIN)
