@@ -282,7 +282,7 @@ def _are_few(names: list[str]) -> bool:
 
 def told(made: Snapshot) -> str:
     """What to say of a new snapshot."""
-    return f"snapshot {made.name}: {made.files} files, {size(made.bytes)}"
+    return f"snapshot {made.name}: {counted(made)}"
 
 
 def listing(found: tuple[Snapshot, ...]) -> tuple[str, ...]:
@@ -292,11 +292,14 @@ def listing(found: tuple[Snapshot, ...]) -> tuple[str, ...]:
     lines = [f"{snapshots.FAILED:{width}}  the state as it was kept"]
     for one in found:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created))
-        what = (
-            f"{one.files} files, {size(one.bytes)}" if one.files >= 0 else "what was replaced last"
-        )
+        what = counted(one) if one.files >= 0 else "what was replaced last"
         lines.append(f"{one.name:{width}}  {when}  {what}")
     return tuple(lines)
+
+
+def counted(one: Snapshot) -> str:
+    """How much is in a snapshot, for people."""
+    return f"{one.files} file{'s' * (one.files != 1)}, {size(one.bytes)}"
 
 
 def size(count: int) -> str:
