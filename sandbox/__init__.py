@@ -86,6 +86,13 @@ if TYPE_CHECKING:
     from sandbox.residence import Signals as Signals
     from sandbox.residence import settle as settle
     from sandbox.residence import stay_outside as stay_outside
+    from sandbox.snapshots import Snapshot as Snapshot
+    from sandbox.snapshots import listing as listing
+    from sandbox.snapshots import remove_snapshot as remove_snapshot
+    from sandbox.snapshots import restore_workspace as restore_workspace
+    from sandbox.snapshots import snapshot_workspace as snapshot_workspace
+    from sandbox.snapshots import snapshots_of as snapshots_of
+    from sandbox.snapshots import told as told
     from sandbox.version import VERSION as VERSION
     from sandbox.workspace.holding import Held as Held
     from sandbox.workspace.kept import Kept as Kept
@@ -128,6 +135,13 @@ IMPORTED_LATE = {
     "Failure": "sandbox.model.notebook",
     "Progress": "sandbox.model.progress",
     "installed_profile": "sandbox.host.version",
+    "listing": "sandbox.snapshots",
+    "told": "sandbox.snapshots",
+    "remove_snapshot": "sandbox.snapshots",
+    "restore_workspace": "sandbox.snapshots",
+    "snapshot_workspace": "sandbox.snapshots",
+    "snapshots_of": "sandbox.snapshots",
+    "Snapshot": "sandbox.snapshots",
     "Held": "sandbox.workspace.holding",
     "Kept": "sandbox.workspace.kept",
     "Session": "sandbox.workspace.session",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 SHOWN_NAMES = 3
+WORDS = os.path.join(os.path.dirname(__file__), "phases", "snapshots.bash")
 
 
 def plan(sandbox: Sandbox, workspace: str = "WORKSPACE") -> Plan:
@@ -100,13 +101,33 @@ def _carry_out(sandbox: Sandbox, place: Workspace | Session, run: Run) -> int:
         # Costs the start-up of a run without a terminal nothing. Imported before the fork.
         from sandbox.linux import terminal
 
-        return terminal.run(steps, meanwhile, started)
+        if run.session is None:
+            return terminal.run(steps, meanwhile)
+        return _with_words(sandbox, run.session, steps, meanwhile)
     command = launch.start(steps, stdio=run.stdio, meanwhile=meanwhile)
     started(command)
     status = launch.supervise(command)
     if run.keep:
         _keep(place.upper, run.keep)
     return status
+
+
+def _with_words(
+    sandbox: Sandbox, session: Session, steps: Plan, meanwhile: Callable[[], None]
+) -> int:
+    """A session on a terminal, whose shell can ask for snapshots."""
+    from sandbox.linux import terminal
+    from sandbox.living import Asked, Living
+
+    if steps.execute.startup_file:
+        with open(WORDS, encoding="utf-8") as file:
+            text = steps.execute.startup_file + file.read()
+        steps = steps.replace(execute=steps.execute.replace(startup_file=text))
+    asked = Asked(Living(session, sandbox, resident=False))
+    try:
+        return terminal.run(steps, meanwhile, session.started, asked)
+    finally:
+        asked.close()
 
 
 def _nothing(_: int) -> None:

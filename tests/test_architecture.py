@@ -119,6 +119,7 @@ LAYERS = {
             "sandbox.kept",
             "sandbox.run",
             "sandbox.residence",
+            "sandbox.snapshots",
             "sandbox.version",
         ),
         NETWORK | OTHER_PROCESSES | {"socket"},
@@ -126,12 +127,19 @@ LAYERS = {
     "sandbox/version.py": Layer("it says which release this is", (), TOUCHES_THE_WORLD),
     "sandbox/run.py": Layer(
         "a run is a plan, a workspace and a launch",
-        ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.living"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/residence.py": Layer(
         "a residence is a run whose process stays",
-        ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
+        (
+            "sandbox.linux",
+            "sandbox.model",
+            "sandbox.workspace",
+            "sandbox.errors",
+            "sandbox.run",
+            "sandbox.living",
+        ),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/kept.py": Layer(
@@ -143,6 +151,16 @@ LAYERS = {
         "Nix is asked to keep what a workspace needs",
         ("sandbox.model", "sandbox.workspace", "sandbox.errors"),
         NETWORK | {"shutil", "tempfile", "socket"},
+    ),
+    "sandbox/living.py": Layer(
+        "a living session is asked over a socket, and mounted anew",
+        ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | OTHER_PROCESSES,
+    ),
+    "sandbox/snapshots.py": Layer(
+        "snapshots are made of kept workspaces, whoever is inside",
+        ("sandbox.living", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/cli": Layer(
         "cli/ speaks, and goes in by the front door",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sandbox.model.steps import Execute
 
 STARTUP_DESCRIPTOR = 9
+HANDED_DESCRIPTOR = 60
 FOUNDER_STEP = -1
 EINVAL = 22
 
@@ -93,6 +94,10 @@ def _nothing() -> None:
     """The workspace is prepared already."""
 
 
+def _unattended(_: int) -> None:
+    """Nobody wants to know the command before it runs."""
+
+
 def start(
     plan: Plan,
     connect: Callable[[], None] = no_terminal,
@@ -101,6 +106,8 @@ def start(
     meanwhile: Callable[[], None] = _nothing,
     kept_open: tuple[int, ...] = (),
     settle: Callable[[Plan, Channel], Never] | None = None,
+    adopted: Callable[[int], None] = _unattended,
+    handed: int = -1,
 ) -> int:
     """Make the sandbox and start its command in it; the command's PID as the host sees it.
 
@@ -108,8 +115,10 @@ def start(
     anything of the plan is carried out. `stdio` are the descriptors that the command has as 0, 1
     and 2. `connect` carries out the step `ConnectTerminal`, in the command's process, where of the
     caller's other descriptors only those in `kept_open` are left. With `settle` no command is
-    started: that process becomes a resident (`linux.resident`). The signals `watched` are blocked
-    in the caller afterwards, to be read from a signalfd(2); `Caller` takes that back.
+    started: that process becomes a resident (`linux.resident`). `adopted` is told its PID before it
+    does anything. The descriptor `handed` is number 60 in the command, if it is one. The signals
+    `watched` are blocked in the caller afterwards, to be read from a signalfd(2); `Caller` takes
+    that back.
 
     Raises `MachineError` (`user-namespaces-forbidden`, `id-map-refused`, `process-refused`,
     `step-failed`) and `CommandError`.
@@ -118,7 +127,9 @@ def start(
     to_founder, from_inside = Channel(), Channel()
     founder = os.fork()
     if founder == 0:
-        _found(plan, to_founder, from_inside, connect, stdio, kept_open, settle)
+        if handed >= 0:
+            kept_open = (*kept_open, handed)
+        _found(plan, to_founder, from_inside, connect, stdio, kept_open, settle, handed)
     os.close(to_founder.reader)
     os.close(from_inside.writer)
     children = [founder]
@@ -135,6 +146,7 @@ def start(
         # A founder that was killed says no more, but its child may hold the pipe open.
         command = _command(from_inside.receive() if os.WIFEXITED(status) else b"")
         children.append(command)
+        adopted(command)
         to_founder.send(b"adopted")
         _raise_report(from_inside.receive(), plan)
     except BaseException:
@@ -162,6 +174,7 @@ def _found(
     stdio: tuple[int, int, int],
     kept_open: tuple[int, ...],
     settle: Callable[[Plan, Channel], Never] | None,
+    handed: int,
 ) -> None:
     """The founder, and after its fork the command. Never returns to the caller's code."""
     status = 125
@@ -178,7 +191,7 @@ def _found(
                 report.send(str(pid).encode())
                 status = 0
             elif orders.receive() == b"adopted":
-                _become(plan, report, connect, settle)
+                _become(plan, report, connect, settle, handed)
     except OSError as error:
         report.send(report_of(FOUNDER_STEP, error))
     finally:
@@ -210,6 +223,7 @@ def _become(
     report: Channel,
     connect: Callable[[], None],
     settle: Callable[[Plan, Channel], Never] | None,
+    handed: int,
 ) -> None:
     """Carry out the plan in this process and become the command; on failure, tell which step."""
     index = 0
@@ -223,7 +237,7 @@ def _become(
             return
         if settle is not None:
             settle(plan, report)
-        _execute(plan.execute)
+        _execute(plan.execute, handed)
     except OSError as error:
         report.send(report_of(index, error))
     except ValueError as error:
@@ -238,14 +252,17 @@ def _is_orphan(report: Channel) -> bool:
     return bool(poll.poll(0))
 
 
-def _execute(execute: Execute) -> None:
+def _execute(execute: Execute, handed: int) -> None:
     kept: tuple[int, ...] = ()
+    if handed >= 0:
+        os.dup2(handed, HANDED_DESCRIPTOR)
+        kept = (HANDED_DESCRIPTOR,)
     if execute.startup_file:
         # Not a pipe: it may be longer than one holds, and nobody would read it yet.
         startup = os.memfd_create("startup")
         os.write(startup, execute.startup_file.encode(errors="surrogateescape"))
         os.dup2(startup, STARTUP_DESCRIPTOR)
-        kept = (STARTUP_DESCRIPTOR,)
+        kept = (*kept, STARTUP_DESCRIPTOR)
     become(execute.program, execute.argv, execute.environment, kept)
 
 

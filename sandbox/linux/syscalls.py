@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 from sys import byteorder
 
 MS_RDONLY = 0x1
@@ -44,7 +45,10 @@ SIGHUP, SIGINT, SIGQUIT, SIGKILL, SIGTERM = 1, 2, 3, 9, 15
 SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGWINCH = 17, 18, 19, 20, 28
 SIG_BLOCK, SIG_SETMASK = 0, 2
 
-SYS_MOVE_MOUNT, SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 429, 430, 431, 432
+SYS_PIDFD_SEND_SIGNAL = 424
+SYS_OPEN_TREE, SYS_MOVE_MOUNT, SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 428, 429, 430, 431, 432
+OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC = 1, 0o2000000
+LAYER_DESCRIPTORS = 64
 FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, FSCONFIG_CMD_CREATE = 1, 1, 6
 MOVE_MOUNT_F_EMPTY_PATH = 0x4
 SYS_MOUNT_SETATTR = 442
@@ -161,7 +165,7 @@ def mount_overlay(*, lower: str, upper: str, work: str, target: str, uid: int, g
     opened: dict[str, int] = {}
     try:
         for name, path in (("l", lower), ("u", upper), ("w", work), ("t", target)):
-            opened[name] = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+            opened[name] = _open_layer(path)
         _libc.setfsuid(uid)
         _libc.setfsgid(gid)
         at = {name: f"/proc/self/fd/{fd}" for name, fd in opened.items()}
@@ -173,6 +177,15 @@ def mount_overlay(*, lower: str, upper: str, work: str, target: str, uid: int, g
         os.setregid(-1, -1)
         for fd in opened.values():
             os.close(fd)
+
+
+def _open_layer(path: str) -> int:
+    """From 64 on: the mount table shows the numbers, and shall be the same whoever mounts."""
+    low = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return fcntl(low, F_DUPFD_CLOEXEC, LAYER_DESCRIPTORS)
+    finally:
+        os.close(low)
 
 
 def mount_setattr(target: str, *, read_only: bool, recursive: bool) -> None:
@@ -256,6 +269,46 @@ def renew_proc(path: str) -> None:
         for descriptor in (context, mounted):
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def setns(descriptor: int, kind: str) -> None:
+    """setns(2): into the namespace of `kind` that an open /proc/PID/ns/KIND stands for."""
+    _check(_libc.setns(descriptor, CLONE_FLAGS[kind]), f"setns({descriptor}, {kind})")
+
+
+def clone_mount(path: str) -> int:
+    """open_tree(2) with OPEN_TREE_CLONE: what is mounted at `path`, once more and attached nowhere.
+
+    It is gone when the descriptor is closed.
+    """
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+    return _check(
+        _libc.syscall(SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), flags),
+        f"open_tree(AT_FDCWD, {quoted(path)}, OPEN_TREE_CLONE)",
+    )
+
+
+def attach_mount(descriptor: int, path: str) -> None:
+    """move_mount(2): put a mount that is attached nowhere to `path`."""
+    _check(
+        _libc.syscall(
+            SYS_MOVE_MOUNT, descriptor, b"", AT_FDCWD, os.fsencode(path), MOVE_MOUNT_F_EMPTY_PATH
+        ),
+        f'move_mount({descriptor}, "", AT_FDCWD, {quoted(path)}, MOVE_MOUNT_F_EMPTY_PATH)',
+    )
+
+
+def detach_mount(path: str) -> None:
+    """umount2(2) with MNT_DETACH: it is there no longer for whoever comes by its path."""
+    _check(_libc.umount2(os.fsencode(path), MNT_DETACH), f"umount2({quoted(path)}, MNT_DETACH)")
+
+
+def kill_by_descriptor(descriptor: int, number: int) -> None:
+    """pidfd_send_signal(2), which takes an open /proc/PID too: never to another with its number."""
+    _check(
+        _libc.syscall(SYS_PIDFD_SEND_SIGNAL, descriptor, number, None, 0),
+        f"pidfd_send_signal({descriptor}, {number})",
+    )
 
 
 def set_controlling_terminal(descriptor: int) -> None:

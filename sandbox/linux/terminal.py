@@ -127,8 +127,9 @@ def _window_size(descriptor: int) -> bytes:
 class Relay:
     """Copies bytes both ways until the command has ended; hands on what the kernel could not."""
 
-    def __init__(self, terminal: Terminal, command: int) -> None:
+    def __init__(self, terminal: Terminal, command: int, service: Service) -> None:
         self.terminal = terminal
+        self.service = service
         self.command = command
         self.to_inside = self.to_outside = b""
         self.output = _writable(next(fd for fd in (1, 2, 0) if fd in terminal.descriptors))
@@ -156,7 +157,9 @@ class Relay:
             for descriptor in (signals, ended, self.output):
                 os.close(descriptor)
 
-    def _turn(self, signals: int, ended: int) -> int | None:
+    def _turn(  # noqa: C901  one case a descriptor
+        self, signals: int, ended: int
+    ) -> int | None:
         poll = select.poll()
         poll.register(signals, select.POLLIN)
         poll.register(ended, select.POLLIN)
@@ -170,6 +173,7 @@ class Relay:
             poll.register(master, wanted)
         if self.reading_input and len(self.to_inside) < CHUNK:
             poll.register(0, select.POLLIN)
+        asked = self._watch(poll)
         ready = dict(poll.poll(self._patience_ms()))
         if self.look_again_at and time.monotonic() >= self.look_again_at:
             self._look_again()
@@ -179,11 +183,20 @@ class Relay:
             self._copy_out()
         if ready.get(0):
             self._copy_in()
+        if ready.get(asked):
+            self.service.ready()
         if self.to_inside:
             self._push()
         if ready.get(signals):
             self._signal(syscalls.next_signal(signals))
         return launch.reap(self.command) if ready.get(ended) else None
+
+    def _watch(self, poll: select.poll) -> int:
+        """Listen to what is inside; -1 if nobody may ask for anything."""
+        asked = self.service.watched
+        if asked >= 0:
+            poll.register(asked, select.POLLIN)
+        return asked
 
     def _patience_ms(self) -> int | None:
         if not self.look_again_at:
@@ -327,24 +340,62 @@ def _writable(descriptor: int) -> int:
         return os.dup(descriptor)
 
 
+class Nothing:
+    """For a session that nobody may ask for anything."""
+
+    handed = watched = -1
+
+    def adopt(self, pid: int) -> None:
+        """The first process is there, and waits."""
+
+    def begin(self) -> None:
+        """It has what was handed to it."""
+
+    def ready(self) -> None:
+        """What is watched can be read."""
+
+
 def run(
-    plan: Plan, meanwhile: Callable[[], None], started: Callable[[int], None] = lambda _: None
+    plan: Plan,
+    meanwhile: Callable[[], None],
+    started: Callable[[int], None] = lambda _: None,
+    asked: Service | None = None,
 ) -> int:
     """Start the plan's command on a terminal of its own and relay until it ends; its exit status.
 
-    `meanwhile` as for `launch.start`; `started` is then told the command's PID.
+    `meanwhile` as for `launch.start`; `started` is then told the command's PID. What is inside may
+    ask `asked` for something.
     """
     terminal = Terminal()
+    service = asked or Nothing()
     try:
         command = launch.start(
-            plan, terminal.connect, WATCHED, meanwhile=meanwhile, kept_open=terminal.kept_open
+            plan,
+            terminal.connect,
+            WATCHED,
+            meanwhile=meanwhile,
+            kept_open=terminal.kept_open,
+            adopted=service.adopt,
+            handed=service.handed,
         )
+        service.begin()
         terminal.adopt()
         started(command)
-        return Relay(terminal, command).run()
+        return Relay(terminal, command, service).run()
     finally:
         terminal.close()
 
 
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Protocol
+
+    class Service(Protocol):
+        """What a session can be asked for from inside, over a descriptor that is handed to it."""
+
+        @property
+        def handed(self) -> int: ...
+        @property
+        def watched(self) -> int: ...
+        def adopt(self, pid: int) -> None: ...
+        def begin(self) -> None: ...
+        def ready(self) -> None: ...

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 100
 _PAUSE_S = 0.02
+RESTORING = "restoring"
 PATIENCE_S = 2.0
 """How long one waits for a lock that no session has: somebody only looks after the workspace."""
 
@@ -120,7 +121,16 @@ class Held:
         return self._kept
 
     def harvest(self) -> None:
-        """Take home what a session left, once its last process is gone. Raises OSError."""
+        """Take home what a session left, once its last process is gone. Raises OSError.
+
+        A restore that was killed is finished first: it knows the places that the session had.
+        """
+        if os.path.lexists(f"{self.path}/{RESTORING}"):
+            # Only then, for what it needs takes longer to import than all else here.
+            from sandbox.workspace.restore import recover  # noqa: PLC0415
+
+            _wait_for_end(self.directory)
+            recover(self.path)
         if harvest.is_left(self.directory):
             _wait_for_end(self.directory)
             kept = self.kept
@@ -258,7 +268,7 @@ def _sweep_one(state: str, name: str) -> None:
             held.remove()
             return
         _wait_for_end(held.directory)
-        if held.is_changed():
+        if os.path.lexists(f"{path}/{RESTORING}") or held.is_changed():
             held.harvest()
         else:
             held.remove()

@@ -50,7 +50,9 @@ class Kept(Value):
     `begun_ns` to `prepared_ns`, which is 0 until it is done. `build_place` is where a session sees
     the build tree, `store_dir` what it calls the store, `store_place` is where, relative to
     `path`, a session has the outputs; `partial` are the names of those that were copied there, and
-    `places` the names that preparing made in /tmp. `session` is the pid of a living session, or 0.
+    `places` the names that preparing made in /tmp. `copies` are what was copied, each with its
+    place relative to `path`, its source and the ids it was given to. `session` is the pid of a
+    living session, or 0.
     """
 
     name: str
@@ -72,6 +74,7 @@ class Kept(Value):
     store_place: str = ""
     partial: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
+    copies: tuple[tuple[str, str, int, int], ...] = ()
     session: int = 0
 
     @property
@@ -207,6 +210,7 @@ def _kept(data: dict[str, Any], name: str, path: str) -> Kept:
         options=tuple((str(option), str(value)) for option, value in data["options"]),
         partial=tuple(map(str, data["partial"])),
         places=tuple(map(str, data["places"])),
+        copies=tuple((str(p), str(s), int(u), int(g)) for p, s, u, g in data["copies"]),
         **fields,
     )
 

@@ -184,7 +184,7 @@ def _exchanges(trees: Trees, new: str) -> tuple[Exchange, ...]:
     pairs = (
         ("upper", "upper"),
         ("work", "work"),
-        ("tmp", trees.tmp),
+        *_tmp(trees, new),
         *((f"outputs/{name}", f"{trees.outputs}/{name}") for name in sorted(outputs)),
     )
     return tuple(
@@ -196,6 +196,15 @@ def _exchanges(trees: Trees, new: str) -> tuple[Exchange, ...]:
         )
         for name, place in pairs
     )
+
+
+def _tmp(trees: Trees, new: str) -> tuple[tuple[str, str], ...]:
+    """As a whole; around places that are mounted on, entry by entry."""
+    if not trees.places:
+        return ((TMP, trees.tmp),)
+    os.mkdir(f"{new}/old/{TMP}", 0o700)
+    names = {*os.listdir(trees.at(trees.tmp)), *os.listdir(f"{new}/new/{TMP}")} - trees.places
+    return tuple((f"{TMP}/{name}", f"{trees.tmp}/{name}") for name in sorted(names))
 
 
 def _write_plan(new: str, exchanges: tuple[Exchange, ...]) -> None:

@@ -149,6 +149,7 @@ class Session:
             store_place=shape.store_place,
             partial=shape.partial,
             places=shape.places,
+            copies=shape.copies,
             created=now,
             used=now,
             prepared_ns=0,
@@ -210,6 +211,7 @@ class Shape:
 
     __slots__ = (
         "build_place",
+        "copies",
         "inputs",
         "method",
         "partial",
@@ -228,16 +230,20 @@ class Shape:
         self.inputs = inputs
         self.partial: tuple[str, ...] = ()
         self.places: tuple[str, ...] = ()
+        self.copies: tuple[tuple[str, str, int, int], ...] = ()
 
 
 def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape:
     build = next(e for e in sandbox.entries if isinstance(e, BuildDirectory))
     store = next((e for e in sandbox.entries if isinstance(e, Inputs)), None)
     if store is None:
-        return Shape(build, "", "", frozenset())
+        shape = Shape(build, "", "", frozenset())
+        shape.copies = _copies(steps, path)
+        return shape
     place = f"root{store.path}" if store.places == "disk" else "store"
     names = (*store.directories, *store.files, *(name for name, _ in store.links))
     shape = Shape(build, store.path, place, frozenset(names))
+    shape.copies = _copies(steps, path)
     within, tmp = f"{path}/{place}/", f"{path}/root/tmp/"
     shape.partial = tuple(
         step.path[len(within) :]
@@ -250,6 +256,14 @@ def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape
         if isinstance(step, MakeDirectory) and step.path.startswith(tmp)
     )
     return shape
+
+
+def _copies(steps: tuple[PrepareStep, ...], path: str) -> tuple[tuple[str, str, int, int], ...]:
+    return tuple(
+        (step.path[len(path) + 1 :], step.source, step.uid, step.gid)
+        for step in steps
+        if isinstance(step, CopyTree)
+    )
 
 
 def _of_a_session(steps: tuple[PrepareStep, ...], upper: str) -> Iterator[PrepareStep]:

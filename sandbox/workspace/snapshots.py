@@ -65,13 +65,15 @@ class Trees(Value):
     """Where the parts of a workspace are now: in a session, or between sessions.
 
     `tmp` and `outputs` are relative to `path`, the workspace. `inputs` are the names in `outputs`
-    that are no outputs, but places for inputs. `firsts` are the copies that the session began with.
+    that are no outputs, but places for inputs, `places` those in `tmp` that are mounted on.
+    `firsts` are the copies that the session began with.
     """
 
     path: str
     tmp: str = "tmp"
     outputs: str = "outputs"
     inputs: frozenset[str] = frozenset()
+    places: frozenset[str] = frozenset()
     firsts: tuple[First, ...] = ()
 
     def at(self, relative: str) -> str:

@@ -30,6 +30,9 @@ _nbs_options() {
       ;;
     doctor) printf '%s\n' --help --json ;;
     demo) printf '%s\n' --again --help ;;
+    snapshot) printf '%s\n' --help --remove --ws ;;
+    restore) printf '%s\n' --help --ws ;;
+    snapshots) printf '%s\n' --help --json --names --ws ;;
     ws-ls) printf '%s\n' --help --json --names ;;
     ws-prune)
       printf '%s\n' --dry-run --help --larger-than --older-than --total --unused --yes
@@ -160,7 +163,7 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan report shell show ws
+      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan report restore shell show snapshot snapshots ws
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -178,6 +181,11 @@ _nbs() {
     _nbs_kernel_names "$current" "$operands"
     return
   fi
+  if [[ $verb == restore || $verb == snapshot ]]; then
+    if ((operands == 0)); then _nbs_reply "$current" < <(nbs snapshots --names 2>/dev/null); fi
+    return
+  fi
+  if [[ $verb == snapshots ]]; then return; fi
   if [[ $verb == ws ]]; then
     _nbs_ws_names "$current" "$operands"
     return

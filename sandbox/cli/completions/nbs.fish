@@ -95,6 +95,9 @@ complete --command nbs --condition __nbs_no_verb --arguments phase -d 'phases of
 complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
 complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that is known of one'
 complete --command nbs --condition __nbs_no_verb --arguments ws -d 'what was changed in a shell, kept'
+complete --command nbs --condition __nbs_no_verb --arguments snapshot -d 'a workspace as it is now, kept'
+complete --command nbs --condition __nbs_no_verb --arguments restore -d 'a workspace back at a snapshot'
+complete --command nbs --condition __nbs_no_verb --arguments snapshots -d 'the snapshots of a workspace'
 complete --command nbs --condition __nbs_no_verb --arguments plan -d 'its sandbox as data'
 complete --command nbs --condition __nbs_no_verb --arguments doctor -d 'what this machine allows'
 complete --command nbs --condition __nbs_no_verb --arguments demo -d 'a failed build to try everything on'
@@ -114,10 +117,10 @@ complete --command nbs --condition '__nbs_verb_is phase' --long-option until --e
 complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
 
-set --local all build shell phase ls show log notebook console report plan ws doctor demo kernel completion
+set --local all build shell phase ls show log notebook console report snapshot restore snapshots plan ws doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
-complete --command nbs --condition '__nbs_verb_is log ls show plan doctor' --long-option json -d 'for programs'
-complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
+complete --command nbs --condition '__nbs_verb_is log ls show plan doctor snapshots' --long-option json -d 'for programs'
+complete --command nbs --condition '__nbs_verb_is ls snapshots' --long-option names -d 'names alone, one a line'
 complete --command nbs --condition '__nbs_verb_is plan' --long-option calls -d 'the system calls'
 complete --command nbs --condition '__nbs_verb_is plan' --long-option diff --require-parameter --arguments '(__nbs_builds)' -d 'compare with another build'
 complete --command nbs --condition '__nbs_verb_is build' --long-option no-enter -d 'print the command that would enter'
@@ -139,6 +142,9 @@ complete --command nbs --condition '__nbs_kernel_action install' --long-option b
 complete --command nbs --condition '__nbs_kernel_action install' --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 complete --command nbs --condition '__nbs_kernel_action install' --long-option name --exclusive -d "the kernel's name"
 complete --command nbs --condition '__nbs_kernel_action install' --long-option display-name --exclusive -d 'what people see'
+complete --command nbs --condition '__nbs_verb_is snapshot restore' --arguments '(command nbs snapshots --names 2>/dev/null)'
+complete --command nbs --condition '__nbs_verb_is snapshot' --long-option remove -d 'remove a snapshot'
+complete --command nbs --condition '__nbs_verb_is snapshot restore snapshots' --long-option ws --exclusive --arguments '(command nbs ws ls --names 2>/dev/null)' -d 'of this workspace'
 complete --command nbs --condition '__nbs_verb_is shell' --long-option ws --exclusive --arguments '(command nbs ws ls --names 2>/dev/null)' -d 'go on in a kept workspace'
 complete --command nbs --condition '__nbs_verb_is shell' --long-option fork -d 'copy the workspace first'
 complete --command nbs --condition __nbs_ws_no_action --arguments 'ls path prune rm'

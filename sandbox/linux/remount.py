@@ -1,0 +1,282 @@
+"""Another directory in the place of one that is mounted in a living sandbox.
+
+A forked child does it, in three places one after another. It enters the sandbox's user namespace,
+where it has all capabilities, and in a private copy of the host's mount namespace mounts the new
+directory: there the host's paths are, and the mount belongs to those who will write. Then it
+enters the sandbox's mount namespace, looks who is inside, lets the old mount go and attaches the
+new one. What is open in the old one stays what it was; so nobody may be left who has it open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+
+from sandbox.errors import MachineError
+from sandbox.linux import launch, syscalls
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, Self
+
+KILL_S, PAUSE_S = 5.0, 0.02
+SHOWN = 8
+MOST_TOLD = 65536
+LONGEST_STATUS = 8192
+
+
+class Process(Value):
+    """One that runs in the sandbox: its pid as the sandbox counts, and what it is called."""
+
+    pid: int
+    name: str
+
+
+class Layers(Value):
+    """What is to be mounted at `path`: `upper` over `lower`, for `uid` and `gid` inside.
+
+    Without `lower` it is `upper` alone.
+    """
+
+    path: str
+    upper: str
+    work: str = ""
+    lower: str = ""
+    uid: int = 0
+    gid: int = 0
+
+
+class Doors:
+    """The namespaces of a sandbox's first process, open: nothing that it does can close them.
+
+    To be taken before the process goes on. One that has made itself undumpable, as a resident does,
+    lets nobody look at its namespaces any more.
+    """
+
+    def __init__(self, pid: int) -> None:
+        self.user = os.open(f"/proc/{pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            self.mounts = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        except BaseException:
+            os.close(self.user)
+            raise
+
+    def close(self) -> None:
+        """Let go of them: mounts live as long as their namespace."""
+        for descriptor in (self.user, self.mounts):
+            os.close(descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def replace(
+    doors: Doors,
+    layers: Layers,
+    between: Callable[[], None],
+    *,
+    resident: bool = False,
+    kill: bool = False,
+) -> None:
+    """Mount `layers` in the sandbox, in the place of what is mounted at their path.
+
+    The process with the pid 1 is expected to have left; with `resident` the commands that it has
+    started too, whose namespaces are seen to as well. `between` is called when everything that may
+    be refused has been done.
+
+    Raises MachineError `processes-inside`, with their names, unless `kill` ends them, and
+    `remount-refused`; and what `between` raises.
+    """
+    orders, report = launch.Channel(), launch.Channel()
+    child = os.fork()
+    if child == 0:
+        _child(doors, layers, orders, report, resident=resident, kill=kill)
+    os.close(orders.reader)
+    os.close(report.writer)
+    try:
+        _expect(_read(report), "ready")
+        between()
+        orders.send(b"go")
+        _expect(_read(report), "done")
+    finally:
+        os.close(orders.writer)
+        os.close(report.reader)
+        os.waitpid(child, 0)
+
+
+def _read(report: launch.Channel) -> dict[str, Any]:
+    said = b""
+    while not said.endswith(b"\n"):
+        piece = report.receive()
+        if not piece:
+            return {"refused": ["", "the process that does it was ended"]}
+        said += piece
+    told: dict[str, Any] = json.loads(said)
+    return told
+
+
+def _expect(told: dict[str, Any], word: str) -> None:
+    if word in told:
+        return
+    if "inside" in told:
+        raise inside_still(tuple(Process(**fields) for fields in told["inside"]))
+    call, why = told["refused"]
+    raise MachineError(
+        "another directory cannot be mounted in the sandbox",
+        reason="remount-refused",
+        evidence=(f"{call} = {why}",),
+        hint="leave the sandbox; from outside nothing has to be mounted",
+    )
+
+
+def inside_still(processes: tuple[Process, ...]) -> MachineError:
+    """The refusal for the sake of others who are inside."""
+    count = len(processes)
+    more = (f"and {count - SHOWN} more",) if count > SHOWN else ()
+    return MachineError(
+        "a program still runs inside" if count == 1 else f"{count} programs still run inside",
+        reason="processes-inside",
+        evidence=(*(f"{one.name} (process {one.pid})" for one in processes[:SHOWN]), *more),
+        hint="end them, or say `--kill`",
+    )
+
+
+def _child(
+    doors: Doors,
+    layers: Layers,
+    orders: launch.Channel,
+    report: launch.Channel,
+    *,
+    resident: bool,
+    kill: bool,
+) -> None:
+    """Never returns to the caller's code."""
+    try:
+        os.close(orders.writer)
+        os.close(report.reader)
+        mount = _mounted(doors, layers)
+        syscalls.setns(doors.mounts, "mnt")
+        others = _others(resident=resident)
+        if kill:
+            others = _killed(resident=resident)
+        if others:
+            _tell(report, {"inside": [one.fields() for one in others]})
+            return
+        nested = _nested() if resident else []
+        _tell(report, {"ready": True})
+        if orders.receive() == b"go":
+            _put_in_place(mount, layers.path, nested)
+            _tell(report, {"done": True})
+    except OSError as error:
+        _tell(report, {"refused": [str(error.filename or ""), os.strerror(error.errno or 0)]})
+    except BaseException as error:  # noqa: BLE001  told outside: this process has no other way
+        _tell(report, {"refused": [type(error).__name__, str(error)]})
+    finally:
+        os._exit(0)
+
+
+def _tell(report: launch.Channel, told: dict[str, Any]) -> None:
+    data = json.dumps(told).encode() + b"\n"
+    while data:
+        data = data[os.write(report.writer, data) :]
+
+
+def _mounted(doors: Doors, layers: Layers) -> int:
+    """The new mount, attached nowhere. On the way its place is the new directory itself."""
+    syscalls.setns(doors.user, "user")
+    syscalls.unshare("mnt")
+    syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+    if layers.lower:
+        syscalls.mount_overlay(
+            lower=layers.lower,
+            upper=layers.upper,
+            work=layers.work,
+            target=layers.upper,
+            uid=layers.uid,
+            gid=layers.gid,
+        )
+    return syscalls.clone_mount(layers.upper)
+
+
+def _put_in_place(mount: int, path: str, nested: list[int]) -> None:
+    syscalls.detach_mount(path)
+    syscalls.attach_mount(mount, path)
+    for namespace in nested:
+        again = syscalls.clone_mount(path)
+        syscalls.setns(namespace, "mnt")
+        syscalls.detach_mount(path)
+        syscalls.attach_mount(again, path)
+
+
+def _others(*, resident: bool) -> list[Process]:
+    """Who is inside, by the sandbox's own /proc, and ought to be gone."""
+    found = []
+    for pid in _pids():
+        status = _status(pid)
+        if not status or status["State"][:1] in ("Z", "X") or pid == 1:
+            continue
+        if not (resident and _is_of_resident(status)):
+            found.append(Process(pid=pid, name=status["Name"]))
+    return found
+
+
+def _is_of_resident(status: dict[str, str]) -> bool:
+    """Is it the first process of a pid namespace that the resident made for it?"""
+    return status["PPid"] == "1" and status["NSpid"].split()[-1] == "1"
+
+
+def _nested() -> list[int]:
+    """The mount namespaces of the commands that a resident has started."""
+    found = []
+    for pid in _pids():
+        status = _status(pid)
+        if status and pid != 1 and status["State"][:1] not in ("Z", "X"):
+            found.append(os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC))
+    return found
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]
+
+
+def _status(pid: int) -> dict[str, str]:
+    """The fields of proc_pid_status(5); empty for a process that is gone."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            lines = file.read(LONGEST_STATUS).split("\n")
+    except OSError:
+        return {}
+    fields = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    return fields if {"Name", "State", "PPid", "NSpid"} <= fields.keys() else {}
+
+
+def _killed(*, resident: bool) -> list[Process]:
+    """End them all; who is still there after that."""
+    until = time.monotonic() + KILL_S
+    while others := _others(resident=resident):
+        if time.monotonic() > until:
+            break
+        for one in others:
+            _kill(one.pid)
+        time.sleep(PAUSE_S)
+    return others
+
+
+def _kill(pid: int) -> None:
+    try:
+        directory = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        syscalls.kill_by_descriptor(directory, syscalls.SIGKILL)
+    except OSError:
+        # It has ended meanwhile; if it may not be ended, it is seen again.
+        pass
+    finally:
+        os.close(directory)

@@ -1,0 +1,76 @@
+"""Snapshots of kept workspaces, from outside of any session: what the front door has of them."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import MachineError
+from sandbox.living import LAST, last_of, listing, told, trees_of
+from sandbox.workspace import snapshots
+from sandbox.workspace.holding import Held
+from sandbox.workspace.restore import restore
+from sandbox.workspace.snapshots import MOST, Snapshot
+from sandbox.workspace.workspace import state_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.workspace.kept import Kept
+
+__all__ = [
+    "Snapshot",
+    "listing",
+    "remove_snapshot",
+    "restore_workspace",
+    "snapshot_workspace",
+    "snapshots_of",
+    "told",
+]
+
+
+def snapshot_workspace(
+    kept: Kept, name: str = "", progress: Callable[[int, int], None] | None = None
+) -> Snapshot:
+    """Make a snapshot, also while somebody is inside; without a name, under the next number.
+
+    Raises as `workspace.snapshots.make`, and as `hold_workspace` where nobody is inside.
+    """
+    if kept.session:
+        trees = trees_of(kept, in_session=True)
+        return snapshots.make(trees, name, most=MOST, progress=progress)
+    with Held(state_directory(os.environ), kept.name) as held:
+        trees = trees_of(held.kept, in_session=False)
+        return snapshots.make(trees, name, most=MOST, progress=progress)
+
+
+def restore_workspace(
+    kept: Kept, name: str = LAST, progress: Callable[[int, int], None] | None = None
+) -> str:
+    """Put a snapshot back, the last one if none is named; its name.
+
+    Raises as `workspace.restore.restore`, and MachineError `workspace-in-use` while somebody is
+    inside: only there it can be known that nobody is in the build directory.
+    """
+    if kept.session:
+        word = f" {name}" if name else ""
+        raise MachineError(
+            f"somebody is inside the workspace `{kept.name}`",
+            reason="workspace-in-use",
+            evidence=(f"process {kept.session} is inside",),
+            hint=f"type `restore{word}` in its shell, or `%restore{word}` in its notebook",
+        )
+    with Held(state_directory(os.environ), kept.name) as held:
+        name = name or last_of(held.path)
+        restore(trees_of(held.kept, in_session=False), name, progress=progress)
+    return name
+
+
+def snapshots_of(kept: Kept) -> tuple[Snapshot, ...]:
+    """Those on disk, the oldest first; `failed` is always there besides."""
+    return snapshots.listed(kept.path)
+
+
+def remove_snapshot(kept: Kept, name: str) -> None:
+    """Raises as `workspace.snapshots.remove`."""
+    snapshots.remove(kept.path, name)
