@@ -11,7 +11,8 @@ from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.model import envvars
 from sandbox.model.changetext import source_root
 from sandbox.workspace import kept as keeping
-from sandbox.workspace.compared import FAILED, Comparison, Where
+from sandbox.workspace.compared import Comparison, Where
+from sandbox.workspace.snapshots import FAILED
 from sandbox.workspace.workspace import state_directory
 
 TYPE_CHECKING = False

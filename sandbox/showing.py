@@ -10,7 +10,8 @@ from sandbox.host import words
 from sandbox.model import patchfile
 from sandbox.model.changetext import counted
 from sandbox.model.printable import one_line, printable
-from sandbox.workspace.compared import FAILED
+from sandbox.model.textdiff import is_binary
+from sandbox.workspace.snapshots import FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def sides(
             found.append(None)
             continue
         content = comparison.side(finding, which) if change.content else b""
-        if content is None or (entry.kind == "file" and patchfile.is_binary(content)):
+        if content is None or (entry.kind == "file" and is_binary(content)):
             content, readable = b"", False
         found.append(patchfile.Side(kind=entry.kind, mode=entry.mode, content=content))
     return found[0], found[1], readable

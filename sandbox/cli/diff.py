@@ -91,8 +91,8 @@ def _print(lines: Iterator[tuple[str, bytes]], asked: argparse.Namespace) -> Non
     shown = (sandbox.showing.for_eyes(style, line, colour=colour) for style, line in lines)
     if sys.stdout.isatty() and not asked.no_pager and _through_pager(shown):
         return
-    for line in shown:
-        sys.stdout.write(f"{line}\n")
+    for text in shown:
+        sys.stdout.write(f"{text}\n")
 
 
 def _through_pager(lines: Iterator[str]) -> bool:
@@ -130,9 +130,7 @@ def _print_names(findings: tuple[sandbox.Finding, ...], *, has_colour: bool) -> 
     sys.stdout.flush()
 
 
-def _print_json(
-    compared: sandbox.Comparison, findings: tuple[sandbox.Finding, ...]
-) -> None:
+def _print_json(compared: sandbox.Comparison, findings: tuple[sandbox.Finding, ...]) -> None:
     import json
 
     document = {

@@ -10,10 +10,6 @@ from sandbox.cli import speak
 from sandbox.cli.parser import Parser
 from sandbox.errors import UsageError
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import argparse
-
 NAMED = 5
 
 EPILOG = """\

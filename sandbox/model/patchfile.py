@@ -96,9 +96,7 @@ def pieces(
         yield "head", head
 
 
-def head_lines(
-    path: str, old: Side | None, new: Side | None, *, exact: bool = False
-) -> bytes:
+def head_lines(path: str, old: Side | None, new: Side | None, *, exact: bool = False) -> bytes:
     """The line `diff --git`, and those of modes."""
     lines = [head_name(path)[:-1]]
     modes = [git_mode(side, exact=exact) for side in (old, new) if side is not None]

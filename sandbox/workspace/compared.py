@@ -1,7 +1,7 @@
 """A kept workspace and a state of it, side by side: the build tree, /tmp, the outputs.
 
-The state is a snapshot, or `failed`: as the failure left it, with nothing in /tmp and of the outputs
-what the build had written. Both sides are only read, and may be changed by a session meanwhile.
+The state is a snapshot, or `failed`: as the failure left it, with nothing in /tmp, and of the
+outputs what the build had written. Both sides are only read, and may be changed by a session meanwhile.
 """
 
 from __future__ import annotations
@@ -11,22 +11,21 @@ import os
 from sandbox.errors import UsageError
 from sandbox.model.value import Value
 from sandbox.workspace import changes
-from sandbox.workspace.changes import Change, Differences
-from sandbox.workspace.kept import is_name, read_inputs
+from sandbox.workspace.kept import read_inputs
 from sandbox.workspace.layers import Layer, View
 from sandbox.workspace.origins import Origins
 from sandbox.workspace.remove import OPEN_DIRECTORY
+from sandbox.workspace.sizes import OF_THE_SHELL
+from sandbox.workspace.snapshots import FAILED, expect, layers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
+    from sandbox.workspace.changes import Change, Differences
     from sandbox.workspace.kept import Kept
 
-FAILED = "failed"
 BUILD, TMP, OUTPUTS = "build", "tmp", "outputs"
-OF_THE_SHELL = (".bash_history",)
-"""What an interactive shell writes into /tmp by itself."""
 LARGEST_TEXT = 16 << 20
 
 
@@ -111,7 +110,7 @@ class Comparison:
         base = self._base()
         for place, asked in self._wanted().items():
             if place == BUILD:
-                old, new = self._build(base)
+                old, new = self._build()
             elif place == TMP:
                 old, new = self._tmp(base)
             else:
@@ -148,19 +147,8 @@ class Comparison:
         """The directory of the snapshot to compare with; empty for `failed`."""
         if self.since == FAILED:
             return ""
-        path = f"{self.kept.snapshots}/{self.since}"
-        if is_name(self.since) and os.path.isdir(f"{path}/upper"):
-            return path
-        try:
-            there = sorted(n for n in os.listdir(self.kept.snapshots) if is_name(n))
-        except OSError:
-            there = []
-        raise UsageError(
-            f"the workspace `{self.kept.name}` has no snapshot `{self.since[:100]}`",
-            reason="snapshot-unknown",
-            evidence=(f"there is {', '.join([FAILED, *there][:10])}",),
-            hint=f"`nbs diff {self.kept.name}` compares with the state that the failure left",
-        )
+        expect(self.kept.path, self.since)
+        return f"{self.kept.snapshots}/{self.since}"
 
     def _layer(self, path: str) -> Layer | None:
         """A directory, opened once; None if it is not there."""
@@ -174,14 +162,14 @@ class Comparison:
     def _view(self, *paths: str) -> View:
         return View(*(layer for layer in map(self._layer, paths) if layer is not None))
 
-    def _build(self, base: str) -> tuple[View, View]:
+    def _build(self) -> tuple[View, View]:
         kept = self.kept
-        below = (kept.kept,) if kept.method == "overlay" else ()
-        old = self._view(f"{base}/upper", *below) if base else self._view(kept.kept)
+        overlay = kept.method == "overlay"
+        old = self._view(*layers(kept.path, self.since, kept.kept, overlay=overlay))
         return old, self._view(*kept.layers)
 
     def _tmp(self, base: str) -> tuple[View, View]:
-        old = self._view(f"{base}/tmp") if base else View()
+        old = self._view(f"{base}/tmp") if base else View()  # noqa: S108
         return old, self._view(self.kept.tmp)
 
     def _outputs(self, base: str) -> tuple[View, View, tuple[str, ...]]:
