@@ -131,7 +131,8 @@ def _header(kept: Kept, left_out: tuple[tuple[str, str], ...]) -> bytes:
         log = build.log
         ended = ending_text(log)
         if log.failing_phase or ended:
-            lines.append(f"failed in: {log.failing_phase or 'the builder'} ({ended or 'unknown'})")
+            how = f" ({ended})" if ended else ""
+            lines.append(f"failed in: {log.failing_phase or 'the builder'}{how}")
         if log.error is not None:
             lines.append(f"first error: {log.error.text}")
     lines += [f"not in this patch: {path} ({why})" for path, why in left_out]

@@ -22,7 +22,18 @@ if TYPE_CHECKING:
 
     Line = tuple[str, bytes]
 
-COLOURS = {"title": "1", "head": "1", "range": "36", "added": "32", "removed": "31", "note": "2"}
+COLOURS = {
+    "title": "1",
+    "head": "1",
+    "range": "36",
+    "added": "32",
+    "removed": "31",
+    "note": "2",
+    "warning": "2",
+}
+SUMMARY = ("title", "count", "warning")
+"""The styles of lines that a patch has as comments."""
+
 MOST_NAMED = 10
 _HUNK_STYLES = {b"+": "added", b"-": "removed", b"@": "range", b"\\": "note"}
 
@@ -30,6 +41,8 @@ _HUNK_STYLES = {b"+": "added", b"-": "removed", b"@": "range", b"\\": "note"}
 def for_eyes(style: str, line: bytes, *, colour: bool) -> str:
     """A line without its end, as a terminal may show it."""
     text = printable(line.decode("utf-8", "surrogateescape").rstrip("\n"))
+    if style in SUMMARY:
+        text = text.removeprefix("# ")
     return f"\x1b[{COLOURS[style]}m{text}\x1b[0m" if colour and style in COLOURS else text
 
 
@@ -67,25 +80,31 @@ def summary(comparison: Comparison, findings: tuple[Finding, ...]) -> Iterator[L
     what = "what the failure left" if since == FAILED else f"the snapshot `{since}`"
     count = f"{len(findings)} change{'' if len(findings) == 1 else 's'}"
     yield _said("title", f"{comparison.kept.name} against {what}: {count if findings else 'same'}")
-    for product in (False, True):
-        yield from _directories([f for f in findings if f.product == product], product=product)
+    yield from _directories(findings)
     for path, why in comparison.unread[:MOST_NAMED]:
-        yield _said("note", f"  not compared: {path or 'all of it'} ({why})")
+        yield _said("warning", f"  not compared: {path or 'all of it'} ({why})")
     if comparison.unread_count > MOST_NAMED:
-        yield _said("note", f"  not compared: {comparison.unread_count - MOST_NAMED} more")
+        yield _said("warning", f"  not compared: {comparison.unread_count - MOST_NAMED} more")
     if findings and not comparison.told_apart:
         told = "what the build made is told by names and first bytes, not by unpacking again"
-        yield _said("note", f"  {told}")
+        yield _said("warning", f"  {told}")
 
 
-def _directories(findings: list[Finding], *, product: bool) -> Iterator[Line]:
-    counts = counted(tuple((f.path, f.change.what, _grown(f)) for f in findings))
-    width = max([len(one_line(count.directory)) for count in counts], default=0)
-    for count in counts:
+def _directories(findings: tuple[Finding, ...]) -> Iterator[Line]:
+    """Sources first."""
+    counts = [
+        (count, product)
+        for product in (False, True)
+        for count in counted(
+            tuple((f.path, f.change.what, _grown(f)) for f in findings if f.product == product)
+        )
+    ]
+    width = max([len(one_line(count.directory)) for count, _ in counts], default=0)
+    for count, product in counts:
         grown = f"{'-' if count.grown < 0 else '+'}{words.size(abs(count.grown))}"
         made = "  (made by a build)" if product and not count.directory.startswith("/") else ""
         name = one_line(count.directory)
-        yield _said("", f"  {name:{width}}  {count.words()}, {grown}{made}")
+        yield _said("count", f"  {name:{width}}  {count.words()}, {grown}{made}")
 
 
 def _grown(finding: Finding) -> int:

@@ -1,7 +1,7 @@
 """A kept workspace and a state of it, side by side: the build tree, /tmp, the outputs.
 
 The state is a snapshot, or `failed`: as the failure left it, with nothing in /tmp, and of the
-outputs what the build had written. Both sides are only read, and may be changed by a session meanwhile.
+outputs what the build had written. Both sides are only read; a session may change them meanwhile.
 """
 
 from __future__ import annotations

@@ -14,6 +14,10 @@ _nbs_options() {
     console) printf '%s\n' --help --store ;;
     report) printf '%s\n' --help --output ;;
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
+    diff)
+      printf '%s\n' --all --color --help --json --names --no-pager --since --stat --store
+      ;;
+    patch) printf '%s\n' --all --exclude --help --nix --output --since --source-root --store ;;
     phase)
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
         --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
@@ -88,7 +92,8 @@ _nbs_value() {
     --file) _nbs_reply "$current" < <(printf '%s\n' CMakeError.log config.log meson-log.txt) ;;
     --from | --until) _nbs_phases "$current" ;;
     --prefix) _nbs_files d "$current" ;;
-    --display-name | --name) COMPREPLY=() ;;
+    --color) _nbs_reply "$current" < <(printf '%s\n' auto always never) ;;
+    --display-name | --exclude | --name | --since | --source-root) COMPREPLY=() ;;
     *) return 1 ;;
   esac
 }
@@ -99,7 +104,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --phase | --prefix | --profile | --store | --until)
+      --build | --color | --derivation | --diff | --display-name | --exclude | --file | --from | --inputs | --name | --output | --phase | --prefix | --profile | --since | --source-root | --store | --until)
         ((index++))
         ;;
       -*) ;;
@@ -137,7 +142,7 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan report shell show
+      printf '%s\n' build completion console demo diff doctor kernel log ls notebook patch phase plan report shell show
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -164,7 +169,7 @@ _nbs() {
     return
   fi
   case $verb in
-    console | log | notebook | phase | shell | show | plan) _nbs_builds "$current" ;;
+    console | diff | log | notebook | patch | phase | shell | show | plan) _nbs_builds "$current" ;;
     build) _nbs_reply "$current" < <(printf '%s\n' -- nix nix-build nix-store) ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac
