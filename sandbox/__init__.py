@@ -54,7 +54,9 @@ if TYPE_CHECKING:
     from sandbox.kept import fork_workspace as fork_workspace
     from sandbox.kept import hold_workspace as hold_workspace
     from sandbox.kept import new_session as new_session
+    from sandbox.kept import read_again as read_again
     from sandbox.kept import remove_workspace as remove_workspace
+    from sandbox.kept import request_again as request_again
     from sandbox.kept import require_build as require_build
     from sandbox.kept import resumed_session as resumed_session
     from sandbox.kept import workspace_path as workspace_path
@@ -136,6 +138,8 @@ IMPORTED_LATE = {
     "require_build": "sandbox.kept",
     "resumed_session": "sandbox.kept",
     "damaged_workspaces": "sandbox.kept",
+    "read_again": "sandbox.kept",
+    "request_again": "sandbox.kept",
     "remove_workspace": "sandbox.kept",
     "workspace_path": "sandbox.kept",
     "workspace_usage": "sandbox.kept",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import MachineError
+from sandbox.host.case import Case, read
+from sandbox.model.facts import Request
 from sandbox.model.spec import BuildDirectory, Sandbox
 from sandbox.workspace import kept as listing
 from sandbox.workspace import sizes
@@ -19,7 +21,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from sandbox.host.case import Case
     from sandbox.workspace.remove import Removal
     from sandbox.workspace.sizes import Usage
 
@@ -142,6 +143,36 @@ def new_session(
         options=options,
     )
     return Session(state_directory(os.environ), kept=kept)
+
+
+def read_again(kept: Kept) -> Case:
+    """What was found about the build of a workspace, as it was asked for when that was begun.
+
+    Raises as `host.case.read`.
+    """
+    options = dict(kept.options)
+    return read(
+        kept.build,
+        store=options.get("--store", ""),
+        derivation=options.get("--derivation", ""),
+        profile=options.get("--profile", ""),
+        whole="--whole-store" in options,
+        start=True,
+    )
+
+
+def request_again(kept: Kept) -> Request:
+    """What was to differ when a workspace was begun, and has to go on to."""
+    options = dict(kept.options)
+    unsandboxed = None
+    if "--unsandboxed" in options or "--sandboxed" in options:
+        unsandboxed = "--unsandboxed" in options
+    return Request(
+        inputs_writable=options.get("--inputs") == "rw",
+        whole_store="--whole-store" in options,
+        unsandboxed=unsandboxed,
+        copy="--copy" in options,
+    )
 
 
 def fork_workspace(name: str, progress: Callable[[int, int], None] | None = None) -> Kept:

@@ -71,6 +71,10 @@ class Session:
         self.kept = self._held.kept
         return self
 
+    def is_changed(self) -> bool:
+        """Is there anything in it by now that would stay?"""
+        return self._held.is_changed()
+
     def fitting(self, sandbox: Sandbox) -> Sandbox:
         """The sandbox for this workspace: what was copied once is not laid over anything now.
 
