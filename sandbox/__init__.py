@@ -37,6 +37,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from sandbox import showing as showing
+    from sandbox.comparison import compare_workspace as compare_workspace
+    from sandbox.comparison import workspace_of as workspace_of
     from sandbox.host import words as words
     from sandbox.host.buildlog import LoggedBuild as LoggedBuild
     from sandbox.host.buildlog import PointedFile as PointedFile
@@ -82,6 +85,9 @@ if TYPE_CHECKING:
     from sandbox.model.progress import Progress as Progress
     from sandbox.model.render import Line
     from sandbox.model.storepath import derivation_name as derivation_name
+    from sandbox.patching import Patch as Patch
+    from sandbox.patching import nix_line as nix_line
+    from sandbox.patching import patch as patch
     from sandbox.residence import Residence as Residence
     from sandbox.residence import Signals as Signals
     from sandbox.residence import settle as settle
@@ -94,6 +100,8 @@ if TYPE_CHECKING:
     from sandbox.snapshots import snapshots_of as snapshots_of
     from sandbox.snapshots import told as told
     from sandbox.version import VERSION as VERSION
+    from sandbox.workspace.compared import Comparison as Comparison
+    from sandbox.workspace.compared import Finding as Finding
     from sandbox.workspace.holding import Held as Held
     from sandbox.workspace.kept import Kept as Kept
     from sandbox.workspace.session import Session as Session
@@ -111,6 +119,14 @@ IMPORTED_LATE = {
     "settle": "sandbox.residence",
     "stay_outside": "sandbox.residence",
     "VERSION": "sandbox.version",
+    "Comparison": "sandbox.workspace.compared",
+    "Finding": "sandbox.workspace.compared",
+    "compare_workspace": "sandbox.comparison",
+    "workspace_of": "sandbox.comparison",
+    "Patch": "sandbox.patching",
+    "patch": "sandbox.patching",
+    "nix_line": "sandbox.patching",
+    "showing": "sandbox.showing",
     "derivation_name": "sandbox.model.storepath",
     "probe": "sandbox.linux.probe",
     "words": "sandbox.host.words",

@@ -19,7 +19,18 @@ SCRIPTS = ROOT / "sandbox/cli/completions"
 LIMIT_S = 60
 BUILDS = ("hello-1.0", "help wanted", "world-2.0")
 ENTERING = {*arguments.FLAGS, *arguments.WITH_VALUE}
-VERBS_WITH_ARGPARSE = ("ls", "log", "notebook", "console", "report", "show", "plan", "doctor")
+VERBS_WITH_ARGPARSE = (
+    "ls",
+    "log",
+    "diff",
+    "patch",
+    "notebook",
+    "console",
+    "report",
+    "show",
+    "plan",
+    "doctor",
+)
 
 
 def program(shell: str) -> str:
@@ -142,7 +153,9 @@ def test_the_first_word_is_a_verb(offer, environment) -> None:
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
-@pytest.mark.parametrize("verb", ["console", "log", "notebook", "phase", "shell", "show", "plan"])
+@pytest.mark.parametrize(
+    "verb", ["console", "diff", "log", "notebook", "patch", "phase", "shell", "show", "plan"]
+)
 def test_a_build_is_one_of_those_that_were_kept(offer, verb, environment) -> None:
     offered = offer(("nbs", verb, "h"), environment)
     assert [word.replace("\\", "") for word in offered] == ["hello-1.0", "help wanted"]
@@ -235,6 +248,8 @@ def test_a_workspace_is_one_of_those_that_are_kept(offer, words, environment) ->
         (("nbs", "log", "wor"), "nbs log world-2.0 "),
         (("nbs", "notebook", "wor"), "nbs notebook world-2.0 "),
         (("nbs", "console", "wor"), "nbs console world-2.0 "),
+        (("nbs", "patch", "wor"), "nbs patch world-2.0 "),
+        (("nbs", "diff", "--na"), "nbs diff --names "),
         (("nbs", "notebook", "--no-"), "nbs notebook --no-open "),
         (("nbs", "report", "--out"), "nbs report --output="),
         (("nbs", "ws", "pru"), "nbs ws prune "),

@@ -18,6 +18,10 @@ _nbs_options() {
     console) printf '%s\n' --help --store ;;
     report) printf '%s\n' --help --output ;;
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
+    diff)
+      printf '%s\n' --all --color --help --json --names --no-pager --since --stat --store
+      ;;
+    patch) printf '%s\n' --all --exclude --help --nix --output --since --source-root --store ;;
     phase)
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
         --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
@@ -103,8 +107,9 @@ _nbs_value() {
     --file) _nbs_reply "$current" < <(printf '%s\n' CMakeError.log config.log meson-log.txt) ;;
     --from | --until) _nbs_phases "$current" ;;
     --prefix) _nbs_files d "$current" ;;
+    --color) _nbs_reply "$current" < <(printf '%s\n' auto always never) ;;
     --ws) _nbs_workspaces "$current" ;;
-    --display-name | --larger-than | --name | --older-than | --total) COMPREPLY=() ;;
+    --display-name | --exclude | --larger-than | --name | --older-than | --since | --source-root | --total) COMPREPLY=() ;;
     *) return 1 ;;
   esac
 }
@@ -115,7 +120,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --larger-than | --name | --older-than | --output | --phase | --prefix | --profile | --store | --total | --until | --ws)
+      --build | --color | --derivation | --diff | --display-name | --exclude | --file | --from | --inputs | --larger-than | --name | --older-than | --output | --phase | --prefix | --profile | --since | --source-root | --store | --total | --until | --ws)
         ((index++))
         ;;
       -*) ;;
@@ -163,7 +168,7 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan report restore shell show snapshot snapshots ws
+      printf '%s\n' build completion console demo diff doctor kernel log ls notebook patch phase plan report restore shell show snapshot snapshots ws
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -199,7 +204,7 @@ _nbs() {
     return
   fi
   case $verb in
-    console | log | notebook | phase | shell | show | plan) _nbs_builds "$current" ;;
+    console | diff | log | notebook | patch | phase | shell | show | plan) _nbs_builds "$current" ;;
     build) _nbs_reply "$current" < <(printf '%s\n' -- nix nix-build nix-store) ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac
