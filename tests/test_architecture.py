@@ -117,6 +117,7 @@ LAYERS = {
             "sandbox.workspace",
             "sandbox.errors",
             "sandbox.run",
+            "sandbox.replay",
             "sandbox.residence",
             "sandbox.version",
         ),
@@ -126,6 +127,11 @@ LAYERS = {
     "sandbox/run.py": Layer(
         "a run is a plan, a workspace and a launch",
         ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/replay.py": Layer(
+        "a replay is another description of a case",
+        ("sandbox.host", "sandbox.model", "sandbox.errors"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/residence.py": Layer(

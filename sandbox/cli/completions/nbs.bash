@@ -18,6 +18,14 @@ _nbs_options() {
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
         --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
       ;;
+    replay)
+      printf '%s\n' --check --copy --derivation --help --inputs --output --profile --sandboxed --store \
+        --unsandboxed --until --whole-store
+      ;;
+    verify)
+      printf '%s\n' --copy --derivation --help --inputs --output --patch --profile --real --sandboxed \
+        --store --to-end --unsandboxed --until --whole-store --yes
+      ;;
     ls) printf '%s\n' --help --json --names --store ;;
     show) printf '%s\n' --derivation --help --json --profile --store ;;
     plan)
@@ -77,7 +85,7 @@ _nbs_value() {
   case $option in
     --inputs) _nbs_reply "$current" < <(printf '%s\n' ro rw) ;;
     --profile) _nbs_reply "$current" < <(printf '%s\n' 2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94) ;;
-    --derivation | --output) _nbs_files f "$current" ;;
+    --derivation | --output | --patch) _nbs_files f "$current" ;;
     --store) _nbs_files d "$current" ;;
     --build | --diff) _nbs_builds "$current" ;;
     --phase)
@@ -99,7 +107,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --phase | --prefix | --profile | --store | --until)
+      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --patch | --phase | --prefix | --profile | --store | --until)
         ((index++))
         ;;
       -*) ;;
@@ -137,7 +145,8 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan report shell show
+      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan replay report \
+        shell show verify
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -164,7 +173,7 @@ _nbs() {
     return
   fi
   case $verb in
-    console | log | notebook | phase | shell | show | plan) _nbs_builds "$current" ;;
+    console | log | notebook | phase | replay | shell | show | plan | verify) _nbs_builds "$current" ;;
     build) _nbs_reply "$current" < <(printf '%s\n' -- nix nix-build nix-store) ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac

@@ -1,0 +1,77 @@
+"""`nbs replay [BUILD]`: the phases of a build again, from the first one, and what they leave."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import sandbox
+from sandbox.cli import arguments, speak
+from sandbox.cli.entering import prepare
+from sandbox.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.cli.arguments import Arguments
+
+USAGE = """\
+usage: nbs replay [OPTIONS] [BUILD]
+
+Run the phases of a failed build again in a fresh sandbox that begins with an empty directory, up
+to the one that failed, and keep what they leave.
+
+  nbs replay hello -o before            the state before the failing phase, in a new directory
+  nbs replay hello --until patchPhase   another end, this phase included
+  nbs replay hello --check              the failing phase, too: does it leave what was kept?
+
+  --until PHASE            the last phase to run
+  -o, --output DIRECTORY   where to put the build's directory as it is then; must not be there yet
+  --check                  compare with what was kept
+
+The other options are those of `nix-build-shell`.
+exit status: that of the phases; with --check 1 if what is left is not what was kept.
+"""
+FLAGS = (*(flag for flag in arguments.FLAGS if flag != "--version"), "--check")
+WITH_VALUE = (*arguments.WITH_VALUE, "--output", "--until")
+
+
+def command(argv: list[str]) -> int:
+    """Parse, find the build, run its phases, keep what is left."""
+    given = arguments.parse_all(argv, "nbs replay", FLAGS, WITH_VALUE)
+    if given.has("--help"):
+        sys.stdout.write(USAGE)
+        return 0
+    case, request = case_of(given, "nbs replay")
+    until = given.get("--until") or ("" if given.has("--check") else sandbox.replay.BEFORE)
+    described = sandbox.replay.describe_replay(case, request, until)
+    return sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=output(given))
+
+
+def case_of(given: Arguments, command: str) -> tuple[sandbox.Case, sandbox.Request]:
+    """The build that the one word besides options means, and how its phases are run."""
+    if len(given.rest) > 1:
+        raise UsageError(
+            f"`{given.rest[1]}` is one build too many",
+            reason="option-value",
+            hint=f"`{command} --help` tells what goes together",
+        )
+    build = given.rest[0] if given.rest else ""
+    found = sandbox.find_build(build, store=given.get("--store"))
+    if not build:
+        speak.say(f"the newest failed build: {found}")
+    case, request = prepare(given, found, ())
+    log = sandbox.readable_log(case)
+    phase = log.failing_phase if log is not None else ""
+    return case, request.replace(phase=phase, phases=sandbox.phase_scripts())
+
+
+def output(given: Arguments) -> str:
+    """The directory that `--output` names. Raises `UsageError` for one that is there."""
+    path = os.path.abspath(given.get("--output")) if given.get("--output") else ""
+    if path and os.path.lexists(path):
+        raise UsageError(
+            f"`{path}` is there already",
+            reason="output-exists",
+            hint="`-o DIRECTORY` names one that is not there yet",
+        )
+    return path
