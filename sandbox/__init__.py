@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from sandbox.residence import settle as settle
     from sandbox.residence import stay_outside as stay_outside
     from sandbox.version import VERSION as VERSION
+    from sandbox.workspace.changes import Differences as Differences
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 SAID_ON_ENTERING = ("network", "derivation", "sockets")
@@ -111,6 +112,7 @@ IMPORTED_LATE = {
     "Listener": "sandbox.model.nixmessages",
     "Report": "sandbox.model.nixmessages",
     "Failure": "sandbox.model.notebook",
+    "Differences": "sandbox.workspace.changes",
     "Patch": "sandbox.model.patched",
     "replay": "sandbox.replay",
     "expression_of": "sandbox.model.expression",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from sandbox.errors import EvidenceError
 from sandbox.host.builddir import unchanged_files
 from sandbox.host.case import of_derivation
@@ -9,18 +11,26 @@ from sandbox.model import patched, rules
 from sandbox.model.command import shell_word
 from sandbox.model.experiment import emptied
 from sandbox.model.spec import File
+from sandbox.run import enter
+from sandbox.workspace.changes import compare
+from sandbox.workspace.layers import Layer, View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.host.case import Case
     from sandbox.model.facts import Request
     from sandbox.model.patched import Patch
     from sandbox.model.spec import Sandbox
+    from sandbox.workspace.changes import Differences
 
 BEFORE, LAST, PATCHED = "@before", "@last", "@patched"
 """Ends of a replay that are no names: before the failing phase, the last, the patched source."""
 
 KEEP_STATE = "--keep-state"
+LAST_LINES = 5
+_TAIL_BYTES = 4096
 
 
 def describe_clean(case: Case, request: Request) -> Sandbox:
@@ -85,3 +95,46 @@ def not_applied(case: Case, reason: str) -> EvidenceError:
         evidence=(reason,),
         hint=f"`nbs phase {shell_word(name)} VARIABLE=VALUE` tries a change of the recipe",
     )
+
+
+def differences(case: Case, directory: str) -> Differences:
+    """How what a replay left in `directory` differs from what was kept; never in times or owners.
+
+    Raises OSError.
+    """
+    kept = Layer.at(case.kept.path)
+    try:
+        replayed = Layer.at(directory)
+        try:
+            return compare(View(kept), View(replayed))
+        finally:
+            replayed.close()
+    finally:
+        kept.close()
+
+
+def make_sources(
+    case: Case, request: Request, path: str, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Put the build's directory at `path`, as it is when all `patches` are applied.
+
+    What the recipe itself changes then, in postPatch, is not in it: a further patch is applied
+    before that. `path` is not there yet. Raises as `describe_replay` and `run.enter`, and
+    `EvidenceError` (`source-unmade`) where the phases fail or there is no source.
+    """
+    described = describe_replay(case, request, PATCHED)
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    said = os.memfd_create("said", os.MFD_CLOEXEC)
+    try:
+        status = enter(described, say, stdio=(null, said, said), keep=path)
+        tail = os.pread(said, _TAIL_BYTES, max(0, os.fstat(said).st_size - _TAIL_BYTES))
+    finally:
+        os.close(said)
+        os.close(null)
+    if status:
+        lines = tail.decode("utf-8", "surrogateescape").splitlines()
+        raise EvidenceError(
+            f"the source of `{described.name}` cannot be made again",
+            reason="source-unmade",
+            evidence=(*lines[-LAST_LINES:], f"exit status {status}"),
+        )

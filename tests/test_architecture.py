@@ -130,8 +130,8 @@ LAYERS = {
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/replay.py": Layer(
-        "a replay is another description of a case",
-        ("sandbox.host", "sandbox.model", "sandbox.errors"),
+        "a replay is a run of another description, and what it leaves",
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/residence.py": Layer(

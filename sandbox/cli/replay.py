@@ -29,8 +29,9 @@ to the one that failed, and keep what they leave.
   --check                  compare with what was kept
 
 The other options are those of `nix-build-shell`.
-exit status: that of the phases; with --check 1 if what is left is not what was kept.
+exit status: that of the phases; with --check 0 if what they leave is what was kept, else 1.
 """
+SHOWN = 10
 FLAGS = (*(flag for flag in arguments.FLAGS if flag != "--version"), "--check")
 WITH_VALUE = (*arguments.WITH_VALUE, "--output", "--until")
 
@@ -44,7 +45,30 @@ def command(argv: list[str]) -> int:
     case, request = case_of(given, "nbs replay")
     until = given.get("--until") or ("" if given.has("--check") else sandbox.replay.BEFORE)
     described = sandbox.replay.describe_replay(case, request, until)
-    return sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=output(given))
+    left = output(given)
+    if not given.has("--check"):
+        return sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=left)
+    with sandbox.scratch_workspace() as workspace:
+        left = left or f"{workspace.path}/replayed"
+        status = sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=left)
+        return check(described.name, status, sandbox.replay.differences(case, left))
+
+
+def check(name: str, status: int, found: sandbox.Differences) -> int:
+    """Tell what is not as it was kept; 0 if all is, else 1."""
+    for change in found.changes[:SHOWN]:
+        speak.say(f"  {change.what}: {change.path}")
+    if len(found.changes) > SHOWN:
+        speak.say(f"  … and {len(found.changes) - SHOWN} more")
+    if found.unread_count:
+        speak.say(f"  {found.unread_count} could not be compared, as {found.unread[0][0]}")
+    count = len(found.changes)
+    ended = f"the replay of {name} ends with exit status {status}"
+    if count:
+        speak.say(f"{ended}, and leaves {count} path{'s' * (count > 1)} otherwise than was kept")
+    else:
+        speak.say(f"{ended}, and leaves what was kept")
+    return 1 if count else 0
 
 
 def case_of(given: Arguments, command: str) -> tuple[sandbox.Case, sandbox.Request]:

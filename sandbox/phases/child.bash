@@ -156,6 +156,9 @@ __nbs_write_env_vars() {
   if [[ $__nbs_state && $__nbs_dump ]]; then __nbs_dumpVars; fi
 }
 
+# As at the end of the set-up.
+__nbs_write_env_vars
+
 # What was exported when the failing phase began.
 if [[ $__nbs_env_vars && -r $__nbs_env_vars ]]; then
   # shellcheck disable=SC1090
@@ -337,7 +340,7 @@ elif ((__nbs_index_of_first > __nbs_index_of_unpack || __nbs_index_of_first < 0)
     fi
   fi
   cd -- "$__nbs_started" || printf '%s\n' "${__nbs_names[0]} begins in $PWD instead" >&2
-else
+elif [[ $PWD != "$NIX_BUILD_TOP" ]]; then
   cd -- "$NIX_BUILD_TOP" || exit
 fi
 # The one variable that stdenv hands from phase to phase without exporting it.

@@ -120,6 +120,7 @@ status=0
   fi
   for __nbs_variable in "${__nbs_settings[@]}"; do export "${__nbs_variable?}"; done
   cd -- "$4" || exit
+  unset -v OLDPWD
   if [[ $5 == builder && $6 -gt 0 ]]; then
     exec -a "${7##*/}" "${@:7:$6}"
   else
