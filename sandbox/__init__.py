@@ -83,6 +83,8 @@ if TYPE_CHECKING:
     from sandbox.residence import settle as settle
     from sandbox.residence import stay_outside as stay_outside
     from sandbox.version import VERSION as VERSION
+    from sandbox.workspace.before import take_before as take_before
+    from sandbox.workspace.before import tidy as tidy
     from sandbox.workspace.changes import Differences as Differences
     from sandbox.workspace.holding import Held as Held
     from sandbox.workspace.kept import Kept as Kept
@@ -124,6 +126,8 @@ IMPORTED_LATE = {
     "Report": "sandbox.model.nixmessages",
     "Failure": "sandbox.model.notebook",
     "Differences": "sandbox.workspace.changes",
+    "take_before": "sandbox.workspace.before",
+    "tidy": "sandbox.workspace.before",
     "Patch": "sandbox.model.patched",
     "replay": "sandbox.replay",
     "expression_of": "sandbox.model.expression",

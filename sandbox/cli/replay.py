@@ -20,11 +20,14 @@ usage: nbs replay [OPTIONS] [BUILD]
 Run the phases of a failed build again in a fresh sandbox that begins with an empty directory, up
 to the one that failed, and keep what they leave.
 
-  nbs replay hello -o before            the state before the failing phase, in a new directory
+  nbs replay hello                      the state before the failing phase, as a workspace
+  nbs replay --ws hello-1.0             as the snapshot `before` of a workspace that is there
+  nbs replay hello -o before            in a new directory
   nbs replay hello --until patchPhase   another end, this phase included
   nbs replay hello --check              the failing phase, too: does it leave what was kept?
 
   --until PHASE            the last phase to run
+  --ws NAME                the workspace, and so the build
   -o, --output DIRECTORY   where to put the build's directory as it is then; must not be there yet
   --check                  compare with what was kept
 
@@ -33,7 +36,8 @@ exit status: that of the phases; with --check 0 if what they leave is what was k
 """
 SHOWN = 10
 FLAGS = (*(flag for flag in arguments.FLAGS if flag != "--version"), "--check")
-WITH_VALUE = (*arguments.WITH_VALUE, "--output", "--until")
+WITH_VALUE = (*arguments.WITH_VALUE, "--output", "--until", "--ws")
+EXCLUSIVE = (("--ws", "--output"), ("--ws", "--check"))
 
 
 def command(argv: list[str]) -> int:
@@ -42,12 +46,80 @@ def command(argv: list[str]) -> int:
     if given.has("--help"):
         sys.stdout.write(USAGE)
         return 0
+    check_exclusive(given, EXCLUSIVE, "nbs replay")
+    workspace = sandbox.find_workspace(given.get("--ws")) if given.has("--ws") else None
+    if workspace is not None:
+        given = of_workspace(given, workspace)
     case, request = case_of(given, "nbs replay")
     until = given.get("--until") or ("" if given.has("--check") else sandbox.replay.BEFORE)
     described = sandbox.replay.describe_replay(case, request, until)
-    left = output(given)
-    if not given.has("--check"):
+    if given.has("--check"):
+        return run_and_check(case, described, output(given))
+    if given.has("--output"):
+        left = output(given)
         return sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=left)
+    return run_and_keep(case, described, given, workspace)
+
+
+def of_workspace(given: Arguments, workspace: sandbox.Kept) -> Arguments:
+    """The arguments as they would be if the workspace's build were named. Raises `UsageError`."""
+    if given.rest:
+        raise UsageError(
+            f"`--ws {workspace.name}` names the build already",
+            reason="option-value",
+            hint=f"`nbs replay --ws {workspace.name}`",
+        )
+    store = {"--store": workspace.store} if workspace.store else {}
+    options = {**dict(workspace.options), **store, **given.options}
+    return given.replace(options=options, rest=(workspace.build,))
+
+
+def check_exclusive(given: Arguments, pairs: tuple[tuple[str, str], ...], command: str) -> None:
+    """Raises `UsageError` for two options that cannot be obeyed together."""
+    for pair in pairs:
+        if all(given.has(option) for option in pair):
+            raise UsageError(
+                f"`{pair[0]}` and `{pair[1]}` exclude each other",
+                reason="option-value",
+                hint=f"`{command} --help` lists the options",
+            )
+
+
+def run_and_keep(
+    case: sandbox.Case,
+    described: sandbox.Sandbox,
+    given: Arguments,
+    workspace: sandbox.Kept | None,
+) -> int:
+    """Run the phases in a workspace of their own; of another, if there is one, it is a snapshot."""
+    of_entering = (*arguments.FLAGS, *arguments.WITH_VALUE)
+    options = tuple((n, v) for n, v in given.options.items() if n in of_entering)
+    with sandbox.new_session(
+        case, described, store=case.locations.root, options=options
+    ) as session:
+        status = sandbox.enter(described, say=speak.say, progress=speak.progress(), session=session)
+        sandbox.tidy(session.path)
+    _tell(session.kept, status, workspace)
+    return status
+
+
+def _tell(left: sandbox.Kept | None, status: int, workspace: sandbox.Kept | None) -> None:
+    """Put what is left into its place, and say where that is."""
+    if left is None:
+        if status == 0:
+            speak.say("nothing comes before: Nix handed the builder an empty directory")
+        return
+    if status or workspace is None:
+        speak.say(f"kept as the workspace {left.name}: `nbs shell --ws {left.name}`")
+        return
+    with sandbox.hold_workspace(left.name) as held:
+        sandbox.take_before(held.kept, workspace)
+        held.remove()
+    speak.say(f"kept as the snapshot `before` of {workspace.name}")
+
+
+def run_and_check(case: sandbox.Case, described: sandbox.Sandbox, left: str) -> int:
+    """Run the phases, the failing one too, and tell whether they leave what was kept."""
     with sandbox.scratch_workspace() as workspace:
         left = left or f"{workspace.path}/replayed"
         status = sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=left)

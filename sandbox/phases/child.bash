@@ -156,16 +156,13 @@ __nbs_write_env_vars() {
   if [[ $__nbs_state && $__nbs_dump ]]; then __nbs_dumpVars; fi
 }
 
-# As at the end of the set-up.
-__nbs_write_env_vars
-
 # What was exported when the failing phase began.
 if [[ $__nbs_env_vars && -r $__nbs_env_vars ]]; then
   # shellcheck disable=SC1090
   source "$__nbs_env_vars" 2>/dev/null || :
   __nbs_started=$PWD
 else
-  export GZIP_NO_TIMESTAMPS=1
+  if [[ ! $__nbs_state ]]; then export GZIP_NO_TIMESTAMPS=1; fi
   __nbs_started=${sourceRoot:-.}
 fi
 for __nbs_name in "${__nbs_here[@]}" "${__nbs_settings[@]}"; do export "${__nbs_name?}"; done
@@ -317,6 +314,11 @@ if [[ $__nbs_from ]]; then
   fi
 fi
 
+# The set-up ends with an env-vars, but nothing is written before all words are known to be right.
+if [[ $__nbs_state ]]; then
+  __nbs_write_env_vars
+  if [[ ${__nbs_phases[0]-buildCommand} != buildCommand ]]; then export GZIP_NO_TIMESTAMPS=1; fi
+fi
 # The directory as the build's first phase meets it.
 if [[ ${#__nbs_names[@]} -eq 0 ]]; then
   __nbs_write_env_vars

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 import sandbox
-from tests.conftest import _other_user
+from tests.conftest import _give, _other_user, _python
 
 
 @pytest.fixture
@@ -142,6 +143,76 @@ def test_nothing_stays_of_a_replay_that_nobody_keeps(run_nbs, kept_by_nix, open_
     assert os.listdir(state) == []
 
 
+@pytest.fixture
+def workspaces(open_directory, user, monkeypatch):
+    """Where the user's own kept workspaces are; they are gone afterwards."""
+    home = open_directory / f"home-{os.getuid() if user is None else user}"
+    yield home / "state/ws"
+    shutil.rmtree(home / "state/ws", ignore_errors=True)
+
+
+def test_without_another_place_a_replay_is_kept_as_a_workspace(
+    run_nbs, kept_by_nix, workspaces, user
+) -> None:
+    done = run_nbs("replay", "--store", kept_by_nix.store, kept_by_nix.path, as_user=user)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == (b"kept as the workspace hello-1.0: `nbs shell --ws hello-1.0`\n")
+    assert tree(workspaces / "hello-1.0/upper") == tree(Path(kept_by_nix.path))
+    assert os.listdir(workspaces / "hello-1.0/tmp") == []
+
+
+SESSION = """
+import os, sys, sandbox
+case = sandbox.read(sys.argv[1], store=sys.argv[2], start=True)
+request = sandbox.Request(
+    command=("bash", "-c", "echo > more; rm hello.c; echo > ../new"), copy="copy" in sys.argv
+)
+described = sandbox.describe(case, request)
+with sandbox.new_session(case, described, store=case.locations.root) as session:
+    status = sandbox.enter(described, session=session)
+print(session.kept.method)
+"""
+RESTORE = """
+import sys, sandbox
+from sandbox.workspace import changes, layers, restore, snapshots
+with sandbox.hold_workspace("hello-1.0") as held:
+    restore.restore(snapshots.Trees(path=held.path), "before")
+    kept = held.kept
+stacks = [layers.View(*map(layers.Layer.at, paths)) for paths in (kept.layers, (kept.kept,))]
+print([change.path for change in changes.compare(*stacks).changes])
+"""
+
+
+@pytest.mark.parametrize("how", ["", "copy"])
+def test_before_is_a_snapshot_of_a_workspace_that_can_be_restored(
+    run_nbs, run_python, kept_by_nix, place, workspaces, user, how
+) -> None:
+    kept = place / "nix-build-hello-1.0.drv-8"
+    shutil.copytree(kept_by_nix.path, kept, symlinks=True)
+    (kept / "only-kept").write_text("no phase makes it\n")
+    (kept / "hello/only-kept").write_text("no phase makes it\n")
+    _give(kept, os.getuid() if user is None else user)
+    made = run_python(SESSION, str(kept), kept_by_nix.store, how, as_user=user)
+    assert made.returncode == 0, made.stderr
+    done = run_nbs("replay", "--ws", "hello-1.0", as_user=user)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == b"kept as the snapshot `before` of hello-1.0\n"
+    assert os.listdir(workspaces) == ["hello-1.0"]
+    restored = run_python(RESTORE, as_user=user)
+    assert restored.stdout == b"['hello/only-kept', 'only-kept']\n", restored
+
+
+def test_a_replay_that_fails_is_no_snapshot(
+    run_nbs, run_python, kept_by_nix, workspaces, user
+) -> None:
+    made = run_python(SESSION, kept_by_nix.path, kept_by_nix.store, as_user=user)
+    assert made.returncode == 0, made.stderr
+    done = run_nbs("replay", "--ws", "hello-1.0", "--until", "checkPhase", as_user=user)
+    assert done.returncode == 2
+    assert not (workspaces / "hello-1.0/snapshots").exists()
+    assert b"kept as the workspace hello-1.0-2" in done.stderr
+
+
 def test_the_source_is_what_patches_leave_and_not_what_the_recipe_changes_then(
     nix_world, tmp_path, monkeypatch
 ) -> None:
@@ -163,6 +234,22 @@ def test_a_build_without_a_source_is_told_so(nix_world, tmp_path, monkeypatch) -
         sandbox.replay.make_sources(case, request, str(tmp_path / "sources"))
     assert caught.value.reason == "source-unmade"
     assert "unpacks no source" in " ".join(caught.value.evidence)
+
+
+@pytest.fixture
+def run_python(tool_command):
+    """Run a text of Python that may import the front door, as a user."""
+
+    def run(text: str, *argv: str, as_user=None) -> subprocess.CompletedProcess[bytes]:
+        _, environment = tool_command("", as_user)
+        user = _other_user(as_user)
+        who = {} if user is None else {"user": user, "group": user, "extra_groups": ()}
+        command = [_python(user), "-c", text, *argv]
+        return subprocess.run(
+            command, cwd="/", env=environment, capture_output=True, check=False, **who
+        )
+
+    return run
 
 
 def looked_at(kept: str, store: str) -> tuple[sandbox.Case, sandbox.Request]:

@@ -20,7 +20,7 @@ _nbs_options() {
       ;;
     replay)
       printf '%s\n' --check --copy --derivation --help --inputs --output --profile --sandboxed --store \
-        --unsandboxed --until --whole-store
+        --unsandboxed --until --whole-store --ws
       ;;
     verify)
       printf '%s\n' --copy --derivation --help --inputs --output --patch --profile --real --sandboxed \
@@ -107,7 +107,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --patch | --phase | --prefix | --profile | --store | --until)
+      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --patch | --phase | --prefix | --profile | --store | --until | --ws)
         ((index++))
         ;;
       -*) ;;

@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --build --derivation --diff --display-name --file --from --inputs --name --output --patch --phase --prefix --profile --store --until
+            case --build --derivation --diff --display-name --file --from --inputs --name --output --patch --phase --prefix --profile --store --until --ws
                 set skip yes
             case --
                 echo $word
@@ -106,6 +106,7 @@ complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-lib
 
 complete --command nbs --condition '__nbs_verb_is replay verify' --long-option until --exclusive --arguments "$phases" -d 'the last phase to run'
 complete --command nbs --condition '__nbs_verb_is replay verify' --long-option output --short-option o --require-parameter --force-files -d 'where to put what comes of it'
+complete --command nbs --condition '__nbs_verb_is replay' --long-option ws --exclusive -d 'the workspace to keep it in'
 complete --command nbs --condition '__nbs_verb_is replay' --long-option check -d 'is what it leaves what was kept'
 complete --command nbs --condition '__nbs_verb_is verify' --long-option patch --require-parameter --force-files -d 'the patch to try'
 complete --command nbs --condition '__nbs_verb_is verify' --long-option to-end -d 'all phases'
