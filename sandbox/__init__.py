@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sandbox import replay as replay
+    from sandbox import showing as showing
+    from sandbox.comparison import compare_workspace as compare_workspace
+    from sandbox.comparison import workspace_of as workspace_of
     from sandbox.host import words as words
     from sandbox.host.buildlog import LoggedBuild as LoggedBuild
     from sandbox.host.buildlog import PointedFile as PointedFile
@@ -73,11 +76,14 @@ if TYPE_CHECKING:
     from sandbox.model.nixmessages import Listener as Listener
     from sandbox.model.nixmessages import Report as Report
     from sandbox.model.notebook import Failure as Failure
-    from sandbox.model.patched import Patch as Patch
+    from sandbox.model.patched import PatchFile as PatchFile
     from sandbox.model.patched import store_name as store_name
     from sandbox.model.progress import Progress as Progress
     from sandbox.model.render import Line
     from sandbox.model.storepath import derivation_name as derivation_name
+    from sandbox.patching import Patch as Patch
+    from sandbox.patching import nix_line as nix_line
+    from sandbox.patching import patch as patch
     from sandbox.residence import Residence as Residence
     from sandbox.residence import Signals as Signals
     from sandbox.residence import settle as settle
@@ -86,6 +92,8 @@ if TYPE_CHECKING:
     from sandbox.workspace.before import take_before as take_before
     from sandbox.workspace.before import tidy as tidy
     from sandbox.workspace.changes import Differences as Differences
+    from sandbox.workspace.compared import Comparison as Comparison
+    from sandbox.workspace.compared import Finding as Finding
     from sandbox.workspace.holding import Held as Held
     from sandbox.workspace.kept import Kept as Kept
     from sandbox.workspace.session import Session as Session
@@ -103,6 +111,14 @@ IMPORTED_LATE = {
     "settle": "sandbox.residence",
     "stay_outside": "sandbox.residence",
     "VERSION": "sandbox.version",
+    "Comparison": "sandbox.workspace.compared",
+    "Finding": "sandbox.workspace.compared",
+    "compare_workspace": "sandbox.comparison",
+    "workspace_of": "sandbox.comparison",
+    "Patch": "sandbox.patching",
+    "patch": "sandbox.patching",
+    "nix_line": "sandbox.patching",
+    "showing": "sandbox.showing",
     "derivation_name": "sandbox.model.storepath",
     "probe": "sandbox.linux.probe",
     "words": "sandbox.host.words",
@@ -128,7 +144,7 @@ IMPORTED_LATE = {
     "Differences": "sandbox.workspace.changes",
     "take_before": "sandbox.workspace.before",
     "tidy": "sandbox.workspace.before",
-    "Patch": "sandbox.model.patched",
+    "PatchFile": "sandbox.model.patched",
     "replay": "sandbox.replay",
     "expression_of": "sandbox.model.expression",
     "patched": "sandbox.model.patched",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from sandbox.host.case import Case
     from sandbox.model.facts import Request
-    from sandbox.model.patched import Patch
+    from sandbox.model.patched import PatchFile
     from sandbox.model.spec import Sandbox
     from sandbox.workspace.changes import Differences
 
@@ -55,7 +55,7 @@ def describe_clean(case: Case, request: Request) -> Sandbox:
 
 
 def describe_replay(
-    case: Case, request: Request, until: str = "", patch: Patch | None = None
+    case: Case, request: Request, until: str = "", patch: PatchFile | None = None
 ) -> Sandbox:
     """The same up to the phase `until`, which is the one that failed if it is empty.
 

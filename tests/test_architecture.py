@@ -145,6 +145,21 @@ LAYERS = {
         ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
+    "sandbox/comparison.py": Layer(
+        "a comparison is a workspace, and what the build says of itself",
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/showing.py": Layer(
+        "it puts what was changed into words",
+        ("sandbox.host.words", "sandbox.model", "sandbox.workspace"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/patching.py": Layer(
+        "a patch is what was changed, and the log of why",
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.showing"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
     "sandbox/cli": Layer(
         "cli/ speaks, and goes in by the front door",
         ("sandbox", "sandbox.cli", "sandbox.demo", "sandbox.errors", "sandbox.model.value"),

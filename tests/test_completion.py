@@ -19,7 +19,18 @@ SCRIPTS = ROOT / "sandbox/cli/completions"
 LIMIT_S = 60
 BUILDS = ("hello-1.0", "help wanted", "world-2.0")
 ENTERING = {*arguments.FLAGS, *arguments.WITH_VALUE}
-VERBS_WITH_ARGPARSE = ("ls", "log", "notebook", "console", "report", "show", "plan", "doctor")
+VERBS_WITH_ARGPARSE = (
+    "ls",
+    "log",
+    "diff",
+    "patch",
+    "notebook",
+    "console",
+    "report",
+    "show",
+    "plan",
+    "doctor",
+)
 
 
 def program(shell: str) -> str:
@@ -143,7 +154,20 @@ def test_the_first_word_is_a_verb(offer, environment) -> None:
 
 @pytest.mark.parametrize("offer", [bash, fish])
 @pytest.mark.parametrize(
-    "verb", ["console", "log", "notebook", "phase", "replay", "shell", "show", "plan", "verify"]
+    "verb",
+    [
+        "console",
+        "diff",
+        "log",
+        "notebook",
+        "patch",
+        "phase",
+        "replay",
+        "shell",
+        "show",
+        "plan",
+        "verify",
+    ],
 )
 def test_a_build_is_one_of_those_that_were_kept(offer, verb, environment) -> None:
     offered = offer(("nbs", verb, "h"), environment)
@@ -222,6 +246,8 @@ def test_a_verb_has_the_options_that_its_help_names(offer, verb, environment) ->
         (("nbs", "log", "wor"), "nbs log world-2.0 "),
         (("nbs", "notebook", "wor"), "nbs notebook world-2.0 "),
         (("nbs", "console", "wor"), "nbs console world-2.0 "),
+        (("nbs", "patch", "wor"), "nbs patch world-2.0 "),
+        (("nbs", "diff", "--na"), "nbs diff --names "),
         (("nbs", "notebook", "--no-"), "nbs notebook --no-open "),
         (("nbs", "report", "--out"), "nbs report --output="),
         (("nbs", "completion", "fi"), "nbs completion fish "),

@@ -28,7 +28,18 @@ SOURCES = sorted(
 )
 PAGES = sorted((ROOT / "docs/man").glob("*.1"))
 VERBS_THAT_ENTER = ("replay", "verify")
-VERBS_WITH_ARGPARSE = ("ls", "log", "notebook", "console", "report", "show", "plan", "doctor")
+VERBS_WITH_ARGPARSE = (
+    "ls",
+    "log",
+    "diff",
+    "patch",
+    "notebook",
+    "console",
+    "report",
+    "show",
+    "plan",
+    "doctor",
+)
 
 
 def reasons_in(tree: ast.Module) -> Iterator[str]:

@@ -19,6 +19,8 @@ VERBS = {
     "ls": "the failed builds that were kept on this machine, newest first",
     "show": "all that is known of one",
     "log": "its log: all of it, a phase, the first error, the files it points to",
+    "diff": "what was changed in a workspace",
+    "patch": "the changes to its sources, as a patch for the recipe",
     "notebook": "a notebook that is filled in from it, in JupyterLab",
     "console": "Jupyter's console in its sandbox",
     "report": "a notebook, run from top to bottom, as HTML",

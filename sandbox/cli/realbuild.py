@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from sandbox.cli.arguments import Arguments
 
 
-def verify(case: sandbox.Case, given: Arguments, patch: sandbox.Patch) -> int:
+def verify(case: sandbox.Case, given: Arguments, patch: sandbox.PatchFile) -> int:
     """Show the expression and the command; ask; build. The exit status is nix-build's."""
-    text = expression(case, patch, os.path.abspath(given.get("--patch")))
+    named = os.path.abspath(given.get("--patch")) if given.has("--patch") else ""
     if given.has("--output"):
-        write(given.get("--output"), text)
+        write(given.get("--output"), expression(case, patch, named))
         return 0
     store = case.locations.root or given.get("--store")
     with sandbox.scratch_workspace() as workspace:
+        if not named:
+            named = f"{workspace.path}/{patch.name}"
+            write(named, patch.content.decode("utf-8", "surrogateescape"))
+        text = expression(case, patch, named)
         path = f"{workspace.path}/{case.kept.name_hint or 'build'}.nix"
         write(path, text)
         asked = sandbox.nix_command(("nix-build", "--no-out-link", path), store)
@@ -39,7 +43,7 @@ def verify(case: sandbox.Case, given: Arguments, patch: sandbox.Patch) -> int:
     return status
 
 
-def expression(case: sandbox.Case, patch: sandbox.Patch, path: str) -> str:
+def expression(case: sandbox.Case, patch: sandbox.PatchFile, path: str) -> str:
     """The Nix expression that is built. Raises `EvidenceError`."""
     derivation = case.nix.derivation
     if derivation is None:

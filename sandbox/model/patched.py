@@ -20,7 +20,7 @@ LONGEST_NAME = 80
 _NAME = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-._?=")
 
 
-class Patch(Value):
+class PatchFile(Value):
     """A patch file: its name in the store, and what is in it."""
 
     name: str

@@ -12,7 +12,12 @@ import hashlib
 from sandbox.model.textdiff import hunks, is_binary
 from sandbox.model.value import Value
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _EXECUTABLE = 0o100
+_REGULAR = 0o100000
 _LONGEST_COMMENT = 200
 _ESCAPES = {0x07: b"a", 0x08: b"b", 0x09: b"t", 0x0A: b"n", 0x0B: b"v", 0x0C: b"f", 0x0D: b"r"}
 _QUOTED = b'"\\'
@@ -51,14 +56,16 @@ def hindrance(old: Side | None, new: Side | None) -> str:
     return f"mode {old.mode:04o} to {new.mode:04o}"
 
 
-def git_mode(side: Side) -> str:
-    """The kind and mode of a file in six octal digits.
+def git_mode(side: Side, *, exact: bool = False) -> str:
+    """The kind and mode of a file in six octal digits; `exact`: with all bits.
 
     >>> git_mode(Side(kind="file", mode=0o700, content=b""))
     '100755'
     """
     if side.kind == "link":
         return "120000"
+    if exact:
+        return f"{_REGULAR | side.mode:06o}"
     return "100755" if side.mode & _EXECUTABLE else "100644"
 
 
@@ -67,30 +74,57 @@ def file_patch(path: str, old: Side | None, new: Side | None) -> bytes:
 
     A file that has become a link, or a link a file, is removed and made anew.
     """
+    return b"".join(piece for _, piece in pieces(path, old, new))
+
+
+def pieces(
+    path: str, old: Side | None, new: Side | None, *, exact: bool = False
+) -> Iterator[tuple[str, bytes]]:
+    """The same piece by piece, each a "head" or a "hunk"; `exact`: modes with all their bits."""
     if old is not None and new is not None and old.kind != new.kind:
-        return file_patch(path, old, None) + file_patch(path, None, new)
-    head, names = _head(path, old, new)
-    content = b"".join(hunks(old.content if old else b"", new.content if new else b""))
-    return head + names + content if content else head
+        yield from pieces(path, old, None, exact=exact)
+        yield from pieces(path, None, new, exact=exact)
+        return
+    names = name_lines(path, old, new)
+    head = head_lines(path, old, new, exact=exact)
+    for hunk in hunks(old.content if old else b"", new.content if new else b""):
+        if head:
+            yield "head", head + names
+            head = b""
+        yield "hunk", hunk
+    if head:
+        yield "head", head
 
 
-def _head(path: str, old: Side | None, new: Side | None) -> tuple[bytes, bytes]:
-    before, after = _name(f"a/{path}"), _name(f"b/{path}")
-    lines = [b"diff --git " + before + b" " + after]
-    if old is None and new is not None:
-        lines.append(f"new file mode {git_mode(new)}".encode())
-    elif old is not None and new is None:
-        lines.append(f"deleted file mode {git_mode(old)}".encode())
-    elif old is not None and new is not None and git_mode(old) != git_mode(new):
-        lines += [f"old mode {git_mode(old)}".encode(), f"new mode {git_mode(new)}".encode()]
-    elif old is not None and new is not None and old.kind == "link":
+def head_lines(path: str, old: Side | None, new: Side | None, *, exact: bool = False) -> bytes:
+    """The line `diff --git`, and those of modes."""
+    lines = [head_name(path)[:-1]]
+    modes = [git_mode(side, exact=exact) for side in (old, new) if side is not None]
+    if old is None:
+        lines.append(f"new file mode {modes[0]}".encode())
+    elif new is None:
+        lines.append(f"deleted file mode {modes[0]}".encode())
+    elif modes[0] != modes[1]:
+        lines += [f"old mode {modes[0]}".encode(), f"new mode {modes[1]}".encode()]
+    elif old.kind == "link":
         # Only by this line does patch(1) know that it is one.
         lines.append(f"index {_blob(old.content)}..{_blob(new.content)} 120000".encode())
+    return b"\n".join(lines) + b"\n"
+
+
+def head_name(path: str) -> bytes:
+    """The line `diff --git` alone."""
+    return b"diff --git " + _name(f"a/{path}") + b" " + _name(f"b/{path}") + b"\n"
+
+
+def name_lines(path: str, old: Side | None, new: Side | None) -> bytes:
+    """The lines `---` and `+++`."""
+    before, after = _name(f"a/{path}"), _name(f"b/{path}")
     names = [
         b"--- " + (b"/dev/null" if old is None else before + _end(before)),
         b"+++ " + (b"/dev/null" if new is None else after + _end(after)),
     ]
-    return b"\n".join(lines) + b"\n", b"\n".join(names) + b"\n"
+    return b"\n".join(names) + b"\n"
 
 
 def _blob(content: bytes) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.model.patched import Patch, archive, store_name, why_not, with_patch
+from sandbox.model.patched import PatchFile, archive, store_name, why_not, with_patch
 from sandbox.model.storepath import is_store_path
 from tests.model.made import derivation
 
@@ -52,7 +52,7 @@ def test_the_environment_stays_in_order() -> None:
 
 
 def test_the_path_is_the_one_that_nix_gives_a_file() -> None:
-    patch = Patch(name="fix.patch", content=b"--- a/x\n+++ b/x\n")
+    patch = PatchFile(name="fix.patch", content=b"--- a/x\n+++ b/x\n")
     assert patch.path("/nix/store") == ADDED_BY_NIX
 
 
@@ -63,7 +63,7 @@ def test_an_archive_is_made_of_pieces_of_eight_bytes() -> None:
 
 @given(st.text())
 def test_any_file_name_becomes_one_that_nix_allows(name) -> None:
-    made = Patch(name=store_name(name), content=b"").path("/nix/store")
+    made = PatchFile(name=store_name(name), content=b"").path("/nix/store")
     assert is_store_path(made, "/nix/store")
     assert not store_name(name).startswith(".")
 

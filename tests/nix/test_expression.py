@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from sandbox.model import aterm
 from sandbox.model.expression import expression_of, literal, string
-from sandbox.model.patched import Patch, with_patch
+from sandbox.model.patched import PatchFile, with_patch
 from tests.model.strategies import values
 from tests.nix.world import CASES
 
@@ -76,7 +76,7 @@ def test_it_gives_the_same_derivation_and_with_a_patch_the_one_that_is_computed(
     written.write_bytes(text.encode("utf-8", "surrogateescape"))
     assert instantiate(nix_world, written, "--arg", "patches", "[ ]") == drv
     repaired = read(nix_world, instantiate(nix_world, written))
-    patch = Patch(name="fix.patch", content=CONTENT).path("/nix/store")
+    patch = PatchFile(name="fix.patch", content=CONTENT).path("/nix/store")
     assert own(repaired) == own(with_patch(derivation, patch))
     assert set(repaired.input_sources) == {*derivation.input_sources, patch}
 

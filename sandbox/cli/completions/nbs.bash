@@ -14,6 +14,10 @@ _nbs_options() {
     console) printf '%s\n' --help --store ;;
     report) printf '%s\n' --help --output ;;
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
+    diff)
+      printf '%s\n' --all --color --help --json --names --no-pager --since --stat --store
+      ;;
+    patch) printf '%s\n' --all --exclude --help --nix --output --since --source-root --store ;;
     phase)
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
         --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
@@ -96,7 +100,8 @@ _nbs_value() {
     --file) _nbs_reply "$current" < <(printf '%s\n' CMakeError.log config.log meson-log.txt) ;;
     --from | --until) _nbs_phases "$current" ;;
     --prefix) _nbs_files d "$current" ;;
-    --display-name | --name) COMPREPLY=() ;;
+    --color) _nbs_reply "$current" < <(printf '%s\n' auto always never) ;;
+    --display-name | --exclude | --name | --since | --source-root) COMPREPLY=() ;;
     *) return 1 ;;
   esac
 }
@@ -107,7 +112,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --patch | --phase | --prefix | --profile | --store | --until | --ws)
+      --build | --color | --derivation | --diff | --display-name | --exclude | --file | --from | --inputs | --name | --output | --patch | --phase | --prefix | --profile | --since | --source-root | --store | --until | --ws)
         ((index++))
         ;;
       -*) ;;
@@ -145,8 +150,8 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan replay report \
-        shell show verify
+      printf '%s\n' build completion console demo diff doctor kernel log ls notebook patch phase plan replay \
+        report shell show verify
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -173,7 +178,7 @@ _nbs() {
     return
   fi
   case $verb in
-    console | log | notebook | phase | replay | shell | show | plan | verify) _nbs_builds "$current" ;;
+    console | diff | log | notebook | patch | phase | plan | replay | shell | show | verify) _nbs_builds "$current" ;;
     build) _nbs_reply "$current" < <(printf '%s\n' -- nix nix-build nix-store) ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac
