@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --build --color --derivation --diff --display-name --exclude --file --from --inputs --name --output --patch --phase --prefix --profile --since --source-root --store --until --ws
+            case --build --color --derivation --diff --display-name --exclude --file --from --inputs --larger-than --name --older-than --output --patch --phase --prefix --profile --since --source-root --store --total --until --ws
                 set skip yes
             case --
                 echo $word
@@ -67,6 +67,17 @@ function __nbs_kernel_no_action
     test "$operands[1]" = kernel; and test (count $operands) -eq 1
 end
 
+function __nbs_ws_action
+    # What `nbs ws` is to do, if it is one of these.
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = ws; and contains -- "$operands[2]" $argv
+end
+
+function __nbs_ws_no_action
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = ws; and test (count $operands) -eq 1
+end
+
 function __nbs_wants_directory
     test -z (__nbs_operands | string join ' ')
 end
@@ -87,6 +98,7 @@ complete --command nbs --condition __nbs_no_verb --arguments replay -d 'all its 
 complete --command nbs --condition __nbs_no_verb --arguments verify -d 'does a patch repair it'
 complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
 complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that is known of one'
+complete --command nbs --condition __nbs_no_verb --arguments ws -d 'what was changed in a shell, kept'
 complete --command nbs --condition __nbs_no_verb --arguments plan -d 'its sandbox as data'
 complete --command nbs --condition __nbs_no_verb --arguments doctor -d 'what this machine allows'
 complete --command nbs --condition __nbs_no_verb --arguments demo -d 'a failed build to try everything on'
@@ -115,7 +127,7 @@ complete --command nbs --condition '__nbs_verb_is verify' --long-option to-end -
 complete --command nbs --condition '__nbs_verb_is verify' --long-option real -d 'a build by Nix itself'
 complete --command nbs --condition '__nbs_verb_is verify' --long-option yes --short-option y -d 'do not ask'
 
-set --local all build shell phase replay verify ls show log diff patch notebook console report plan doctor demo kernel completion
+set --local all build shell phase replay verify ls show log diff patch notebook console report plan ws doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is log diff ls show plan doctor' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
@@ -150,6 +162,18 @@ complete --command nbs --condition '__nbs_kernel_action install' --long-option b
 complete --command nbs --condition '__nbs_kernel_action install' --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 complete --command nbs --condition '__nbs_kernel_action install' --long-option name --exclusive -d "the kernel's name"
 complete --command nbs --condition '__nbs_kernel_action install' --long-option display-name --exclusive -d 'what people see'
+complete --command nbs --condition '__nbs_verb_is shell' --long-option ws --exclusive --arguments '(command nbs ws ls --names 2>/dev/null)' -d 'go on in a kept workspace'
+complete --command nbs --condition '__nbs_verb_is shell' --long-option fork -d 'copy the workspace first'
+complete --command nbs --condition __nbs_ws_no_action --arguments 'ls path prune rm'
+complete --command nbs --condition '__nbs_ws_action path rm' --arguments '(command nbs ws ls --names 2>/dev/null)'
+complete --command nbs --condition '__nbs_ws_action ls' --long-option json -d 'for programs'
+complete --command nbs --condition '__nbs_ws_action ls' --long-option names -d 'names alone, one a line'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option older-than --exclusive -d 'not used for so many days'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option larger-than --exclusive -d 'takes more on disk'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option total --exclusive -d 'until no more than that is left'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option unused -d 'its build is gone'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option dry-run -d 'only show what would go'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option yes -d 'do not ask'
 complete --command nbs --condition '__nbs_verb_is demo' --long-option again -d 'build once more'
 
 # What entering a sandbox, and describing it, have in common: a condition for each command.
