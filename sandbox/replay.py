@@ -122,7 +122,7 @@ def make_sources(
     before that. `path` is not there yet. Raises as `describe_replay` and `run.enter`, and
     `EvidenceError` (`source-unmade`) where the phases fail or there is no source.
     """
-    described = describe_replay(case, request, PATCHED)
+    described = describe_replay(case, request.replace(interactive=False, term=""), PATCHED)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     said = os.memfd_create("said", os.MFD_CLOEXEC)
     try:

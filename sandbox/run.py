@@ -100,10 +100,11 @@ def _carry_out(sandbox: Sandbox, place: Workspace | Session, run: Run) -> int:
         # Costs the start-up of a run without a terminal nothing. Imported before the fork.
         from sandbox.linux import terminal
 
-        return terminal.run(steps, meanwhile, started)
-    command = launch.start(steps, stdio=run.stdio, meanwhile=meanwhile)
-    started(command)
-    status = launch.supervise(command)
+        status = terminal.run(steps, meanwhile, started)
+    else:
+        command = launch.start(steps, stdio=run.stdio, meanwhile=meanwhile)
+        started(command)
+        status = launch.supervise(command)
     if run.keep:
         _keep(place.upper, run.keep)
     return status

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import shutil
 import subprocess
 from pathlib import Path
@@ -55,6 +56,24 @@ def test_a_replay_that_is_checked_leaves_what_was_kept_and_env_vars_with_it(
     assert done.stderr.endswith(
         b"the replay of hello-1.0 ends with exit status 2, and leaves what was kept\n"
     )
+
+
+def test_what_a_replay_leaves_on_a_terminal_is_kept_just_so(
+    tool_command, kept_by_nix, tmp_path
+) -> None:
+    command, environment = tool_command("sandbox.cli.nbs")
+    left = tmp_path / "left"
+    words = ("replay", "--store", kept_by_nix.store, kept_by_nix.path, "-o", str(left))
+    controller, terminal = pty.openpty()
+    try:
+        done = subprocess.run(
+            [*command, *words], env=environment, stdin=terminal, capture_output=True, check=False
+        )
+    finally:
+        os.close(controller)
+        os.close(terminal)
+    assert done.returncode == 0, done.stderr
+    assert tree(left) == tree(Path(kept_by_nix.path))
 
 
 def test_what_a_replay_leaves_otherwise_is_told(run_nbs, kept_by_nix, place, unprivileged) -> None:
