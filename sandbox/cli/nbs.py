@@ -42,6 +42,7 @@ examples:
   nbs log hello --errors       the first error of its log
   nbs phase hello              the phase that failed, once more
   nbs notebook hello           a notebook about it, in JupyterLab
+  nbs verify hello             what was repaired in it, from the first phase on
   nbs plan hello --calls       the system calls that make its sandbox
   nbs demo                     no failed build at hand? make one
 
