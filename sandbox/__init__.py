@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import Error, EvidenceError
-from sandbox.host.builddir import unchanged_files
 from sandbox.host.case import Case, build_log, log_path, read, read_unbuilt, readable_log
 from sandbox.host.catalog import (
     NixSurvey,
@@ -25,7 +24,7 @@ from sandbox.host.catalog import (
 )
 from sandbox.model import rules
 from sandbox.model.command import phase_again
-from sandbox.model.experiment import emptied, from_the_start
+from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import PhaseScripts, Request
 from sandbox.model.printable import one_line, printable
 from sandbox.model.spec import Sandbox
@@ -37,6 +36,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from sandbox import replay as replay
     from sandbox import showing as showing
     from sandbox.comparison import compare_workspace as compare_workspace
     from sandbox.comparison import workspace_of as workspace_of
@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from sandbox.linux import probe as probe
     from sandbox.linux.resident import Command as Command
     from sandbox.linux.resident import Inside as Inside
+    from sandbox.model import patched as patched
+    from sandbox.model.expression import expression_of as expression_of
     from sandbox.model.logcuts import Piece as Piece
     from sandbox.model.logcuts import error_in as error_in
     from sandbox.model.logcuts import phases_called as phases_called
@@ -82,6 +84,8 @@ if TYPE_CHECKING:
     from sandbox.model.nixmessages import Listener as Listener
     from sandbox.model.nixmessages import Report as Report
     from sandbox.model.notebook import Failure as Failure
+    from sandbox.model.patched import PatchFile as PatchFile
+    from sandbox.model.patched import store_name as store_name
     from sandbox.model.progress import Progress as Progress
     from sandbox.model.render import Line
     from sandbox.model.storepath import derivation_name as derivation_name
@@ -100,6 +104,9 @@ if TYPE_CHECKING:
     from sandbox.snapshots import snapshots_of as snapshots_of
     from sandbox.snapshots import told as told
     from sandbox.version import VERSION as VERSION
+    from sandbox.workspace.before import take_before as take_before
+    from sandbox.workspace.before import tidy as tidy
+    from sandbox.workspace.changes import Differences as Differences
     from sandbox.workspace.compared import Comparison as Comparison
     from sandbox.workspace.compared import Finding as Finding
     from sandbox.workspace.holding import Held as Held
@@ -149,6 +156,14 @@ IMPORTED_LATE = {
     "Listener": "sandbox.model.nixmessages",
     "Report": "sandbox.model.nixmessages",
     "Failure": "sandbox.model.notebook",
+    "Differences": "sandbox.workspace.changes",
+    "take_before": "sandbox.workspace.before",
+    "tidy": "sandbox.workspace.before",
+    "PatchFile": "sandbox.model.patched",
+    "replay": "sandbox.replay",
+    "expression_of": "sandbox.model.expression",
+    "patched": "sandbox.model.patched",
+    "store_name": "sandbox.model.patched",
     "Progress": "sandbox.model.progress",
     "installed_profile": "sandbox.host.version",
     "listing": "sandbox.snapshots",
@@ -265,20 +280,9 @@ def describe_phases(case: Case, request: Request, *, clean: bool = False) -> San
     request = request.replace(phases=phase_scripts())
     if not clean:
         return describe(case, request)
-    environment = case.nix.environment
-    if environment is None:
-        raise EvidenceError(
-            "nothing tells with what Nix began this build",
-            reason="environment-unknown",
-            hint="`--derivation /nix/store/….drv` names the derivation that was built",
-        )
-    kept = case.kept.replace(env_vars=case.kept.env_vars.replace(state="absent"))
-    words = ("--all", *(request.phase_words or ()))
-    described = rules.sandbox(
-        kept, case.nix.replace(partial=()), case.machine, request.replace(phase_words=words)
-    )
-    files = (*environment.files, *unchanged_files(case.kept.path, environment.left_out))
-    return described.replace(entries=emptied(described.entries, environment.replace(files=files)))
+    from sandbox.replay import describe_clean
+
+    return describe_clean(case, request)
 
 
 def summarise(place: KeptPlace, store: str = "") -> Summary:

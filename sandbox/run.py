@@ -102,11 +102,13 @@ def _carry_out(sandbox: Sandbox, place: Workspace | Session, run: Run) -> int:
         from sandbox.linux import terminal
 
         if run.session is None:
-            return terminal.run(steps, meanwhile)
-        return _with_words(sandbox, run.session, steps, meanwhile)
-    command = launch.start(steps, stdio=run.stdio, meanwhile=meanwhile)
-    started(command)
-    status = launch.supervise(command)
+            status = terminal.run(steps, meanwhile)
+        else:
+            status = _with_words(sandbox, run.session, steps, meanwhile)
+    else:
+        command = launch.start(steps, stdio=run.stdio, meanwhile=meanwhile)
+        started(command)
+        status = launch.supervise(command)
     if run.keep:
         _keep(place.upper, run.keep)
     return status

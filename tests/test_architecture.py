@@ -118,6 +118,7 @@ LAYERS = {
             "sandbox.errors",
             "sandbox.kept",
             "sandbox.run",
+            "sandbox.replay",
             "sandbox.residence",
             "sandbox.snapshots",
             "sandbox.version",
@@ -128,6 +129,11 @@ LAYERS = {
     "sandbox/run.py": Layer(
         "a run is a plan, a workspace and a launch",
         ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.living"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/replay.py": Layer(
+        "a replay is a run of another description, and what it leaves",
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/residence.py": Layer(

@@ -154,7 +154,20 @@ def test_the_first_word_is_a_verb(offer, environment) -> None:
 
 @pytest.mark.parametrize("offer", [bash, fish])
 @pytest.mark.parametrize(
-    "verb", ["console", "diff", "log", "notebook", "patch", "phase", "shell", "show", "plan"]
+    "verb",
+    [
+        "console",
+        "diff",
+        "log",
+        "notebook",
+        "patch",
+        "phase",
+        "replay",
+        "shell",
+        "show",
+        "plan",
+        "verify",
+    ],
 )
 def test_a_build_is_one_of_those_that_were_kept(offer, verb, environment) -> None:
     offered = offer(("nbs", verb, "h"), environment)
@@ -202,9 +215,10 @@ def test_entering_has_the_options_that_its_parser_knows(offer, environment) -> N
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
-def test_phase_has_its_options_and_those_of_entering(offer, environment) -> None:
-    offered = set(offer(("nbs", "phase", "--"), environment))
-    assert offered == options_of("phase") | ENTERING - {"--version"}
+@pytest.mark.parametrize("verb", ["phase", "replay", "verify"])
+def test_a_verb_that_enters_has_its_options_and_those_of_entering(offer, verb, environment) -> None:
+    offered = set(offer(("nbs", verb, "--"), environment))
+    assert offered == options_of(verb) | ENTERING - {"--version"}
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
@@ -245,6 +259,8 @@ def test_a_workspace_is_one_of_those_that_are_kept(offer, words, environment) ->
         (("nbs", "plan", "--whole"), "nbs plan --whole-store "),
         (("nbs", "plan", "--diff", "wor"), "nbs plan --diff world-2.0 "),
         (("nbs", "build", "--no-"), "nbs build --no-enter "),
+        (("nbs", "replay", "wor"), "nbs replay world-2.0 "),
+        (("nbs", "verify", "--pat"), "nbs verify --patch="),
         (("nbs", "log", "wor"), "nbs log world-2.0 "),
         (("nbs", "notebook", "wor"), "nbs notebook world-2.0 "),
         (("nbs", "console", "wor"), "nbs console world-2.0 "),

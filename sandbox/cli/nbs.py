@@ -14,6 +14,8 @@ VERBS = {
     "build": "a build of yours, and into its sandbox if it fails",
     "shell": "a shell, or one command, in the sandbox of a failed build",
     "phase": "phases of a failed build again, as the build ran them",
+    "replay": "all its phases up to the failing one, from an empty directory",
+    "verify": "does a patch repair it? from the first phase on, or by Nix itself",
     "ls": "the failed builds that were kept on this machine, newest first",
     "show": "all that is known of one",
     "log": "its log: all of it, a phase, the first error, the files it points to",
@@ -43,6 +45,7 @@ examples:
   nbs log hello --errors       the first error of its log
   nbs phase hello              the phase that failed, once more
   nbs notebook hello           a notebook about it, in JupyterLab
+  nbs verify hello             what was repaired in it, from the first phase on
   nbs plan hello --calls       the system calls that make its sandbox
   nbs demo                     no failed build at hand? make one
 

@@ -11,7 +11,7 @@ restore and remove apart, whether or not a session lives in the workspace; what 
 under it was left by somebody who was killed, and is swept.
 
 `failed` is always there, with nothing on disk: the state as it was kept. `undone` is what a restore
-has replaced.
+has replaced, `before` what a replay of the phases before the failing one has left.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
 
-FAILED, UNDONE = "failed", "undone"
+BEFORE, FAILED, UNDONE = "before", "failed", "undone"
 TMP = "tmp"
-OF_THEIR_OWN = (FAILED, UNDONE)
+OF_THEIR_OWN = (BEFORE, FAILED, UNDONE)
 MOST = 200
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
 LONGEST_NAME = 64

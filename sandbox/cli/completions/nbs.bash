@@ -26,6 +26,14 @@ _nbs_options() {
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
         --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
       ;;
+    replay)
+      printf '%s\n' --check --copy --derivation --help --inputs --output --profile --sandboxed --store \
+        --unsandboxed --until --whole-store --ws
+      ;;
+    verify)
+      printf '%s\n' --copy --derivation --help --inputs --output --patch --profile --real --sandboxed \
+        --store --to-end --unsandboxed --until --whole-store --yes
+      ;;
     ls) printf '%s\n' --help --json --names --store ;;
     show) printf '%s\n' --derivation --help --json --profile --store ;;
     plan)
@@ -96,7 +104,7 @@ _nbs_value() {
   case $option in
     --inputs) _nbs_reply "$current" < <(printf '%s\n' ro rw) ;;
     --profile) _nbs_reply "$current" < <(printf '%s\n' 2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94) ;;
-    --derivation | --output) _nbs_files f "$current" ;;
+    --derivation | --output | --patch) _nbs_files f "$current" ;;
     --store) _nbs_files d "$current" ;;
     --build | --diff) _nbs_builds "$current" ;;
     --phase)
@@ -120,7 +128,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --color | --derivation | --diff | --display-name | --exclude | --file | --from | --inputs | --larger-than | --name | --older-than | --output | --phase | --prefix | --profile | --since | --source-root | --store | --total | --until | --ws)
+      --build | --color | --derivation | --diff | --display-name | --exclude | --file | --from | --inputs | --larger-than | --name | --older-than | --output | --patch | --phase | --prefix | --profile | --since | --source-root | --store | --total | --until | --ws)
         ((index++))
         ;;
       -*) ;;
@@ -168,7 +176,8 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console demo diff doctor kernel log ls notebook patch phase plan report restore shell show snapshot snapshots ws
+      printf '%s\n' build completion console demo diff doctor kernel log ls notebook patch phase plan replay \
+        report restore shell show snapshot snapshots verify ws
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -204,7 +213,7 @@ _nbs() {
     return
   fi
   case $verb in
-    console | diff | log | notebook | patch | phase | shell | show | plan) _nbs_builds "$current" ;;
+    console | diff | log | notebook | patch | phase | plan | replay | shell | show | verify) _nbs_builds "$current" ;;
     build) _nbs_reply "$current" < <(printf '%s\n' -- nix nix-build nix-store) ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac

@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --build --color --derivation --diff --display-name --exclude --file --from --inputs --larger-than --name --older-than --output --phase --prefix --profile --since --source-root --store --total --until --ws
+            case --build --color --derivation --diff --display-name --exclude --file --from --inputs --larger-than --name --older-than --output --patch --phase --prefix --profile --since --source-root --store --total --until --ws
                 set skip yes
             case --
                 echo $word
@@ -38,7 +38,7 @@ end
 
 function __nbs_wants_build
     set --local operands (__nbs_operands)
-    contains -- "$operands[1]" console diff log notebook patch phase shell show plan; and test (count $operands) -eq 1
+    contains -- "$operands[1]" console diff log notebook patch phase replay shell show plan verify; and test (count $operands) -eq 1
 end
 
 function __nbs_wants_phase
@@ -94,6 +94,8 @@ complete --command nbs --condition __nbs_no_verb --arguments console -d "Jupyter
 complete --command nbs --condition __nbs_no_verb --arguments report -d 'a notebook, run as HTML'
 complete --command nbs --condition __nbs_no_verb --arguments shell -d 'enter the sandbox of a failed build'
 complete --command nbs --condition __nbs_no_verb --arguments phase -d 'phases of a failed build again'
+complete --command nbs --condition __nbs_no_verb --arguments replay -d 'all its phases up to the failing one'
+complete --command nbs --condition __nbs_no_verb --arguments verify -d 'does a patch repair it'
 complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
 complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that is known of one'
 complete --command nbs --condition __nbs_no_verb --arguments ws -d 'what was changed in a shell, kept'
@@ -119,7 +121,16 @@ complete --command nbs --condition '__nbs_verb_is phase' --long-option until --e
 complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
 
-set --local all build shell phase ls show log diff patch notebook console report snapshot restore snapshots plan ws doctor demo kernel completion
+complete --command nbs --condition '__nbs_verb_is replay verify' --long-option until --exclusive --arguments "$phases" -d 'the last phase to run'
+complete --command nbs --condition '__nbs_verb_is replay verify' --long-option output --short-option o --require-parameter --force-files -d 'where to put what comes of it'
+complete --command nbs --condition '__nbs_verb_is replay' --long-option ws --exclusive -d 'the workspace to keep it in'
+complete --command nbs --condition '__nbs_verb_is replay' --long-option check -d 'is what it leaves what was kept'
+complete --command nbs --condition '__nbs_verb_is verify' --long-option patch --require-parameter --force-files -d 'the patch to try'
+complete --command nbs --condition '__nbs_verb_is verify' --long-option to-end -d 'all phases'
+complete --command nbs --condition '__nbs_verb_is verify' --long-option real -d 'a build by Nix itself'
+complete --command nbs --condition '__nbs_verb_is verify' --long-option yes --short-option y -d 'do not ask'
+
+set --local all build shell phase replay verify ls show log diff patch notebook console report snapshot restore snapshots plan ws doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is log diff ls show plan doctor snapshots' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls snapshots' --long-option names -d 'names alone, one a line'
@@ -183,7 +194,7 @@ function __nbs_complete_entering --argument-names command entering describing st
     complete --command $command --condition $storing --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 end
 
-__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan show ls log diff patch notebook console'
+__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan replay verify' '__nbs_verb_is build shell phase plan replay verify' '__nbs_verb_is build shell phase plan replay verify show ls log diff patch notebook console'
 complete --command nbs --condition '__nbs_verb_is show' --long-option profile --exclusive --arguments '2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94' -d 'the Nix whose sandbox is made'
 complete --command nbs --condition '__nbs_verb_is show log notebook' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
 __nbs_complete_entering nix-build-shell __nbs_wants_directory __nbs_wants_directory __nbs_wants_directory
