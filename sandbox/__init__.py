@@ -22,6 +22,7 @@ from sandbox.host.catalog import (
     kept_builds,
     newest_kept_below,
     survey_nix,
+    tutorial_root,
 )
 from sandbox.model import rules
 from sandbox.model.command import phase_again
@@ -153,6 +154,7 @@ __all__ = [
     "state_directory",
     "summarise",
     "survey_nix",
+    "tutorial_root",
 ]
 
 
