@@ -162,9 +162,9 @@ def _markdown(data: bytes, name: str) -> Data:
 
 def _separated(delimiter: str) -> Callable[[bytes, str], Data]:
     def show(data: bytes, name: str) -> Data:
-        lines = (
-            data.decode("utf-8-sig", "replace").replace("\0", "\ufffd").splitlines(keepends=True)
-        )
+        # Not the codec utf-8-sig, which would be imported here: the kernel can import nothing more.
+        text = data.decode("utf-8", "replace").removeprefix("\ufeff").replace("\0", "\ufffd")
+        lines = text.splitlines(keepends=True)
         rows: list[tuple[str, ...]] = []
         more = 0
         try:

@@ -21,6 +21,7 @@ from sandbox.host.catalog import (
     kept_builds,
     newest_kept_below,
     survey_nix,
+    tutorial_root,
 )
 from sandbox.model import rules
 from sandbox.model.command import phase_again
@@ -236,6 +237,7 @@ __all__ = [
     "state_directory",
     "summarise",
     "survey_nix",
+    "tutorial_root",
 ]
 
 

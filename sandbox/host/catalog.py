@@ -53,18 +53,27 @@ def survey_nix(environ: Mapping[str, str]) -> NixSurvey:
 
 def demo_root(environ: Mapping[str, str]) -> str:
     """The store of `nbs demo`, below the caller's cache directory."""
+    return f"{_cache(environ)}/demo"
+
+
+def tutorial_root(environ: Mapping[str, str]) -> str:
+    """The store of the tutorial's builds, which `notebooks/builds/make.py` fills."""
+    return f"{_cache(environ)}/notebooks/store"
+
+
+def _cache(environ: Mapping[str, str]) -> str:
     cache = environ.get("XDG_CACHE_HOME", "")
     if not cache.startswith("/"):
         cache = environ.get("HOME", "/tmp") + "/.cache"  # noqa: S108
-    return f"{cache}/nix-build-shell/demo"
+    return f"{cache}/nix-build-shell"
 
 
 def kept_builds(environ: Mapping[str, str], store: str = "") -> tuple[KeptPlace, ...]:
-    """Every kept failure of this machine, `nbs demo`'s too, the newest first."""
+    """Every kept failure here, those of `nbs demo` and the tutorial too, the newest first."""
     from sandbox.host.places import kept_places
 
     settings = read_settings(environ)
-    stores = [store] if store else ["", demo_root(environ)]
+    stores = [store] if store else ["", demo_root(environ), tutorial_root(environ)]
     found = {}
     for name in stores:
         if name and not os.path.isdir(name):
