@@ -16,7 +16,7 @@ _nbs_options() {
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
     phase)
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
-        --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
+        --list --profile --sandboxed --store --trace --trace-fd --unsandboxed --until --whole-store
       ;;
     ls) printf '%s\n' --help --json --names --store ;;
     show) printf '%s\n' --derivation --help --json --profile --store ;;
