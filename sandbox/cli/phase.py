@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sys
 
 import sandbox
@@ -9,6 +11,7 @@ from sandbox import Value
 from sandbox.cli import arguments, speak
 from sandbox.cli.entering import prepare
 from sandbox.cli.shell import unknown_option
+from sandbox.errors import UsageError
 
 USAGE = """\
 usage: nbs phase [OPTIONS] [BUILD [NAME…] [OPTIONS OF THE WORD] [VARIABLE=VALUE…]]
@@ -26,7 +29,8 @@ Behind BUILD:
   --from NAME, --until NAME   a range of phases; from the failing one, if only the end is named
   --all                       from the first one, up to NAME, else to the one that failed
   --failing, --list           the failing phase (what is done anyway); what there is
-  --trace[=FILE]              each command with file and line; FILE is one inside
+  --trace[=FILE]              each command with file and line, in FILE of this machine or on stderr
+  --trace-fd N                the same on descriptor N of the caller
   -j N                        N jobs at once; -j1 builds, tests and installs one thing at a time
   --debug-libs                which libraries were looked for, by whom, and where
 Before it, --clean (begin with an empty directory, as the build did) and the options of
@@ -41,16 +45,21 @@ WITH_VALUE = ("--from", "--until", "-j")
 """Options of the word `phase` that take the next argument."""
 
 FLAGS = ("--all", "--debug-libs", "--failing", "--list", "--trace")
-WITH_VALUE_BEHIND = ("--from=", "--until=", "--trace=", "-j")
+WITH_VALUE_BEHIND = ("--from=", "--until=", "-j")
+TRACE_TO, TRACE_FD = "--trace", "--trace-fd"
 
 
 class Asked(Value):
-    """The command line, read. `words` are for the word `phase`, the rest says where it is run."""
+    """The command line, read. `words` are for the word `phase`, the rest says where it is run.
+
+    `trace` is an option that says where a trace goes, and its value; empty without one.
+    """
 
     given: arguments.Arguments
     build: str
     words: tuple[str, ...]
     clean: bool
+    trace: tuple[str, ...] = ()
 
 
 def command(argv: list[str]) -> int:
@@ -67,8 +76,46 @@ def command(argv: list[str]) -> int:
     request = request.replace(
         phase=log.failing_phase if log is not None else "", phase_words=asked.words
     )
+    traced = _trace(asked)
+    if traced >= 0:
+        # It goes in by the place of standard input, of which phases have none; a terminal of the
+        # sandbox's own would take that place.
+        words = (*asked.words, "--trace-fd", "0")
+        request = request.replace(interactive=False, phase_words=words)
     described = sandbox.describe_phases(case, request, clean=asked.clean)
-    return sandbox.enter(described, say=speak.say, progress=speak.progress())
+    stdio = (max(traced, 0), 1, 2)
+    return sandbox.enter(described, say=speak.say, progress=speak.progress(), stdio=stdio)
+
+
+def _trace(asked: Asked) -> int:
+    """The descriptor for the trace; -1 if it is not to go anywhere else than to stderr.
+
+    Raises `UsageError` (`option-value`, `trace-refused`).
+    """
+    if not asked.trace:
+        return -1
+    option, value = asked.trace
+    if option == TRACE_TO:
+        try:
+            return os.open(value, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise UsageError(
+                f"`{value}` cannot be written",
+                reason="trace-refused",
+                evidence=(error.strerror or str(error),),
+                hint="`nbs phase --trace=/tmp/FILE`",
+            ) from None
+    try:
+        access = fcntl.fcntl(int(value), fcntl.F_GETFL) & os.O_ACCMODE
+    except (OSError, ValueError, OverflowError):
+        access = os.O_RDONLY
+    if access == os.O_RDONLY:
+        raise UsageError(
+            f"no descriptor `{value}` is open to be written",
+            reason="option-value",
+            hint="`nbs phase --trace-fd 3 BUILD 3>FILE`",
+        )
+    return int(value)
 
 
 def parse(argv: list[str]) -> Asked:
@@ -79,6 +126,7 @@ def parse(argv: list[str]) -> Asked:
     entering: list[str] = []
     words: list[str] = []
     build: str | None = None
+    trace: tuple[str, ...] = ()
     rest = [word for word in argv if word != CLEAN]
     while rest:
         word = rest.pop(0)
@@ -88,6 +136,10 @@ def parse(argv: list[str]) -> Asked:
         elif name in arguments.WITH_VALUE:
             entering += [word, *([] if equals else rest[:1])]
             rest = rest if equals else rest[1:]
+        elif name == TRACE_FD or word.startswith(f"{TRACE_TO}="):
+            value = word.partition("=")[2] if equals else "".join(rest[:1])
+            rest = rest if equals else rest[1:]
+            trace = (name, value)
         elif word in WITH_VALUE:
             words += [word, *rest[:1]]
             rest = rest[1:]
@@ -100,4 +152,6 @@ def parse(argv: list[str]) -> Asked:
         else:
             build = word
     given = arguments.parse(entering, "nbs phase")
-    return Asked(given=given, build=build or "", words=tuple(words), clean=CLEAN in argv)
+    return Asked(
+        given=given, build=build or "", words=tuple(words), clean=CLEAN in argv, trace=trace
+    )

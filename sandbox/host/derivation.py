@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_DERIVATION_BYTES = 64 << 20
 SAME_BUILD_NS = 120 * 1_000_000_000
+AT_ONCE_NS = 1_000_000_000
+"""Nix closes the log and then opens what is kept to others: within milliseconds, as measured."""
 """How far apart a build's directory and its log may be written; a log ends when the build does."""
 
 
@@ -107,7 +109,19 @@ class Finder:
         written = log_time(path, self.locations.log_dir)
         if not by_time:
             return True
-        return written > 0 and abs(written - self.kept.mtime_ns) < SAME_BUILD_NS
+        near = abs(written - self.kept.mtime_ns) < SAME_BUILD_NS or self._ended_then(path)
+        return written > 0 and near
+
+    def _ended_then(self, path: str) -> bool:
+        """Was this derivation's log closed when the directory was opened to others?
+
+        That is the last change of the directory's mode, if nobody has made another one.
+        """
+        try:
+            opened = os.lstat(self.kept.path).st_ctime_ns
+        except OSError:
+            return False
+        return abs(log_time(path, self.locations.log_dir) - opened) < AT_ONCE_NS
 
     def _failed(self, found: Found) -> bool:
         """Not all outputs are valid: a derivation whose outputs are all there did not fail last."""
@@ -134,9 +148,14 @@ class Finder:
     def _only(self, found: list[Found]) -> Found | None:
         if len(found) < 2:  # noqa: PLR2004
             return found[0] if found else None
+        ended = [f for f in found if self._ended_then(f.path)]
         near = [f for f in found if self._failed_then(f.path, by_time=True)]
-        if len(near) == 1:
-            return near[0].replace(how=near[0].how + ", and its log is of that time")
+        for those, how in (
+            (ended, "its log ended when this was kept"),
+            (near, "its log is of that time"),
+        ):
+            if len(those) == 1:
+                return those[0].replace(how=f"{those[0].how}, and {how}")
         raise unclear(self.kept, [f.path for f in found], self.locations)
 
 

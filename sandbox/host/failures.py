@@ -116,13 +116,21 @@ def _take(left: dict[str, str], failure: Failure, builds: dict[str, str]) -> tup
     for path, derivation in left.items():
         if derivation and derivation == failure.derivation:
             del left[path]
-            return path, True
+            return path, _lasts(path)
     told = [path for path, derivation in builds.items() if derivation == failure.derivation]
     for path in (*told, outer_of(failure.kept)):
         if left.get(path) == "":
             del left[path]
             return path, not failure.derivation
     return "", True
+
+
+def _lasts(path: str) -> bool:
+    """Will the directory tell that later, too? Its name does, or what Nix left in it; the time of
+    a log does until the next attempt.
+    """
+    named = path.rpartition("/")[2].startswith("nix-build-")
+    return named or os.access(f"{_inner(path)}/env-vars", os.R_OK)
 
 
 def _kept_directories(report: Report, store: str, before: frozenset[str]) -> dict[str, str]:

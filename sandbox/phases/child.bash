@@ -18,7 +18,7 @@ __nbs_what=() __nbs_where='' __nbs_status=0 __nbs_left='' __nbs_began='' __nbs_l
 __nbs_complain() {
   trap - EXIT ERR
   printf 'error: %s\n\nhint: %s\n%80s\n' "$1" "$3" "($2, 2)" >&2
-  exit 2
+  builtin exit 2
 }
 
 # The file and line of a command, in `__nbs_where`. What a recipe holds in a variable is evaluated, and
@@ -102,6 +102,20 @@ __nbs_ended() {
 trap '__nbs_failed "$?" "$BASH_COMMAND" "$LINENO" || :' ERR
 trap '__nbs_ended "$?"' EXIT
 set -E
+
+# No trap is told of an `exit`, nor where it stood. A trace shows it anyway.
+if [[ ! $__nbs_trace ]]; then
+  exit() {
+    set -- "$?" "$@"
+    if [[ $BASH_SUBSHELL == 0 && ! $__nbs_left ]]; then
+      __nbs_what=("exit${2+ $2}" "${BASH_LINENO[0]}" "${BASH_SOURCE[1]-}" "${FUNCNAME[1]-}")
+      __nbs_status=${2-$1}
+      # Not in the trap, where bash may not know that it is in a function.
+      __nbs_locate "${__nbs_what[@]}" 2>/dev/null || :
+    fi
+    builtin exit "${@:1 + ($# > 1)}"
+  }
+fi
 
 if [[ ! $__nbs_builder && $__nbs_mode != list && ${__nbs_names[0]-} == builder ]]; then
   __nbs_complain 'nothing tells with what arguments Nix ran the builder' builder-unknown "\`--derivation /nix/store/….drv\` names the derivation that was built"
@@ -256,7 +270,7 @@ __nbs_resolve() {
 if [[ $__nbs_mode == list ]]; then
   trap - EXIT ERR
   __nbs_list
-  exit
+  builtin exit
 fi
 if [[ $__nbs_mode == failing || (! $__nbs_from && $__nbs_until) ]]; then
   if [[ ! $__nbs_failing ]]; then
@@ -359,7 +373,7 @@ for __nbs_name in "${__nbs_names[@]}"; do
   esac
 done
 if [[ $__nbs_again && $__nbs_env_vars ]]; then
-  printf '%s\n' "$__nbs_again meets what it left when it ran before; outside, \`nbs phase --clean $__nbs_build $__nbs_again\` begins with nothing" >&2
+  printf '%s\n' "$__nbs_again meets what it left when it ran before; outside, \`nbs phase --clean $__nbs_build $__nbs_again\` begins with nothing; \`phase --clean $__nbs_again\`, inside, in a directory beside" >&2
 fi
 
 # What earlier phases set without exporting it is not in env-vars.
@@ -376,7 +390,10 @@ fi
 
 if [[ $__nbs_libraries ]]; then export LD_DEBUG=libs LD_DEBUG_OUTPUT=$__nbs_libraries; fi
 if [[ $__nbs_trace ]]; then
-  if [[ $__nbs_trace == @2 ]]; then exec {BASH_XTRACEFD}>&2; else exec {BASH_XTRACEFD}>>"$__nbs_trace"; fi
+  case $__nbs_trace in
+    @*) exec {BASH_XTRACEFD}>&"${__nbs_trace#@}" ;;
+    *) exec {BASH_XTRACEFD}>>"$__nbs_trace" ;;
+  esac
   PS4='+ ${BASH_SOURCE[0]##*/}:$LINENO ${FUNCNAME[0]:+${FUNCNAME[0]}: }'
 fi
 __nbs_ran=''

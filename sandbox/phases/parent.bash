@@ -11,7 +11,7 @@ shift $(($1 + 1))
 __nbs_here=("${@:2:$1}")
 shift $(($1 + 1))
 report=/tmp/.nbs-phase-$$ libraries=/tmp/.nbs-libraries-$$
-__nbs_names=() __nbs_settings=() jobs='' from='' until='' trace='' debug_libraries='' mode='' state=''
+__nbs_names=() __nbs_settings=() jobs='' from='' until='' clean='' trace='' debug_libraries='' mode='' state=''
 if (($# == 0)); then mode=list; fi
 
 usage() {
@@ -30,7 +30,9 @@ the phases. A name may be left without its \`Phase\`. \`builder\` is all that Ni
   --all                        from the first one, up to NAME, else to the one that failed
   --failing                    the phase that failed
   --here                       with this shell's exported variables, in its directory
+  --clean                      like --all, in a new directory beside, from what Nix began with
   --trace[=FILE]               each command with file and line, beside the phase's own stderr
+  --trace-fd N                 the same on descriptor N of the shell
   -j N                         N jobs at once; -j1 builds, tests and installs one thing at a time
   --debug-libs                 which libraries were looked for, by whom, and where
   --list, --help
@@ -62,6 +64,7 @@ while (($#)); do
     --failing) set_mode failing ;;
     --all) from=@first ;;
     --here) ;;
+    --clean) clean=1 from=@first ;;
     --from=*) from=${1#*=} ;;
     --from) value_of "$@" && from=$2 && shift ;;
     --until=*) until=${1#*=} ;;
@@ -69,6 +72,8 @@ while (($#)); do
     --keep-state) state=1 ;; # for those who keep the directory: env-vars as the build writes it
     --trace) trace=@2 ;;
     --trace=?*) trace=${1#*=} ;;
+    --trace-fd) value_of "$@" && trace=@$2 && shift ;;
+    --trace-fd=*) trace=@${1#*=} ;;
     --debug-libs) debug_libraries=$libraries ;;
     -j) value_of "$@" && jobs=$2 && shift ;;
     -j?*) jobs=${1#-j} ;;
@@ -85,6 +90,33 @@ while (($#)); do
 done
 if [[ $jobs && ! $jobs =~ ^[0-9]{1,6}$ ]]; then
   complain "\`-j\` wants a number, not \`$jobs\`" option-value "\`phase -j1 NAME\`"
+fi
+if [[ $trace == @* ]]; then
+  if [[ ! ${trace#@} =~ ^[0-9]{1,4}$ ]] || ! { true >&"${trace#@}"; } 2>/dev/null; then
+    complain "no descriptor \`${trace#@}\` is open to be written" option-value "\`phase --trace-fd 3 NAME 3>FILE\`"
+  fi
+  # Its standard input is empty, whatever it is here.
+  exec {__nbs_traced}>&"${trace#@}"
+  trace=@$__nbs_traced
+fi
+if [[ $clean && $mode != list ]]; then
+  if [[ ${#__nbs_environment[@]} -eq 0 ]]; then
+    complain 'nothing tells with what Nix began this build' environment-unknown "\`--derivation /nix/store/….drv\` names the derivation that was built"
+  fi
+  kept_top=$top number=1 env_vars='' place=''
+  while [[ -e $kept_top/.clean-$number ]]; do number=$((number + 1)); done
+  top=$kept_top/.clean-$number
+  "${rm%/*}/mkdir" -- "$top" || complain "\`$top\` cannot be made" option-value "\`nbs phase --clean $build\`, outside"
+  printf '%s\n' "in $top, where there is nothing yet; outside, \`nbs phase --clean $build\` does it in $kept_top" >&2
+  for number in "${!__nbs_environment[@]}"; do
+    case ${__nbs_environment[number]} in
+      NIX_BUILD_TOP=* | TMPDIR=* | TEMPDIR=* | TMP=* | TEMP=* | PWD=*)
+        if [[ ${__nbs_environment[number]#*=} == "$kept_top" ]]; then
+          __nbs_environment[number]=${__nbs_environment[number]%%=*}=$top
+        fi
+        ;;
+    esac
+  done
 fi
 if [[ $from == @first && $mode == list ]]; then from=''; fi
 if [[ $from == @first && ${#__nbs_names[@]} -eq 1 && ! $until ]]; then until=${__nbs_names[0]} __nbs_names=(); fi

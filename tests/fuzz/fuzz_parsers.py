@@ -30,6 +30,11 @@ TOKENS = [
     b"/nix/store/", b"3n58xw4373jp0ljirf06d8077j15pc4j-", b"..", b"passAsFile", b"__json", b"{",
     b"}", b":", b"1e999", b"NaN", b"null", b"1e15", b"exportReferencesGraph", b"impureEnvVars",
     b"@0123456789abcdef ", b"done 1 10", b"answer 1 ", b"\x1e", b"source", b"main", b"errexit",
+    b"\n@nix {", b'"action":"result","type":101,', b'"id":1,', b'"fields":["', b"\x1b[31;1m",
+    b"error: builder for '", b"' failed with exit code 137", b"Cannot build '/x.drv'.", b"Reason: ",
+    b"note: keeping build directory '/tmp/x'", b"error: timed out after 1 seconds", b".drv",
+    b'\n@nix {"action":"setPhase","phase":"buildPhase"}\n', b"Running phase: ", b"config.log",
+    b"error: ", b"\r", b"\n--store\n", b"\nnix\nbuild\n", b"\n-L\n", b"\n--\n", b"-K",
 ]  # fmt: skip
 
 

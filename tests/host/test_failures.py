@@ -217,3 +217,15 @@ def test_a_directory_that_tells_nothing_is_that_of_the_build_that_ended_then(sto
 
 def test_words_that_may_be_of_an_evaluation_are_no_failed_build(store):
     assert look(store, Report(failures=(failure("", "rejected"),))) == ()
+
+
+def test_the_log_that_ended_when_a_directory_was_kept_tells_what_was_built_there(store):
+    (first, kept), (second, other), _ = two(store)
+    for directory in (kept, other):
+        os.unlink(f"{directory}/build/env-vars")
+    opened = os.lstat(f"{kept}/build").st_ctime
+    for drv, ended in ((first, opened), (second, opened - 60)):
+        base = drv.rpartition("/")[2]
+        os.utime(f"{store.locations.log_dir}/drvs/{base[:2]}/{base[2:]}", (ended, ended))
+    (one,) = look(store, Report(kept=(f"{kept}/build",), interrupted=True))
+    assert (one.failure.derivation, one.named) == (first, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
@@ -74,7 +75,7 @@ def test_a_command_of_a_recipe_s_text_is_told_with_its_line_in_the_variable(run)
     [
         ("( cd /; ( false inner ) )", "false inner"),
         ("letters=$(echo a; false inner)", "false inner"),
-        ("exit 1", "it was left with an exit status"),
+        ("command exit 1", "it was left with an exit status"),
         ("local x=$(false early); false late", "false late"),
     ],
 )
@@ -284,3 +285,87 @@ def test_a_library_that_is_not_there_is_told_first_with_who_wants_it(run):
     first = told[told.index("libraries:") + 1]
     assert done.returncode == 127
     assert first.startswith("  libgreet.so.1: not found, wanted by ./greet; looked for as /")
+
+
+def test_a_trace_goes_to_a_file_of_the_caller_s(tmp_path, kept_by_nix, run_nbs):
+    file = tmp_path / "trace"
+    done = run_nbs(
+        "phase", "--store", kept_by_nix.store, kept_by_nix.path, "build", f"--trace={file}",
+        "buildPhase=echo hello; false late",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "+ " not in done.stderr.decode()
+    assert "false late\n" in file.read_text()
+
+
+def test_a_trace_goes_to_a_descriptor_of_the_caller_s(kept_by_nix, tool_command, tmp_path):
+    command, environment = tool_command("sandbox.cli.nbs")
+    words = [*command, "phase", "--store", kept_by_nix.store, kept_by_nix.path, "build"]
+    script = f'exec "$@" --trace-fd 7 7>{tmp_path}/trace'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", *words, "buildPhase=echo hello"],
+        env=environment, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "echo hello\n" in (tmp_path / "trace").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("--trace-fd", "99"), "option-value"),
+        (("--trace-fd", "x"), "option-value"),
+        (("--trace=/nowhere/file",), "trace-refused"),
+    ],
+)
+def test_a_trace_that_can_go_nowhere_is_told(run, words, reason):
+    done = run(*words)
+    assert (done.returncode, f"({reason}, 2)" in done.stderr.decode()) == (2, True)
+
+
+def test_a_descriptor_of_the_shell_can_take_the_trace(type_in):
+    told = type_in(
+        "phase --trace-fd 5 build buildPhase='echo hello' 5>trace; grep -c 'recipeText: echo' trace",
+        "phase --trace-fd 6 build",
+    )
+    assert "\n1\n" in told
+    assert "no descriptor `6` is open to be written" in told
+
+
+@pytest.mark.parametrize(
+    ("text", "command", "place"),
+    [
+        ("echo a\n\nexit 3\n", "exit 3", "line 3 of the variable buildPhase"),
+        ("stop() {\n  exit 4\n}\nstop", "exit 4", "line 2 of the variable buildPhase"),
+        ("(exit 0); false || exit", "exit", "line 1 of the variable buildPhase"),
+    ],
+)
+def test_an_exit_is_told_with_its_line(run, text, command, place):
+    done = run("build", f"buildPhase={text}")
+    told = done.stderr.decode().splitlines()[-3:]
+    assert told == [
+        f"buildPhase failed: exit status {done.returncode}",
+        f"  {command}",
+        f"  at {place}",
+    ]
+
+
+def test_inside_a_clean_run_has_a_directory_of_its_own(type_in):
+    told = type_in(
+        "touch mine",
+        "phase --clean check preCheck='patchShebangs test.sh; pwd'; echo status-$?",
+        "cd /build; ls .clean-1/hello/hello; ls hello/mine; ls .clean-1/hello/mine",
+        "phase --clean patch; echo status-$?; ls -d .clean-2/hello",
+    )
+    assert "in /build/.clean-1, where there is nothing yet; outside, `nbs phase --clean " in told
+    assert "\n/build/.clean-1/hello\n" in told
+    assert told.count("\nstatus-0\n") == 2
+    assert "\n.clean-1/hello/hello\n" in told
+    assert "\nhello/mine\n" in told
+    assert "\n.clean-1/hello/mine\n" not in told
+
+
+def test_what_cannot_run_twice_offers_a_clean_run(run):
+    told = run("unpack").stderr.decode()
+    assert "`phase --clean unpackPhase`, inside, in a directory beside" in told
+    assert "outside, `nbs phase --clean /" in told

@@ -1,8 +1,9 @@
-"""The twin test against a newer Nix: in a private Debian root, which has that Nix in a package.
+"""Tests against a newer Nix: in a private Debian root, which has that Nix in a package.
 
     python3 tests/twin/with_nix.py 2.26|2.34 [ARGUMENT OF PYTEST…]
+    python3 tests/twin/with_nix.py --prepare                         only makes the roots
 
-For root. The first call makes the root with mmdebstrap, some 500 MB, from the mirror that this
+Without the name of a file the twin test is run. For root. The first call makes the root with mmdebstrap, some 500 MB, from the mirror that this
 machine's apt uses; `NBS_TWIN_ROOTS` is where roots are kept (~/.cache/nix-build-shell-tests/roots).
 Nothing of the machine is changed: what runs has a mount namespace of its own, and enters the root
 with pivot_root(2), since a process that is in a chroot(2) may not make user namespaces.
@@ -90,6 +91,10 @@ def enter(root: Path) -> None:
 
 
 def main(version: str, arguments: list[str]) -> None:
+    if version == "--prepare":
+        for suite in SUITES.values():
+            make_root(suite)
+        return
     if version not in SUITES:
         raise SystemExit(f"usage: with_nix.py {'|'.join(SUITES)} [ARGUMENT OF PYTEST…]")
     enter(make_root(SUITES[version]))
@@ -103,7 +108,9 @@ def main(version: str, arguments: list[str]) -> None:
     }
     # Its plugins may be newer or older than what the repository's own settings name.
     options = ["-p", "no:cacheprovider", "-o", "addopts=--import-mode=importlib -ra"]
-    command = ["python3", "-m", "pytest", *options, "tests/twin/test_twin.py", *arguments]
+    named = any(".py" in argument for argument in arguments)
+    tests = [] if named else ["tests/twin/test_twin.py"]
+    command = ["python3", "-m", "pytest", *options, *tests, *arguments]
     os.execvpe(command[0], command, environment)
 
 

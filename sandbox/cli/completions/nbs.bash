@@ -24,7 +24,7 @@ _nbs_options() {
     patch) printf '%s\n' --all --exclude --help --nix --output --since --source-root --store ;;
     phase)
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
-        --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
+        --list --profile --sandboxed --store --trace --trace-fd --unsandboxed --until --whole-store
       ;;
     replay)
       printf '%s\n' --check --copy --derivation --help --inputs --output --profile --sandboxed --store \

@@ -119,6 +119,7 @@ complete --command nbs --condition '__nbs_verb_is phase' --long-option list -d '
 complete --command nbs --condition '__nbs_verb_is phase' --long-option from --exclusive --arguments "$phases" -d 'the first of a range'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option until --exclusive --arguments "$phases" -d 'the last of a range'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
+complete --command nbs --condition '__nbs_verb_is phase' --long-option trace-fd --exclusive -d 'the same on a descriptor'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
 
 complete --command nbs --condition '__nbs_verb_is replay verify' --long-option until --exclusive --arguments "$phases" -d 'the last phase to run'
