@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import sandbox
 from sandbox.cli import nbs as verbs
 from sandbox.cli import speak
 from sandbox.host import places
@@ -121,8 +122,12 @@ def test_help_names_every_verb(nbs):
     assert nbs("-h") == nbs("help") == done
 
 
-def test_no_verb_at_all_is_wrong_and_shows_the_help(nbs):
-    assert nbs() == Done(2, nbs("--help").out, "")
+def test_no_verb_at_all_says_what_to_do_next(nbs, monkeypatch):
+    monkeypatch.setattr(sandbox.probe, "try_id_map", lambda: "")
+    done = nbs()
+    assert (done.status, done.err) == (0, "")
+    assert "No failed build was kept" in done.out
+    assert "`nbs --help`" in done.out
 
 
 def test_the_version_is_a_line(nbs):
