@@ -716,3 +716,12 @@ def test_the_newest_is_named_before_it_is_entered(nbs, store, builds, monkeypatc
     done = nbs("shell", *at(store), "--", "make", "check")
     assert (done.status, done.out) == (2, "")
     assert done.err == f"the newest failed build: {builds['world-2']}\n"
+
+
+def test_a_derivation_that_names_no_input_is_not_taken_for_one_that_was_not_found(nbs, store):
+    drv = store.derive("hello-1.0", "a", output("hello-1.0", "a"))
+    kept = store.keep("nix-1-1", env_vars=None, at_s=1000)
+    said = nbs("show", "--json", "--derivation", f"{store.root}{drv}", str(kept), *at(store))
+    assert said.err == ""
+    assert said.json["derivation"].endswith("-hello-1.0.drv")
+    assert said.json["inputs"] == []
