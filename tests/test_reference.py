@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from pathlib import Path
@@ -43,7 +42,9 @@ def test_the_page_of_magic_commands_is_what_the_kernel_itself_says() -> None:
 def test_every_variable_that_is_read_is_in_the_reference_and_no_other_of_ours() -> None:
     sources = [p for d in ("sandbox", "nbs_kernel") for p in (ROOT / d).rglob("*.py")]
     read = {name for path in sources for name in ASKED.findall(path.read_text())}
-    explained = set(re.findall(r"^\| `([A-Z][A-Z0-9_]*)` \|", ENVIRONMENT.read_text(), re.MULTILINE))
+    explained = set(
+        re.findall(r"^\| `([A-Z][A-Z0-9_]*)` \|", ENVIRONMENT.read_text(), re.MULTILINE)
+    )
     assert read <= explained
     ours = {name for name in explained if name.startswith("NBS_")}
     text = "\n".join(path.read_text() for path in sources)
@@ -54,4 +55,3 @@ if __name__ == "__main__":
     text = PAGE.read_text()
     head, tail = text.partition(BEGIN)[0], text.partition(END)[2]
     PAGE.write_text(head + BEGIN + generated() + END + tail)
-    print(os.path.relpath(PAGE))
