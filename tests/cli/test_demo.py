@@ -82,6 +82,18 @@ def test_what_was_built_runs_and_what_failed_fails_in_the_sandbox(first, run_dem
     assert done.returncode == 0, done.stderr
 
 
+def test_what_is_told_to_try_does_what_is_said_of_it(first, run_nbs, home, unprivileged):
+    lines = demo.THINGS_TO_TRY.splitlines()
+    tries = [line[2:].split("  ")[0] for line in lines if line.startswith("  ")]
+    typed = "\n".join([*tries, "exit", ""]).encode()
+    done = run_nbs("demo", as_user=unprivileged, input=typed, env={"HOME": str(home)})
+    said = done.stdout + done.stderr
+    assert b"make: *** [Makefile:5: check] Error 127" in said
+    assert b"#!/usr/bin/env bash\n" in done.stdout
+    assert b"cannot access '/usr': No such file" in said
+    assert b"ok: hello says what it should" in said
+
+
 @pytest.mark.parametrize(
     ("absent", "hint"),
     [
