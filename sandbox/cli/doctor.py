@@ -245,5 +245,7 @@ def _jupyter() -> Check:
         name="Jupyter",
         verdict="ok" if found else "limited",
         seen="jupyter_client and pyzmq are installed" if found else "not installed here",
-        remedy="" if found else "only notebooks need it: `pip install 'nix-build-shell[kernel]'`",
+        remedy=""
+        if found
+        else f"only notebooks need it: `{sys.executable} -m pip install jupyter_client pyzmq`",
     )

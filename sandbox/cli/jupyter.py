@@ -44,7 +44,7 @@ def require(program: str) -> str:
 
 def installing(program: str) -> str:
     """The command that installs a program, with the kernel, beside this one."""
-    return f"{sys.executable} -m pip install 'nix-build-shell[kernel]' {PACKAGES[program]}"
+    return f"{sys.executable} -m pip install jupyter_client pyzmq {PACKAGES[program]}"
 
 
 def require_kernel(program: str, name: str = KERNEL) -> None:

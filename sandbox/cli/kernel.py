@@ -214,7 +214,7 @@ def _jupyter() -> Any:
             "which this Python does not have",
             reason="jupyter-missing",
             evidence=(sys.executable,),
-            hint=f"`{sys.executable} -m pip install 'nix-build-shell[kernel]'`",
+            hint=f"`{sys.executable} -m pip install jupyter_client pyzmq`",
         )
     from jupyter_client.kernelspec import KernelSpecManager
 
@@ -266,7 +266,7 @@ def _kernelspec() -> Kernelspec:
             "the kernel's own files are not where they were installed",
             reason="installation-damaged",
             evidence=(_source(),),
-            hint=f"`{sys.executable} -m pip install --force-reinstall 'nix-build-shell[kernel]'`",
+            hint=f"`{sys.executable} -m pip install --force-reinstall DIR`, its clone or wheel",
         )
     return found
 

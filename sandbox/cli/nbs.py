@@ -49,6 +49,7 @@ examples:
   nbs plan hello --calls       the system calls that make its sandbox
   nbs demo                     no failed build at hand? make one
 
+`nbs` alone says what to do next on this machine.
 BUILD is a kept directory, a .drv, a name, or left out: the newest.
 `nbs VERB --help` tells more about a verb.
 """
@@ -68,10 +69,15 @@ def usage() -> str:
 
 def command(argv: list[str]) -> int:
     """Run the verb that the first word names; its exit status."""
-    first = argv[0] if argv else "--help"
+    if not argv:
+        from sandbox.cli import next_steps
+
+        sys.stdout.write(next_steps.text())
+        return 0
+    first = argv[0]
     if first in ("-h", "--help", "help"):
         sys.stdout.write(usage())
-        return 0 if argv else 2
+        return 0
     if first == "--version":
         from sandbox import VERSION
 

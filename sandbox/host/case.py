@@ -8,7 +8,14 @@ from sandbox.errors import EvidenceError
 from sandbox.host.builddir import read_env_vars, read_kept_directory
 from sandbox.host.database import open_database
 from sandbox.host.derivation import Finder, Found, read_derivation
-from sandbox.host.inputs import WHOLE_STORE, InputPaths, find_inputs, require_shell, roots_of
+from sandbox.host.inputs import (
+    NO_INPUTS,
+    WHOLE_STORE,
+    InputPaths,
+    find_inputs,
+    require_shell,
+    roots_of,
+)
 from sandbox.host.machine import read_machine
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_profile
@@ -173,9 +180,14 @@ def _inputs(
         # mentioned too, but they are not in the store.
         roots = kept.env_vars.references
         roots = tuple(r for r in roots if _exists(r, locations) and r != kept.env_vars.out)
-    return find_inputs(
-        (*roots, *_shown_by_settings(settings, locations)), kept, locations, database
-    )
+    shown = _shown_by_settings(settings, locations)
+    if found is not None and not roots and not shown and _names_no_input(found.derivation):
+        return NO_INPUTS
+    return find_inputs((*roots, *shown), kept, locations, database)
+
+
+def _names_no_input(derivation: Derivation) -> bool:
+    return not derivation.input_sources and not derivation.input_derivations
 
 
 def _shown_by_settings(settings: NixSettings, locations: NixLocations) -> tuple[str, ...]:

@@ -27,6 +27,9 @@ class InputPaths(Value):
     source: str
 
 
+NO_INPUTS = InputPaths(objects=(), missing=(), source="references")
+"""Of a derivation that names none: all that its builder sees is what the settings show."""
+
 WHOLE_STORE = InputPaths(objects=(), missing=(), source="whole-store")
 """The store as it is, with what the build did not see. Asked for by name only."""
 

