@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from sandbox.linux import probe as probe
     from sandbox.linux.resident import Command as Command
     from sandbox.linux.resident import Inside as Inside
+    from sandbox.living import Living as Living
     from sandbox.model.logcuts import Piece as Piece
     from sandbox.model.logcuts import error_in as error_in
     from sandbox.model.logcuts import phases_called as phases_called
@@ -134,6 +135,7 @@ IMPORTED_LATE = {
     "Failure": "sandbox.model.notebook",
     "Progress": "sandbox.model.progress",
     "installed_profile": "sandbox.host.version",
+    "Living": "sandbox.living",
     "listing": "sandbox.snapshots",
     "told": "sandbox.snapshots",
     "remove_snapshot": "sandbox.snapshots",

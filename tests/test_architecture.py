@@ -119,6 +119,7 @@ LAYERS = {
             "sandbox.kept",
             "sandbox.run",
             "sandbox.residence",
+            "sandbox.living",
             "sandbox.snapshots",
             "sandbox.version",
         ),

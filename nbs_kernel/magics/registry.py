@@ -7,6 +7,7 @@ from nbs_kernel.magics.context import Call, Code, Magic
 from nbs_kernel.magics.environment import ENV
 from nbs_kernel.magics.session import LIMIT, STDIN, STREAMS, TIME
 from nbs_kernel.magics.showing import DISPLAY
+from nbs_kernel.magics.snapshots import RESTORE, SNAPSHOT, SNAPSHOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ MAGICS: dict[str, Magic] = {
         ENV,
         DISPLAY,
         TIME,
+        SNAPSHOT,
+        RESTORE,
+        SNAPSHOTS,
         RESTART,
         RESET,
         LIMIT,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nbs_kernel.magics.cell import prepare
 from nbs_kernel.settings import Settings
-from sandbox import Error
+from sandbox import Error, Snapshot
 
 if TYPE_CHECKING:
     from nbs_kernel.known import Known
@@ -40,6 +40,20 @@ class Noted:
         if build == "missing":
             raise Error("there is no build `missing`", reason="build-unknown")
         self.done.append(" ".join(filter(None, ("enter", build, store, derivation))))
+
+    def snapshot(self, name: str) -> Snapshot:
+        self.done.append(f"snapshot {name}".rstrip())
+        return Snapshot(name=name or "1", created=0.0, files=1, bytes=6)
+
+    def remove_snapshot(self, name: str) -> None:
+        self.done.append(f"remove {name}")
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        return (Snapshot(name="one", created=0.0, files=2, bytes=6),)
+
+    def restore(self, name: str, *, kill: bool) -> str:
+        self.done.append(f"restore {name}{' --kill' * kill}")
+        return name or "one"
 
     def restart(self) -> None:
         self.done.append("restart")
