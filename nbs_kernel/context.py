@@ -6,18 +6,42 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbs_kernel.execution import Execution
     from nbs_kernel.kernel import Kernel
     from nbs_kernel.known import Known
     from nbs_kernel.settings import Settings
     from nbs_kernel.typed.surroundings import Asked
+    from sandbox import Snapshot
+
+
+LEAVE = r"{ __nbs_from=$PWD __nbs_before=${OLDPWD-}; \builtin cd -P /; } 2>/dev/null"
+COME_BACK = r"""{
+  while ! \builtin cd -- "${__nbs_from:-/}"; do
+    __nbs_from=${__nbs_from%/*}
+    if [[ -z $__nbs_from ]]; then \builtin cd /; \builtin break; fi
+  done
+  OLDPWD=$__nbs_before
+  \builtin unset -v __nbs_from __nbs_before
+} 2>/dev/null"""
+"""Out of the build's directory, and back, or to what is left of the way there."""
 
 
 class KernelContext:
-    """For the magic lines of one execution; `done` of them are behind."""
+    """For the magic lines of one execution; `done` of them are behind.
 
-    def __init__(self, kernel: Kernel, execution: Execution) -> None:
+    `run` runs bash text on behalf of the execution, to its end.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        execution: Execution,
+        run: Callable[[Execution, str], object] = lambda _, __: None,
+    ) -> None:
         self._kernel = kernel
+        self._run = run
         self._execution = execution
         self.done = 0
 
@@ -66,6 +90,33 @@ class KernelContext:
     def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
         """What was changed in the workspace, with colours. Raises `sandbox.Error`."""
         return self._kernel.outside.diff(paths, since, stat=stat)
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Keep the files as they are. Raises `sandbox.Error`."""
+        return self._kernel.outside.take_snapshot(name)
+
+    def remove_snapshot(self, name: str) -> None:
+        """Raises `sandbox.Error`."""
+        self._kernel.outside.remove_snapshot(name)
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """The oldest first, without `failed`. Raises `sandbox.Error`."""
+        return self._kernel.outside.list_snapshots()
+
+    def restore(self, name: str, *, kill: bool) -> str:
+        """Put the files back; the name of the snapshot. Raises `sandbox.Error`.
+
+        The shell is elsewhere meanwhile: who is in a directory keeps it as it was.
+        """
+        kernel = self._kernel
+        is_there = kernel.cells.running is not None
+        if is_there:
+            self._run(self._execution, LEAVE)
+        try:
+            return kernel.outside.restore(name, kill=kill)
+        finally:
+            if is_there:
+                self._run(self._execution, COME_BACK)
 
     def restart(self) -> None:
         """A fresh shell in the same workspace. Raises `sandbox.Error`."""

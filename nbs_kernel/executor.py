@@ -10,6 +10,7 @@ from nbs_kernel.context import KernelContext
 from nbs_kernel.execution import Execution, wish
 from nbs_kernel.magics.cell import prepare
 from nbs_kernel.magics.errors import MagicError
+from nbs_kernel.magics.snapshots import KEPT_OF_CELLS, OF_CELLS
 from nbs_kernel.messages import BadRequestError
 from nbs_kernel.output import CellOutput
 from sandbox import Error
@@ -100,7 +101,7 @@ class Executor:
 
     def _parts(self, execution: Execution, done: int) -> Failure | None:
         prepared = prepare(execution.asked.code)
-        context = KernelContext(self._kernel, execution)
+        context = KernelContext(self._kernel, execution, self.run)
         for context.done, call in enumerate(prepared.calls[done:], done + 1):
             code = call.run(context)
             failure = self._timed(execution, code) if code is not None else None
@@ -108,7 +109,14 @@ class Executor:
                 return failure
         if not _has_commands(prepared.bash):
             return None
+        self._snapshot(execution)
         return report.of_outcome(self.run(execution, prepared.bash))
+
+    def _snapshot(self, execution: Execution) -> None:
+        """Before a cell, if that is wanted: then it can be undone."""
+        if self._kernel.settings.snapshot_each and self._kernel.is_inside:
+            name = f"{OF_CELLS}{execution.count}"
+            self._kernel.outside.take_snapshot(name, KEPT_OF_CELLS)
 
     def _timed(self, execution: Execution, code: Code) -> Failure | None:
         began = time.monotonic()

@@ -8,15 +8,25 @@ from nbs_kernel.requests import (
     Enter,
     Entered,
     Handover,
+    ListSnapshots,
     Malformed,
     Reader,
     Refused,
     Remember,
+    RemoveSnapshot,
+    Restore,
+    Restored,
     Shown,
+    Snapshots,
+    TakeSnapshot,
     receive,
     send,
 )
-from sandbox import Error
+from sandbox import Error, Snapshot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from nbs_kernel.requests import Passed
 
 
 class Outside:
@@ -37,28 +47,53 @@ class Outside:
         With `workspace`, in that kept one instead. When this returns it is inside, and waits for
         `hand_over`. Raises `Error`.
         """
-        try:
-            send(
-                self.descriptor,
-                Enter(build=build, store=store, derivation=derivation, workspace=workspace),
-            )
-            answer = receive(self.descriptor, self._reader)
-        except (OSError, Malformed) as error:
-            raise _gone(str(error)) from None
-        if isinstance(answer, Refused):
-            raise answer.error()
+        answer = self._ask(
+            Enter(build=build, store=store, derivation=derivation, workspace=workspace)
+        )
         if not isinstance(answer, Entered):
             raise _gone("it gave no answer")
 
-    def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
-        """What was changed in the workspace, as a text with colours. Raises `Error`."""
+    def take_snapshot(self, name: str, kept: int = 0) -> Snapshot:
+        """Keep the files as they are. Raises `Error`."""
+        return self._snapshots(TakeSnapshot(name=name, kept=kept))[0]
+
+    def remove_snapshot(self, name: str) -> None:
+        """Raises `Error`."""
+        self._snapshots(RemoveSnapshot(name=name))
+
+    def list_snapshots(self) -> tuple[Snapshot, ...]:
+        """The oldest first, without `failed`. Raises `Error`."""
+        return self._snapshots(ListSnapshots())
+
+    def restore(self, name: str, *, kill: bool) -> str:
+        """Put the files back; the name of the snapshot. Raises `Error`."""
+        answer = self._ask(Restore(name=name, kill=int(kill)))
+        if not isinstance(answer, Restored):
+            raise _gone("it gave no answer")
+        return answer.name
+
+    def _snapshots(self, asked: Passed) -> tuple[Snapshot, ...]:
+        answer = self._ask(asked)
+        if not isinstance(answer, Snapshots):
+            raise _gone("it gave no answer")
+        return tuple(
+            Snapshot(name=name, created=float(created), files=files, bytes=size)
+            for name, created, files, size in answer.found
+        )
+
+    def _ask(self, asked: Passed) -> Passed | None:
         try:
-            send(self.descriptor, Diff(stat=stat, since=since, paths=paths))
+            send(self.descriptor, asked)
             answer = receive(self.descriptor, self._reader)
         except (OSError, Malformed) as error:
             raise _gone(str(error)) from None
         if isinstance(answer, Refused):
             raise answer.error()
+        return answer
+
+    def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
+        """What was changed in the workspace, as a text with colours. Raises `Error`."""
+        answer = self._ask(Diff(stat=stat, since=since, paths=paths))
         if not isinstance(answer, Shown):
             raise _gone("it gave no answer")
         return answer.text

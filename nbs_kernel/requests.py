@@ -102,10 +102,75 @@ class Refused(Value):
         return Error(self.message, reason=self.reason, evidence=self.evidence, hint=self.hint)
 
 
-Passed = Enter | Diff | Remember | Handover | Entered | Shown | Refused
+class TakeSnapshot(Value):
+    """Keep the files as they are, "" for the next number. Answered with `Snapshots`, of one.
+
+    With `kept` it takes the place of one of that name, and of those whose names begin with `cell-`
+    only so many stay.
+    """
+
+    name: str
+    kept: int = 0
+
+
+class RemoveSnapshot(Value):
+    """Answered with `Snapshots`, of those that are left."""
+
+    name: str
+
+
+class ListSnapshots(Value):
+    """Answered with `Snapshots`, the oldest first."""
+
+
+class Restore(Value):
+    """Put the files back to a snapshot, "" for the last one.
+
+    Nobody may be in the build's directory. With `kill` 1 what else runs inside is ended. Answered
+    with `Restored`.
+    """
+
+    name: str
+    kill: int = 0
+
+
+class Snapshots(Value):
+    """Name, seconds since 1970, files and bytes of each; -1 for what is not known."""
+
+    found: tuple[tuple[str, int, int, int], ...]
+
+
+class Restored(Value):
+    """The answer to `Restore`: the name of the snapshot."""
+
+    name: str
+
+
+Asked = TakeSnapshot | RemoveSnapshot | ListSnapshots | Restore
+Passed = (
+    Enter | Diff | Remember | Handover | Entered | Shown | Refused | Asked | Snapshots | Restored
+)
 KINDS: dict[str, type[Passed]] = {
-    kind.__name__: kind for kind in (Enter, Diff, Remember, Handover, Entered, Shown, Refused)
+    kind.__name__: kind
+    for kind in (
+        Enter,
+        Diff,
+        Remember,
+        Handover,
+        Entered,
+        Shown,
+        Refused,
+        TakeSnapshot,
+        RemoveSnapshot,
+        ListSnapshots,
+        Restore,
+        Snapshots,
+        Restored,
+    )
 }
+
+
+_NAMED = (TakeSnapshot, RemoveSnapshot, Restore, Restored)
 
 
 def encode(message: Passed) -> bytes:
@@ -136,7 +201,9 @@ def decode(body: bytes) -> Passed:
     raise Malformed("it is of another version")
 
 
-def _checked(kind: type[Passed], content: dict[str, Any]) -> Passed:
+def _checked(  # noqa: PLR0911  one for each kind
+    kind: type[Passed], content: dict[str, Any]
+) -> Passed:
     if kind is Enter:
         return Enter(**{name: _text(value, LONGEST_NAME) for name, value in content.items()})
     if kind is Diff:
@@ -147,6 +214,16 @@ def _checked(kind: type[Passed], content: dict[str, Any]) -> Passed:
     if kind is Remember:
         source = _text(content.pop("source"), LONGEST_SOURCE)
         return Remember(source=source, **{name: _number(v) for name, v in content.items()})
+    if kind in _NAMED:
+        name = _text(content.pop("name"), LONGEST_NAME)
+        return kind(name=name, **{field: _number(value) for field, value in content.items()})
+    if kind is Snapshots:
+        return Snapshots(
+            found=tuple(
+                (_text(n, LONGEST_NAME), _number(t), _number(f), _number(b))
+                for n, t, f, b in content["found"]
+            )
+        )
     if kind is Handover:
         return _handover(content)
     if kind is Refused:

@@ -14,6 +14,7 @@ import sys
 import time
 
 import sandbox
+from nbs_kernel.asked import answered
 from nbs_kernel.inside import live
 from nbs_kernel.known import Found, Known, find, session_in
 from nbs_kernel.remembered import Remembered
@@ -23,12 +24,16 @@ from nbs_kernel.requests import (
     Enter,
     Entered,
     Handover,
+    ListSnapshots,
     Malformed,
     Passed,
     Reader,
     Refused,
     Remember,
+    RemoveSnapshot,
+    Restore,
     Shown,
+    TakeSnapshot,
     send,
 )
 from sandbox import Error, Inside, Residence, Signals
@@ -245,6 +250,10 @@ class Supervisor:
                 self._succeed(message)
             case Remember():
                 pass
+            case TakeSnapshot() | RemoveSnapshot() | ListSnapshots() | Restore() if (
+                kernel.residence.living is not None
+            ):
+                kernel.tell(answered(kernel.residence.living, message))
             case _:
                 kernel.tell(
                     Refused(

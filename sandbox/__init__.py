@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from sandbox.linux import probe as probe
     from sandbox.linux.resident import Command as Command
     from sandbox.linux.resident import Inside as Inside
+    from sandbox.living import Living as Living
     from sandbox.model import patched as patched
     from sandbox.model.expression import expression_of as expression_of
     from sandbox.model.logcuts import Piece as Piece
@@ -167,6 +168,7 @@ IMPORTED_LATE = {
     "store_name": "sandbox.model.patched",
     "Progress": "sandbox.model.progress",
     "installed_profile": "sandbox.host.version",
+    "Living": "sandbox.living",
     "listing": "sandbox.snapshots",
     "told": "sandbox.snapshots",
     "remove_snapshot": "sandbox.snapshots",

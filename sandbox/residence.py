@@ -6,6 +6,7 @@ import os
 import select
 
 from sandbox.linux import launch, resident, syscalls
+from sandbox.living import Living
 from sandbox.run import Run, or_with_copy, plan, prepare_place
 from sandbox.workspace.workspace import Workspace, state_directory, sweep
 
@@ -24,9 +25,13 @@ class Residence:
     """What the outside has of a sandbox with a resident.
 
     `pid` is the resident's as the host counts, `ended` a pidfd(2) that is readable when it is gone.
+    `living` is what can be asked of its kept workspace, if it is in one.
     """
 
-    def __init__(self, workspace: Workspace | Session | None, pid: int) -> None:
+    def __init__(
+        self, workspace: Workspace | Session | None, pid: int, living: Living | None = None
+    ) -> None:
+        self.living = living
         self._workspace = workspace
         self.pid = pid
         self.ended = os.pidfd_open(pid)
@@ -54,6 +59,8 @@ class Residence:
         poll.poll()
         status = self.status() or 0
         os.close(self.ended)
+        if self.living is not None:
+            self.living.close()
         if self._workspace is not None:
             self._workspace.__exit__()
         return status
@@ -111,6 +118,9 @@ def _settle(
         if run.session is not None:
             sandbox = run.session.fitting(sandbox)
         steps = plan(sandbox, workspace.path)
+        living = None
+        if run.session is not None:
+            living = Living(run.session, sandbox, resident=True)
 
         def stay(made: Plan, report: launch.Channel) -> Never:
             resident.live(made, report, life)
@@ -121,10 +131,11 @@ def _settle(
             meanwhile=lambda: prepare_place(sandbox, steps, run),
             kept_open=kept_open,
             settle=stay,
+            adopted=living.adopt if living is not None else launch.unattended,
         )
         if run.session is not None:
             run.session.started(pid)
-        return Residence(workspace, pid)
+        return Residence(workspace, pid, living)
     except BaseException:
         workspace.__exit__()
         raise

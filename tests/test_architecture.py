@@ -120,6 +120,7 @@ LAYERS = {
             "sandbox.run",
             "sandbox.replay",
             "sandbox.residence",
+            "sandbox.living",
             "sandbox.snapshots",
             "sandbox.version",
         ),

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"(%%?)([a-z][a-zA-Z0-9_-]*)(\?{0,2})(?:[ \t]+(.*))?", re.DOTALL)
 _DISPLAY = re.compile(r"[ \t]*display[ \t]")
+_FOR_CELLS = ("code", "cell")
 
 
 class Line(Value):
@@ -78,7 +79,7 @@ def bash_part(code: str) -> str | None:
     last = parts.lines[-1] if parts.lines else None
     if last is not None and last.body is not None:
         magic = MAGICS.get(last.name)
-        return last.body if magic is not None and magic.takes == "code" else None
+        return last.body if magic is not None and magic.takes in _FOR_CELLS else None
     if not parts.bash.strip() and parts.lines:
         return None
     return None if _displays(parts.bash) else parts.bash
@@ -117,7 +118,7 @@ def _call(line: Line) -> Call:
         raise _unknown(line)
     if line.asks:
         return Call(magic=magic, text=line.text, line=line.line, asks=True)
-    if line.body is not None and magic.takes != "code":
+    if line.body is not None and magic.takes not in _FOR_CELLS:
         raise MagicError(
             f"`%%{line.name}` is not for whole cells",
             reason="magic-not-for-cells",
@@ -127,7 +128,7 @@ def _call(line: Line) -> Call:
     if magic.takes == "code":
         return _code_call(magic, line)
     words = _arguments(magic, line)
-    return Call(magic=magic, text=line.text, words=words, line=line.line)
+    return Call(magic=magic, text=line.text, words=words, body=line.body, line=line.line)
 
 
 def _code_call(magic: Magic, line: Line) -> Call:
@@ -142,7 +143,7 @@ def _arguments(magic: Magic, line: Line) -> tuple[Word, ...]:
     if words is None:
         raise _wrong_usage(magic, line, "its arguments are not plain words")
     words = words[1:]
-    if magic.takes == "words" and not all(word.is_literal for word in words):
+    if magic.takes != "paths" and not all(word.is_literal for word in words):
         raise _wrong_usage(magic, line, "nothing is put in for `$` here")
     if len(words) < magic.least:
         raise _wrong_usage(magic, line, "an argument is missing")

@@ -26,6 +26,18 @@ if TYPE_CHECKING:
         @property
         def plan(self) -> str: ...
 
+    class Taken(Protocol):
+        """What is needed of a `sandbox.Snapshot`."""
+
+        @property
+        def name(self) -> str: ...
+        @property
+        def created(self) -> float: ...
+        @property
+        def files(self) -> int: ...
+        @property
+        def bytes(self) -> int: ...
+
     class Context(Protocol):
         """The kernel, as far as a magic command sees it."""
 
@@ -61,6 +73,18 @@ if TYPE_CHECKING:
         def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
             """What was changed in the workspace, with colours. Raises `sandbox.Error`."""
 
+        def snapshot(self, name: str) -> Taken:
+            """Keep the files as they are, "" for the next number. Raises `sandbox.Error`."""
+
+        def remove_snapshot(self, name: str) -> None:
+            """Raises `sandbox.Error`."""
+
+        def snapshots(self) -> tuple[Taken, ...]:
+            """The oldest first, without `failed`. Raises `sandbox.Error`."""
+
+        def restore(self, name: str, *, kill: bool) -> str:
+            """Put the files back, "" for the last snapshot; its name. Raises `sandbox.Error`."""
+
         def restart(self) -> None:
             """A fresh shell in the same workspace. Raises `sandbox.Error`."""
 
@@ -82,8 +106,9 @@ class Magic(Value):
     """One command: `usage` and `summary` are a line each, `help` is the rest of what is to say.
 
     `takes`: "words" (as many as `least` to `most` says, -1: any number), "paths" (words in which
-    variables of the shell are put in) or "code" (the text as it is, and the rest of the cell for
-    `%%name`). `choices` are words to be offered.
+    variables of the shell are put in), "code" (the text as it is, and the rest of the cell for
+    `%%name`) or "cell" (words, and the rest of the cell for `%%name`). `choices` are words to be
+    offered.
     """
 
     name: str

@@ -8,6 +8,7 @@ from nbs_kernel.magics.context import Call, Code, Magic
 from nbs_kernel.magics.environment import ENV
 from nbs_kernel.magics.session import LIMIT, STDIN, STREAMS, TIME
 from nbs_kernel.magics.showing import DISPLAY
+from nbs_kernel.magics.snapshots import RESTORE, SNAPSHOT, SNAPSHOTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ MAGICS: dict[str, Magic] = {
         ENV,
         DISPLAY,
         TIME,
+        SNAPSHOT,
+        RESTORE,
+        SNAPSHOTS,
         RESTART,
         RESET,
         LIMIT,

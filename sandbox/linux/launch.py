@@ -94,7 +94,7 @@ def _nothing() -> None:
     """The workspace is prepared already."""
 
 
-def _unattended(_: int) -> None:
+def unattended(_: int) -> None:
     """Nobody wants to know the command before it runs."""
 
 
@@ -106,7 +106,7 @@ def start(
     meanwhile: Callable[[], None] = _nothing,
     kept_open: tuple[int, ...] = (),
     settle: Callable[[Plan, Channel], Never] | None = None,
-    adopted: Callable[[int], None] = _unattended,
+    adopted: Callable[[int], None] = unattended,
     handed: int = -1,
 ) -> int:
     """Make the sandbox and start its command in it; the command's PID as the host sees it.

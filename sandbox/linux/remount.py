@@ -29,10 +29,17 @@ LONGEST_STATUS = 8192
 
 
 class Process(Value):
-    """One that runs in the sandbox: its pid as the sandbox counts, and what it is called."""
+    """One that runs in the sandbox: its pid as those beside it count, and what it is called."""
 
     pid: int
     name: str
+
+
+class Seen(Value):
+    """The same, with its pid as the sandbox's first process counts."""
+
+    pid: int
+    process: Process
 
 
 class Layers(Value):
@@ -166,7 +173,7 @@ def _child(
         if kill:
             others = _killed(resident=resident)
         if others:
-            _tell(report, {"inside": [one.fields() for one in others]})
+            _tell(report, {"inside": [one.process.fields() for one in others]})
             return
         nested = _nested() if resident else []
         _tell(report, {"ready": True})
@@ -214,7 +221,7 @@ def _put_in_place(mount: int, path: str, nested: list[int]) -> None:
         syscalls.attach_mount(again, path)
 
 
-def _others(*, resident: bool) -> list[Process]:
+def _others(*, resident: bool) -> list[Seen]:
     """Who is inside, by the sandbox's own /proc, and ought to be gone."""
     found = []
     for pid in _pids():
@@ -222,7 +229,8 @@ def _others(*, resident: bool) -> list[Process]:
         if not status or status["State"][:1] in ("Z", "X") or pid == 1:
             continue
         if not (resident and _is_of_resident(status)):
-            found.append(Process(pid=pid, name=status["Name"]))
+            own = int(status["NSpid"].split()[:2][-1]) if resident else pid
+            found.append(Seen(pid=pid, process=Process(pid=own, name=status["Name"])))
     return found
 
 
@@ -256,7 +264,7 @@ def _status(pid: int) -> dict[str, str]:
     return fields if {"Name", "State", "PPid", "NSpid"} <= fields.keys() else {}
 
 
-def _killed(*, resident: bool) -> list[Process]:
+def _killed(*, resident: bool) -> list[Seen]:
     """End them all; who is still there after that."""
     until = time.monotonic() + KILL_S
     while others := _others(resident=resident):

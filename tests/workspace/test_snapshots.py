@@ -301,10 +301,13 @@ def interrupted_at(number: int, trees: Trees, name: str) -> bool:
             rename(*arguments)
 
         os.rename = dying  # type: ignore[assignment]
+        status = 1
         try:
             restore(trees, name)
+            status = 0
         finally:
-            os._exit(0)
+            # Of another user it is the process with the rights that has died.
+            os._exit(status)
     _, status = os.waitpid(pid, 0)
     return status != 0
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from nbs_kernel.magics.cell import prepare
 from nbs_kernel.settings import Settings
-from sandbox import Error
+from sandbox import Error, Snapshot
 
 if TYPE_CHECKING:
     from nbs_kernel.known import Known
@@ -44,6 +44,20 @@ class Noted:
     def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
         self.done.append(" ".join(["diff", f"since={since}", f"stat={stat}", *paths]))
         return "2 changes\n"
+
+    def snapshot(self, name: str) -> Snapshot:
+        self.done.append(f"snapshot {name}".rstrip())
+        return Snapshot(name=name or "1", created=0.0, files=1, bytes=6)
+
+    def remove_snapshot(self, name: str) -> None:
+        self.done.append(f"remove {name}")
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        return (Snapshot(name="one", created=0.0, files=2, bytes=6),)
+
+    def restore(self, name: str, *, kill: bool) -> str:
+        self.done.append(f"restore {name}{' --kill' * kill}")
+        return name or "one"
 
     def restart(self) -> None:
         self.done.append("restart")

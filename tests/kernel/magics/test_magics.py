@@ -39,6 +39,7 @@ def test_settings_are_changed_and_told() -> None:
         "limit_bytes": 2 << 20,
         "split": True,
         "terminal_input": True,
+        "snapshot_each": False,
     }
     kernel.run("%limit off\n%streams merged\n%stdin off")
     assert kernel.settings.fields() == {"limit_bytes": 0, "split": False, "terminal_input": False}
@@ -185,3 +186,11 @@ def test_all_magics_are_listed_and_each_has_help() -> None:
         helped.run(f"%{name}?")
         assert helped.text.startswith(MAGICS[name].usage)
         assert not helped.done
+
+
+def test_snapshots_are_asked_for_by_words() -> None:
+    kernel = Noted()
+    kernel.run("%snapshot one\n%snapshot\n%snapshot --remove one\n%restore\n%restore x --kill")
+    assert kernel.done == ["snapshot one", "snapshot", "remove one", "restore ", "restore x --kill"]
+    kernel.run("%snapshot --each on")
+    assert kernel.settings.snapshot_each

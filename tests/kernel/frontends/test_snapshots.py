@@ -1,0 +1,131 @@
+"""Snapshots in a notebook: the files go back, and the shell stays what it is."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.kernel.frontends.conftest import kernel, run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.kernel.conftest import Home
+
+
+@pytest.fixture(autouse=True)
+def clean(leaves_nothing: None, in_home: Home) -> Iterator[None]:
+    del leaves_nothing
+    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
+    yield
+    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
+
+
+@pytest.fixture
+def client(clean: None) -> Iterator[Any]:
+    del clean
+    with kernel() as (_, client):
+        yield client
+
+
+def shown(client: Any, code: str) -> str:
+    """What a cell shows that ends well."""
+    reply, text = run(client, code)
+    assert reply["status"] == "ok", reply
+    return text
+
+
+def test_the_files_go_back_and_variables_functions_and_the_directory_stay(client: Any) -> None:
+    shown(client, "mkdir -p sub && cd sub && echo first > file && echo scrap > /tmp/scrap")
+    shown(client, "x=5; hello() { echo hello $x; }; mkdir -p $out; echo made > $out/made")
+    assert shown(client, "%snapshot one").startswith("snapshot one: ")
+    shown(client, "echo second > file; rm /tmp/scrap $out/made; x=6; touch $NIX_BUILD_TOP/more")
+    assert shown(client, "%restore one") == "restored: one; what it replaced is `undone`\n"
+    look = "hello; [[ $PWD == */sub ]] && cat file /tmp/scrap $out/made; ls $NIX_BUILD_TOP/more"
+    assert shown(client, f"{look} 2>/dev/null || echo no more").endswith(
+        "hello 6\nfirst\nscrap\nmade\nno more\n"
+    )
+    assert shown(client, "echo third > file; cat file") == "third\n"
+
+
+def test_a_restore_takes_what_was_put_aside_back(client: Any) -> None:
+    shown(client, "echo first > file\n")
+    shown(client, "%restore failed")
+    assert shown(client, "ls file 2>/dev/null || echo none") == "none\n"
+    shown(client, "%restore undone")
+    assert shown(client, "cat file") == "first\n"
+
+
+def test_programs_in_the_background_are_named_or_ended(client: Any) -> None:
+    shown(client, "sleep 1000 &\necho first > file")
+    pid = shown(client, "echo $!").strip()
+    reply, _ = run(client, "%restore failed")
+    assert reply["status"] == "error"
+    text = "\n".join(reply["traceback"])
+    assert "a program still runs inside" in text
+    assert f"sleep (process {pid})" in text
+    assert shown(client, "cat file; jobs -p") == f"first\n{pid}\n"
+    shown(client, "%restore failed --kill")
+    assert "cannot" not in shown(client, "ls file 2>/dev/null || echo none")
+    assert shown(client, "jobs -pr; echo $!") == f"{pid}\n"
+
+
+def test_with_each_on_a_restore_undoes_the_last_cell(client: Any) -> None:
+    assert "the last 10 are kept" in shown(client, "%snapshot --each on")
+    shown(client, "echo first > file")
+    shown(client, "rm file")
+    shown(client, "%restore")
+    assert shown(client, "%snapshot --each off\ncat file") == (
+        "no snapshots are taken unless you ask for one\nfirst\n"
+    )
+
+
+def test_of_the_snapshots_before_cells_only_the_last_are_kept(client: Any) -> None:
+    shown(client, "%snapshot mine\n%snapshot --each on\n")
+    for number in range(13):
+        shown(client, f"echo {number} > file")
+    shown(client, "%snapshot --each off")
+    names = listed(client)
+    assert names[:2] == ["failed", "mine"]
+    assert len([name for name in names if name.startswith("cell-")]) == 10
+
+
+def listed(client: Any) -> list[str]:
+    texts: list[str] = []
+
+    def hook(message: dict[str, Any]) -> None:
+        if message["msg_type"] == "display_data":
+            data = message["content"]["data"]
+            assert "<table>" in data["text/html"]
+            texts.append(data["text/plain"])
+
+    client.execute_interactive("%snapshots", timeout=60, output_hook=hook, allow_stdin=False)
+    return [line.split()[0] for line in texts[0].splitlines()]
+
+
+def test_a_cell_can_begin_with_a_snapshot_of_its_own(client: Any) -> None:
+    text = shown(client, "%%snapshot before\nrm -r -- *\necho gone")
+    assert text.startswith("snapshot before: ")
+    assert text.endswith("gone\n")
+    shown(client, "%restore before")
+    assert shown(client, "ls | wc -l").strip() != "0"
+
+
+@pytest.mark.parametrize(
+    ("asked", "word"),
+    [
+        ("%snapshot ../../x", "cannot be the name"),
+        ("%snapshot failed", "without being asked for"),
+        ("%restore nope", "there is no snapshot"),
+        ("%snapshot --remove nope", "there is no snapshot"),
+        ("%snapshot --each perhaps", "turned `on` or `off`"),
+        ("%restore a b", "one name too many"),
+    ],
+)
+def test_what_cannot_be_is_said_and_changes_nothing(client: Any, asked: str, word: str) -> None:
+    reply, _ = run(client, asked)
+    assert reply["status"] == "error"
+    assert word in "\n".join(reply["traceback"])
+    assert listed(client) == ["failed"]
