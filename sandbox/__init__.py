@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from sandbox.host.failures import kept_before as kept_before
     from sandbox.host.places import KeptPlace
     from sandbox.host.summary import Summary as Summary
+    from sandbox.host.tools import find_tools as find_tools
     from sandbox.host.version import installed_profile as installed_profile
     from sandbox.linux import probe as probe
     from sandbox.linux.resident import Command as Command
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
     from sandbox.model.progress import Progress as Progress
     from sandbox.model.render import Line
     from sandbox.model.storepath import derivation_name as derivation_name
+    from sandbox.model.tools import with_tools as with_tools
     from sandbox.residence import Residence as Residence
     from sandbox.residence import Signals as Signals
     from sandbox.residence import settle as settle
@@ -74,7 +76,7 @@ if TYPE_CHECKING:
     from sandbox.version import VERSION as VERSION
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
-SAID_ON_ENTERING = ("network", "derivation", "sockets")
+SAID_ON_ENTERING = ("network", "derivation", "sockets", "tools")
 """Notes that change what a person will find; the others are in `nbs plan`."""
 
 IMPORTED_LATE = {
@@ -88,6 +90,8 @@ IMPORTED_LATE = {
     "derivation_name": "sandbox.model.storepath",
     "probe": "sandbox.linux.probe",
     "words": "sandbox.host.words",
+    "find_tools": "sandbox.host.tools",
+    "with_tools": "sandbox.model.tools",
     "FailedBuild": "sandbox.host.failures",
     "failed_builds": "sandbox.host.failures",
     "kept_before": "sandbox.host.failures",

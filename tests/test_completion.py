@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "sandbox/cli/completions"
 LIMIT_S = 60
 BUILDS = ("hello-1.0", "help wanted", "world-2.0")
-ENTERING = {*arguments.FLAGS, *arguments.WITH_VALUE}
+ENTERING = {*arguments.FLAGS, *arguments.WITH_VALUE, arguments.REPEATED}
+WITH_VALUE = {*arguments.WITH_VALUE, arguments.REPEATED}
 VERBS_WITH_ARGPARSE = ("ls", "log", "notebook", "console", "report", "show", "plan", "doctor")
 
 
@@ -182,13 +183,13 @@ def test_an_option_with_a_choice_offers_it(offer, environment) -> None:
 def test_entering_has_the_options_that_its_parser_knows(offer, environment) -> None:
     assert set(offer(("nix-build-shell", "--"), environment)) == ENTERING
     assert set(offer(("nbs", "shell", "--"), environment)) | {"--version"} == ENTERING
-    assert set(offer(("nbs", "build", "--"), environment)) == {*build.FLAGS, *arguments.WITH_VALUE}
+    assert set(offer(("nbs", "build", "--"), environment)) == {*build.FLAGS, *WITH_VALUE}
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
 def test_phase_has_its_options_and_those_of_entering(offer, environment) -> None:
     offered = set(offer(("nbs", "phase", "--"), environment))
-    assert offered == options_of("phase") | ENTERING - {"--version"}
+    assert offered == options_of("phase") | ENTERING - {"--version", "--with-tool"}
 
 
 @pytest.mark.parametrize("offer", [bash, fish])

@@ -26,6 +26,7 @@ def enter(
 
     `introduce` makes the lines that a person reads before the shell's first prompt.
     """
+    tools = sandbox.find_tools(given.tools, os.environ) if given.tools else ()
     case, request = prepare(given, build, inside)
     log = None if inside else sandbox.readable_log(case)
     if not inside:
@@ -35,6 +36,8 @@ def enter(
             phase=phase, phases=sandbox.phase_scripts(), history=(again,) if again else ()
         )
     described = sandbox.describe(case, request)
+    if tools:
+        described = sandbox.with_tools(described, tools, inside)
     if request.interactive and not inside:
         speak.say("\n".join(introduce(described, log)))
     return sandbox.enter(described, say=speak.say, progress=speak.progress())

@@ -4,11 +4,11 @@ _nbs_options() {
   case $1 in
     nix-build-shell | shell)
       printf '%s\n' --copy --derivation --help --inputs --profile --sandboxed --store --unsandboxed \
-        --version --whole-store
+        --version --whole-store --with-tool
       ;;
     build)
       printf '%s\n' --copy --derivation --help --inputs --no-enter --notebook --profile --sandboxed \
-        --store --unsandboxed --whole-store
+        --store --unsandboxed --whole-store --with-tool
       ;;
     notebook) printf '%s\n' --derivation --force --help --no-open --store ;;
     console) printf '%s\n' --help --store ;;
@@ -88,6 +88,7 @@ _nbs_value() {
     --file) _nbs_reply "$current" < <(printf '%s\n' CMakeError.log config.log meson-log.txt) ;;
     --from | --until) _nbs_phases "$current" ;;
     --prefix) _nbs_files d "$current" ;;
+    --with-tool) _nbs_files c "$current" ;;
     --display-name | --name) COMPREPLY=() ;;
     *) return 1 ;;
   esac
@@ -99,7 +100,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --phase | --prefix | --profile | --store | --until)
+      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --phase | --prefix | --profile | --store | --until | --with-tool)
         ((index++))
         ;;
       -*) ;;

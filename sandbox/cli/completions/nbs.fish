@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --build --derivation --diff --display-name --file --from --inputs --name --output --phase --prefix --profile --store --until
+            case --build --derivation --diff --display-name --file --from --inputs --name --output --phase --prefix --profile --store --until --with-tool
                 set skip yes
             case --
                 echo $word
@@ -146,6 +146,9 @@ complete --command nbs --condition '__nbs_verb_is show' --long-option profile --
 complete --command nbs --condition '__nbs_verb_is show log notebook' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
 __nbs_complete_entering nix-build-shell __nbs_wants_directory __nbs_wants_directory __nbs_wants_directory
 functions --erase __nbs_complete_entering
+
+complete --command nbs --condition '__nbs_verb_is build shell' --long-option with-tool --require-parameter --arguments '(__fish_complete_command)' -d 'a program of the host, for the word tool'
+complete --command nix-build-shell --condition __nbs_wants_directory --long-option with-tool --require-parameter --arguments '(__fish_complete_command)' -d 'a program of the host, for the word tool'
 
 complete --command nix-build-shell --no-files
 complete --command nix-build-shell --condition __nbs_wants_directory --arguments '(__fish_complete_directories (commandline --current-token))' -d 'a kept directory'
