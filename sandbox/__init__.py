@@ -50,6 +50,13 @@ if TYPE_CHECKING:
     from sandbox.host.summary import Summary as Summary
     from sandbox.host.tools import find_tools as find_tools
     from sandbox.host.version import installed_profile as installed_profile
+    from sandbox.kept import find_workspace as find_workspace
+    from sandbox.kept import hold_workspace as hold_workspace
+    from sandbox.kept import new_session as new_session
+    from sandbox.kept import resumed_session as resumed_session
+    from sandbox.kept import workspace_usage as workspace_usage
+    from sandbox.kept import workspaces as workspaces
+    from sandbox.kept import workspaces_of as workspaces_of
     from sandbox.linux import probe as probe
     from sandbox.linux.resident import Command as Command
     from sandbox.linux.resident import Inside as Inside
@@ -74,6 +81,10 @@ if TYPE_CHECKING:
     from sandbox.residence import settle as settle
     from sandbox.residence import stay_outside as stay_outside
     from sandbox.version import VERSION as VERSION
+    from sandbox.workspace.holding import Held as Held
+    from sandbox.workspace.kept import Kept as Kept
+    from sandbox.workspace.session import Session as Session
+    from sandbox.workspace.sizes import Usage as Usage
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 SAID_ON_ENTERING = ("network", "derivation", "sockets", "tools")
@@ -113,6 +124,17 @@ IMPORTED_LATE = {
     "Failure": "sandbox.model.notebook",
     "Progress": "sandbox.model.progress",
     "installed_profile": "sandbox.host.version",
+    "Held": "sandbox.workspace.holding",
+    "Kept": "sandbox.workspace.kept",
+    "Session": "sandbox.workspace.session",
+    "Usage": "sandbox.workspace.sizes",
+    "find_workspace": "sandbox.kept",
+    "hold_workspace": "sandbox.kept",
+    "new_session": "sandbox.kept",
+    "resumed_session": "sandbox.kept",
+    "workspace_usage": "sandbox.kept",
+    "workspaces": "sandbox.kept",
+    "workspaces_of": "sandbox.kept",
 }
 """What only the kernel and some verbs use, and the modules it is in: no other run pays for it.
 

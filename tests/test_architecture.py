@@ -116,6 +116,7 @@ LAYERS = {
             "sandbox.model",
             "sandbox.workspace",
             "sandbox.errors",
+            "sandbox.kept",
             "sandbox.run",
             "sandbox.residence",
             "sandbox.version",
@@ -131,6 +132,11 @@ LAYERS = {
     "sandbox/residence.py": Layer(
         "a residence is a run whose process stays",
         ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/kept.py": Layer(
+        "a kept workspace is a case and a session",
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/cli": Layer(
