@@ -35,8 +35,13 @@ from sandbox.workspace.workspace import Workspace, state_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
+    from sandbox.carry import Place as Place
+    from sandbox.carry import carry_in as carry_in
+    from sandbox.carry import carry_out as carry_out
+    from sandbox.carry import only_looked_at as only_looked_at
     from sandbox.host import words as words
     from sandbox.host.buildlog import LoggedBuild as LoggedBuild
     from sandbox.host.buildlog import PointedFile as PointedFile
@@ -86,6 +91,9 @@ if TYPE_CHECKING:
     from sandbox.workspace.session import Session as Session
     from sandbox.workspace.sizes import Usage as Usage
 
+    LeftOut = Callable[[str, str], None]
+    """What is told of each path that was not copied, and why."""
+
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 SAID_ON_ENTERING = ("network", "derivation", "sockets", "tools")
 """Notes that change what a person will find; the others are in `nbs plan`."""
@@ -101,6 +109,10 @@ IMPORTED_LATE = {
     "derivation_name": "sandbox.model.storepath",
     "probe": "sandbox.linux.probe",
     "words": "sandbox.host.words",
+    "Place": "sandbox.carry",
+    "carry_in": "sandbox.carry",
+    "carry_out": "sandbox.carry",
+    "only_looked_at": "sandbox.carry",
     "find_tools": "sandbox.host.tools",
     "with_tools": "sandbox.model.tools",
     "FailedBuild": "sandbox.host.failures",

@@ -116,6 +116,7 @@ LAYERS = {
             "sandbox.model",
             "sandbox.workspace",
             "sandbox.errors",
+            "sandbox.carry",
             "sandbox.kept",
             "sandbox.run",
             "sandbox.residence",
@@ -132,6 +133,17 @@ LAYERS = {
     "sandbox/residence.py": Layer(
         "a residence is a run whose process stays",
         ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/carry.py": Layer(
+        "what is carried goes through a sandbox of its own, or one that lives",
+        (
+            "sandbox.linux",
+            "sandbox.model",
+            "sandbox.workspace",
+            "sandbox.errors",
+            "sandbox.residence",
+        ),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/kept.py": Layer(

@@ -20,7 +20,7 @@ LIMIT_S = 60
 BUILDS = ("hello-1.0", "help wanted", "world-2.0")
 ENTERING = {*arguments.FLAGS, *arguments.WITH_VALUE, arguments.REPEATED}
 WITH_VALUE = {*arguments.WITH_VALUE, arguments.REPEATED}
-VERBS_WITH_ARGPARSE = ("ls", "log", "notebook", "console", "report", "show", "plan", "doctor")
+VERBS_WITH_ARGPARSE = ("ls", "cp", "log", "notebook", "console", "report", "show", "plan", "doctor")
 
 
 def program(shell: str) -> str:

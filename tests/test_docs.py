@@ -27,7 +27,7 @@ SOURCES = sorted(
     if "__pycache__" not in path.parts
 )
 PAGES = sorted((ROOT / "docs/man").glob("*.1"))
-VERBS_WITH_ARGPARSE = ("ls", "log", "notebook", "console", "report", "show", "plan", "doctor")
+VERBS_WITH_ARGPARSE = ("ls", "cp", "log", "notebook", "console", "report", "show", "plan", "doctor")
 
 
 def reasons_in(tree: ast.Module) -> Iterator[str]:

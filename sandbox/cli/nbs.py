@@ -13,6 +13,7 @@ from sandbox.errors import UsageError
 VERBS = {
     "build": "a build of yours, and into its sandbox if it fails",
     "shell": "a shell, or one command, in the sandbox of a failed build",
+    "cp": "files out of its sandbox, and into it",
     "phase": "phases of a failed build again, as the build ran them",
     "ls": "the failed builds that were kept on this machine, newest first",
     "show": "all that is known of one",

@@ -11,6 +11,7 @@ _nbs_options() {
         --store --unsandboxed --whole-store --with-tool
       ;;
     notebook) printf '%s\n' --derivation --force --help --no-open --store ;;
+    cp) printf '%s\n' --derivation --help --recursive --store ;;
     console) printf '%s\n' --help --store ;;
     report) printf '%s\n' --help --output ;;
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
@@ -61,6 +62,20 @@ _nbs_builds() {
   else
     _nbs_reply "$current" < <(nbs ls --names 2>/dev/null)
   fi
+}
+
+# Of `nbs cp`: a file of the host, or a build with the colon that its path comes behind.
+_nbs_sides() {
+  local current=$1 build
+  local -a builds=()
+  if [[ $current != */* ]]; then
+    while IFS= read -r build; do
+      if [[ $build: == "$current"* ]]; then builds+=("$(printf '%q:' "$build")"); fi
+    done < <(nbs ls --names 2>/dev/null)
+  fi
+  _nbs_files f "$current"
+  if ((${#builds[@]})); then compopt -o nospace 2>/dev/null; fi
+  COMPREPLY+=("${builds[@]}")
 }
 
 # Those of nixpkgs: what else a build has is known inside alone.
@@ -138,7 +153,7 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan report shell show
+      printf '%s\n' build completion console cp demo doctor kernel log ls notebook phase plan report shell show
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -154,6 +169,10 @@ _nbs() {
   fi
   if [[ $verb == kernel ]]; then
     _nbs_kernel_names "$current" "$operands"
+    return
+  fi
+  if [[ $verb == cp ]]; then
+    _nbs_sides "$current"
     return
   fi
   if [[ $verb:$operands == report:0 || $verb:$operands == notebook:1 ]]; then

@@ -80,6 +80,7 @@ complete --command nbs --condition __nbs_no_verb --arguments notebook -d 'a note
 complete --command nbs --condition __nbs_no_verb --arguments console -d "Jupyter's console in its sandbox"
 complete --command nbs --condition __nbs_no_verb --arguments report -d 'a notebook, run as HTML'
 complete --command nbs --condition __nbs_no_verb --arguments shell -d 'enter the sandbox of a failed build'
+complete --command nbs --condition __nbs_no_verb --arguments cp -d 'files out of its sandbox, and into it'
 complete --command nbs --condition __nbs_no_verb --arguments phase -d 'phases of a failed build again'
 complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
 complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that is known of one'
@@ -102,7 +103,7 @@ complete --command nbs --condition '__nbs_verb_is phase' --long-option until --e
 complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
 
-set --local all build shell phase ls show log notebook console report plan doctor demo kernel completion
+set --local all build shell cp phase ls show log notebook console report plan doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is log ls show plan doctor' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
@@ -127,6 +128,8 @@ complete --command nbs --condition '__nbs_kernel_action install' --long-option b
 complete --command nbs --condition '__nbs_kernel_action install' --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 complete --command nbs --condition '__nbs_kernel_action install' --long-option name --exclusive -d "the kernel's name"
 complete --command nbs --condition '__nbs_kernel_action install' --long-option display-name --exclusive -d 'what people see'
+complete --command nbs --condition '__nbs_verb_is cp' --long-option recursive --short-option r -d 'accepted, and always so'
+complete --command nbs --condition '__nbs_verb_is cp' --force-files --arguments '(command nbs ls --names 2>/dev/null | string replace --regex \$ :)'
 complete --command nbs --condition '__nbs_verb_is demo' --long-option again -d 'build once more'
 
 # What entering a sandbox, and describing it, have in common: a condition for each command.
@@ -141,9 +144,9 @@ function __nbs_complete_entering --argument-names command entering describing st
     complete --command $command --condition $storing --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 end
 
-__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan show ls log notebook console'
+__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell cp phase plan show ls log notebook console'
 complete --command nbs --condition '__nbs_verb_is show' --long-option profile --exclusive --arguments '2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94' -d 'the Nix whose sandbox is made'
-complete --command nbs --condition '__nbs_verb_is show log notebook' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
+complete --command nbs --condition '__nbs_verb_is show log notebook cp' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
 __nbs_complete_entering nix-build-shell __nbs_wants_directory __nbs_wants_directory __nbs_wants_directory
 functions --erase __nbs_complete_entering
 
