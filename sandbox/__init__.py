@@ -55,10 +55,17 @@ if TYPE_CHECKING:
     from sandbox.host.summary import Summary as Summary
     from sandbox.host.tools import find_tools as find_tools
     from sandbox.host.version import installed_profile as installed_profile
+    from sandbox.kept import damaged_workspaces as damaged_workspaces
     from sandbox.kept import find_workspace as find_workspace
+    from sandbox.kept import fork_workspace as fork_workspace
     from sandbox.kept import hold_workspace as hold_workspace
     from sandbox.kept import new_session as new_session
+    from sandbox.kept import read_again as read_again
+    from sandbox.kept import remove_workspace as remove_workspace
+    from sandbox.kept import request_again as request_again
+    from sandbox.kept import require_build as require_build
     from sandbox.kept import resumed_session as resumed_session
+    from sandbox.kept import workspace_path as workspace_path
     from sandbox.kept import workspace_usage as workspace_usage
     from sandbox.kept import workspaces as workspaces
     from sandbox.kept import workspaces_of as workspaces_of
@@ -141,9 +148,16 @@ IMPORTED_LATE = {
     "Session": "sandbox.workspace.session",
     "Usage": "sandbox.workspace.sizes",
     "find_workspace": "sandbox.kept",
+    "fork_workspace": "sandbox.kept",
     "hold_workspace": "sandbox.kept",
     "new_session": "sandbox.kept",
+    "require_build": "sandbox.kept",
     "resumed_session": "sandbox.kept",
+    "damaged_workspaces": "sandbox.kept",
+    "read_again": "sandbox.kept",
+    "request_again": "sandbox.kept",
+    "remove_workspace": "sandbox.kept",
+    "workspace_path": "sandbox.kept",
     "workspace_usage": "sandbox.kept",
     "workspaces": "sandbox.kept",
     "workspaces_of": "sandbox.kept",

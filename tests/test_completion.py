@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import arguments, build, nbs
+from sandbox.cli import arguments, build, nbs, shell
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "sandbox/cli/completions"
@@ -129,9 +129,9 @@ def read_until(terminal: int, end: bytes, seen: bytes) -> bytes:
     return seen
 
 
-def options_of(verb: str) -> set[str]:
-    """The long options that `nbs VERB --help` names."""
-    command = [sys.executable, "-m", "sandbox.cli.nbs", verb, "--help"]
+def options_of(*verb: str) -> set[str]:
+    """The long options that `nbs VERB… --help` names."""
+    command = [sys.executable, "-m", "sandbox.cli.nbs", *verb, "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     words = done.stdout.replace("[", " ").replace("]", " ").replace(",", " ").split()
     return {word.rstrip(".") for word in words if word.startswith("--") and word != "--"}
@@ -182,7 +182,11 @@ def test_an_option_with_a_choice_offers_it(offer, environment) -> None:
 @pytest.mark.parametrize("offer", [bash, fish])
 def test_entering_has_the_options_that_its_parser_knows(offer, environment) -> None:
     assert set(offer(("nix-build-shell", "--"), environment)) == ENTERING
-    assert set(offer(("nbs", "shell", "--"), environment)) | {"--version"} == ENTERING
+    assert set(offer(("nbs", "shell", "--"), environment)) | {"--version"} == {
+        *shell.FLAGS,
+        *shell.WITH_VALUE,
+        arguments.REPEATED,
+    }
     assert set(offer(("nbs", "build", "--"), environment)) == {*build.FLAGS, *WITH_VALUE}
 
 
@@ -204,6 +208,21 @@ def test_a_verb_has_the_options_that_its_help_names(offer, verb, environment) ->
     assert set(offer(("nbs", verb, "--"), environment)) == options_of(verb)
 
 
+@pytest.mark.parametrize("offer", [bash, fish])
+@pytest.mark.parametrize("action", ["ls", "prune"])
+def test_what_is_done_with_workspaces_has_the_options_that_its_help_names(
+    offer, action, environment
+) -> None:
+    assert set(offer(("nbs", "ws", action, "--"), environment)) == options_of("ws", action)
+
+
+@pytest.mark.parametrize("offer", [bash, fish])
+@pytest.mark.parametrize("words", [("ws", "rm"), ("ws", "path"), ("shell", "--ws")])
+def test_a_workspace_is_one_of_those_that_are_kept(offer, words, environment) -> None:
+    offered = offer(("nbs", *words, "h"), environment)
+    assert [word.replace("\\", "") for word in offered] == ["hello-1.0", "help wanted"]
+
+
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
@@ -220,6 +239,9 @@ def test_a_verb_has_the_options_that_its_help_names(offer, verb, environment) ->
         (("nbs", "console", "wor"), "nbs console world-2.0 "),
         (("nbs", "notebook", "--no-"), "nbs notebook --no-open "),
         (("nbs", "report", "--out"), "nbs report --output="),
+        (("nbs", "ws", "pru"), "nbs ws prune "),
+        (("nbs", "ws", "rm", "wor"), "nbs ws rm world-2.0 "),
+        (("nbs", "shell", "--ws", "wor"), "nbs shell --ws world-2.0 "),
         (("nbs", "completion", "fi"), "nbs completion fish "),
         (("nix-build-shell", "kept-"), "nix-build-shell kept-directory/"),
         (

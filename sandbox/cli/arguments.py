@@ -2,6 +2,7 @@
 
 nix-build-shell [OPTIONS] BUILD_DIR [COMMAND [ARG…]]
 nbs shell       [OPTIONS] [BUILD] [-- COMMAND [ARG…]]
+nbs shell       --ws NAME [--fork] [-- COMMAND [ARG…]]
 nbs build       [OPTIONS] [-- COMMAND [ARG…]]
 """
 
@@ -38,11 +39,16 @@ class Arguments(Value):
         return self.options.get(option, "")
 
 
-def parse(argv: list[str], command: str, flags: tuple[str, ...] = FLAGS) -> Arguments:
+def parse(
+    argv: list[str],
+    command: str,
+    flags: tuple[str, ...] = FLAGS,
+    with_value: tuple[str, ...] = WITH_VALUE,
+) -> Arguments:
     """Options up to the first word that is none; everything behind it is left as it is.
 
-    `flags` are the options without a value that the command has. Raises `UsageError`
-    (`option-unknown`, `option-value`).
+    `flags` are the options without a value that the command has, `with_value` the others. Raises
+    `UsageError` (`option-unknown`, `option-value`).
     """
     options: dict[str, str] = {}
     tools: list[str] = []
@@ -52,7 +58,7 @@ def parse(argv: list[str], command: str, flags: tuple[str, ...] = FLAGS) -> Argu
         name = {"-h": "--help"}.get(name, name)
         if name in flags and not equals:
             options[name] = ""
-        elif name in (*WITH_VALUE, REPEATED):
+        elif name in (*with_value, REPEATED):
             if not equals:
                 if not words:
                     raise _usage(f"`{name}` wants a value", "option-value", command)

@@ -7,6 +7,7 @@ import os
 import sandbox
 from sandbox import Value
 from sandbox.cli import arguments, entering, speak
+from sandbox.cli.keeping import from_anywhere
 from sandbox.cli.parser import Parser
 from sandbox.errors import UsageError
 
@@ -131,9 +132,11 @@ def write_new(
     leave: sandbox.LeftOut,
 ) -> None:
     """Into a workspace that is made for it; it goes again if nothing was copied."""
-    options = (("--derivation", asked.derivation),) if asked.derivation else ()
+    given = (("--derivation", asked.derivation), ("--store", asked.store))
+    options = tuple((name, from_anywhere(name, value)) for name, value in given if value)
     case = sandbox.read(found, store=asked.store, derivation=asked.derivation)
-    session = sandbox.new_session(case, described, store=asked.store, options=options)
+    store = dict(options).get("--store", "")
+    session = sandbox.new_session(case, described, store=store, options=options)
     place = sandbox.Place(
         name=where.build or found, path=where.path, sandbox=described, session=session
     )
@@ -153,10 +156,8 @@ def workspace(name: str) -> sandbox.Kept | None:
 
 def in_workspace(kept: sandbox.Kept, path: str) -> sandbox.Place:
     """A place in a workspace, whether somebody is inside or not."""
-    options = {**dict(kept.options), "--store": kept.store}
-    given = arguments.Arguments(options=options, rest=())
-    case, request = entering.prepare(given, kept.build, ("true",))
-    described = sandbox.describe(case, request.replace(interactive=False, term=""))
+    request = sandbox.request_again(kept).replace(command=("true",))
+    described = sandbox.describe(sandbox.read_again(kept), request)
     session = None if kept.session else sandbox.resumed_session(kept.name)
     return sandbox.Place(
         name=kept.name, path=path, sandbox=described, session_pid=kept.session, session=session

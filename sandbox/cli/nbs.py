@@ -21,6 +21,7 @@ VERBS = {
     "notebook": "a notebook that is filled in from it, in JupyterLab",
     "console": "Jupyter's console in its sandbox",
     "report": "a notebook, run from top to bottom, as HTML",
+    "ws": "workspaces: what was changed in a shell, kept; listed, removed",
     "plan": "its sandbox as data, each line with the rule behind it",
     "doctor": "what this machine allows, and the remedy for what it does not",
     "demo": "a real failed build to try everything on, even without Nix",
@@ -34,6 +35,7 @@ examples:
   nbs ls                       which builds failed here
   nbs shell                    into the newest of them
   nbs shell hello -- make -k   one command in the newest that is called hello
+  nbs shell --ws hello-1.0     go on where a shell was left
   nbs log hello --errors       the first error of its log
   nbs phase hello              the phase that failed, once more
   nbs notebook hello           a notebook about it, in JupyterLab

@@ -49,12 +49,14 @@ class Held:
     """A kept workspace that is ours alone from `__enter__` to `__exit__`.
 
     What a session that was killed left has been taken home by then, and nobody is inside. `kept`
-    is what it is; `directory` its open directory.
+    is what it is; `directory` its open directory. With `damaged`, one whose record cannot be read
+    is held all the same, to be removed: it has no `kept`.
     """
 
-    def __init__(self, state: str, name: str) -> None:
+    def __init__(self, state: str, name: str, *, damaged: bool = False) -> None:
         self.state = state
         self.name = name
+        self._damaged = damaged
         self.directory = self._lock = -1
         self._process = 0
         self._kept: Kept | None = None
@@ -75,8 +77,8 @@ class Held:
             raise unknown(self.state, self.name)
         try:
             self._take(PATIENCE_S)
-            self._read()
-            self.harvest()
+            if self._read():
+                self.harvest()
         except FileNotFoundError:
             self.forget()
             raise unknown(self.state, self.name) from None
@@ -91,10 +93,16 @@ class Held:
     def __exit__(self, *_: object) -> None:
         self.forget()
 
-    def _read(self) -> None:
-        self._kept = read_in(self.directory, self.path)
+    def _read(self) -> bool:
+        try:
+            self._kept = read_in(self.directory, self.path)
+        except MachineError:
+            if self._damaged:
+                return False
+            raise
         if not self._kept.prepared_ns:
             raise unknown(self.state, self.name)
+        return True
 
     def _take(self, patience: float) -> None:
         """Lock what has the name now. Waits for who only looks after it, not for a session."""

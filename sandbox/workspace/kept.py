@@ -47,7 +47,8 @@ class Kept(Value):
     that a person would name to enter it again; `identity` is the inode and the mtime of `kept`.
     `method` is "overlay" or "copy". `options` are pairs of an option of entering and its value.
     `created` and `used` are seconds since the epoch. What preparing made or copied has a ctime from
-    `begun_ns` to `prepared_ns`, which is 0 until it is done. `store_place` is where, relative to
+    `begun_ns` to `prepared_ns`, which is 0 until it is done. `build_place` is where a session sees
+    the build tree, `store_place` is where, relative to
     `path`, a session has the outputs; `partial` are the names of those that were copied there, and
     `places` the names that preparing made in /tmp. `session` is the pid of a living session, or 0.
     """
@@ -66,6 +67,7 @@ class Kept(Value):
     used: float = 0.0
     begun_ns: int = 0
     prepared_ns: int = 0
+    build_place: str = ""
     store_place: str = ""
     partial: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
@@ -208,7 +210,16 @@ def _kept(data: dict[str, Any], name: str, path: str) -> Kept:
     )
 
 
-_TEXTS = ("kept", "build", "derivation", "store", "build_name", "method", "store_place")
+_TEXTS = (
+    "kept",
+    "build",
+    "derivation",
+    "store",
+    "build_name",
+    "method",
+    "build_place",
+    "store_place",
+)
 
 
 def as_record(kept: Kept) -> str:

@@ -71,6 +71,10 @@ class Session:
         self.kept = self._held.kept
         return self
 
+    def is_changed(self) -> bool:
+        """Is there anything in it by now that would stay?"""
+        return self._held.is_changed()
+
     def fitting(self, sandbox: Sandbox) -> Sandbox:
         """The sandbox for this workspace: what was copied once is not laid over anything now.
 
@@ -132,6 +136,7 @@ class Session:
         now = time.time()
         kept = self._held.kept.replace(
             method=shape.method,
+            build_place=shape.build_place,
             store_place=shape.store_place,
             partial=shape.partial,
             places=shape.places,
@@ -194,10 +199,11 @@ class Session:
 class Shape:
     """What of a sandbox decides how a workspace of it is laid out."""
 
-    __slots__ = ("inputs", "method", "partial", "places", "store_place")
+    __slots__ = ("build_place", "inputs", "method", "partial", "places", "store_place")
 
-    def __init__(self, method: str, store_place: str, inputs: frozenset[str]) -> None:
-        self.method = method
+    def __init__(self, build: BuildDirectory, store_place: str, inputs: frozenset[str]) -> None:
+        self.method = "overlay" if build.method == "overlay" else "copy"
+        self.build_place = build.path
         self.store_place = store_place
         self.inputs = inputs
         self.partial: tuple[str, ...] = ()
@@ -207,12 +213,11 @@ class Shape:
 def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape:
     build = next(e for e in sandbox.entries if isinstance(e, BuildDirectory))
     store = next((e for e in sandbox.entries if isinstance(e, Inputs)), None)
-    method = "overlay" if build.method == "overlay" else "copy"
     if store is None:
-        return Shape(method, "", frozenset())
+        return Shape(build, "", frozenset())
     place = f"root{store.path}" if store.places == "disk" else "store"
     names = (*store.directories, *store.files, *(name for name, _ in store.links))
-    shape = Shape(method, place, frozenset(names))
+    shape = Shape(build, place, frozenset(names))
     within, tmp = f"{path}/{place}/", f"{path}/root/tmp/"
     shape.partial = tuple(
         step.path[len(within) :]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from sandbox.model.value import Value
 from sandbox.workspace.harvest import TMP
@@ -13,6 +14,7 @@ from sandbox.workspace.walk import open_below, walk
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.workspace.kept import Kept
+    from sandbox.workspace.walk import Seen
 
 OF_THE_SHELL = (".bash_history",)
 """What an interactive shell writes into /tmp by itself when it ends."""
@@ -69,13 +71,37 @@ def _changed(kept: Kept, directory: int) -> int:
     upper = open_below(directory, "upper")
     if upper < 0:
         return 0
+    below = -1 if kept.method == "overlay" else _open_kept(kept)
     try:
-        return sum(
-            not seen.is_directory and (kept.method == "overlay" or is_later(seen.status, kept))
-            for seen in walk(upper)
-        )
+        files = (seen for seen in walk(upper) if not seen.is_directory)
+        if kept.method == "overlay":
+            return sum(1 for _ in files)
+        return sum(is_later(seen.status, kept) and _differs(seen, below) for seen in files)
     finally:
         os.close(upper)
+        if below >= 0:
+            os.close(below)
+
+
+def _open_kept(kept: Kept) -> int:
+    try:
+        return os.open(kept.kept, OPEN_DIRECTORY)
+    except OSError:
+        return -1
+
+
+def _differs(seen: Seen, below: int) -> bool:
+    """From what was kept, as a look at it tells: a fork has copied what nobody changed too."""
+    try:
+        path = "/".join((*seen.where, seen.name))
+        status = os.stat(path, dir_fd=below, follow_symlinks=False) if below >= 0 else None
+    except (OSError, ValueError):
+        return True
+    return status is None or _looks(status) != _looks(seen.status)
+
+
+def _looks(status: os.stat_result) -> tuple[int, int, int]:
+    return stat.S_IFMT(status.st_mode), status.st_size, status.st_mtime_ns
 
 
 def _snapshots(kept: Kept) -> int:

@@ -2,9 +2,13 @@
 
 _nbs_options() {
   case $1 in
-    nix-build-shell | shell)
+    nix-build-shell)
       printf '%s\n' --copy --derivation --help --inputs --profile --sandboxed --store --unsandboxed \
         --version --whole-store --with-tool
+      ;;
+    shell)
+      printf '%s\n' --copy --derivation --fork --help --inputs --profile --sandboxed --store \
+        --unsandboxed --version --whole-store --with-tool --ws
       ;;
     build)
       printf '%s\n' --copy --derivation --help --inputs --no-enter --notebook --profile --sandboxed \
@@ -27,7 +31,11 @@ _nbs_options() {
       ;;
     doctor) printf '%s\n' --help --json ;;
     demo) printf '%s\n' --again --help ;;
-    completion | kernel | kernel-uninstall) printf '%s\n' --help ;;
+    ws-ls) printf '%s\n' --help --json --names ;;
+    ws-prune)
+      printf '%s\n' --dry-run --help --larger-than --older-than --total --unused --yes
+      ;;
+    completion | kernel | kernel-uninstall | ws | ws-path | ws-rm) printf '%s\n' --help ;;
     kernel-list) printf '%s\n' --help --names ;;
     kernel-install)
       printf '%s\n' --build --display-name --help --name --prefix --store --sys-prefix --user
@@ -78,6 +86,10 @@ _nbs_sides() {
   COMPREPLY+=("${builds[@]}")
 }
 
+_nbs_workspaces() {
+  _nbs_reply "$1" < <(nbs ws ls --names 2>/dev/null)
+}
+
 # Those of nixpkgs: what else a build has is known inside alone.
 _nbs_phases() {
   _nbs_reply "$1" < <(
@@ -104,7 +116,8 @@ _nbs_value() {
     --from | --until) _nbs_phases "$current" ;;
     --prefix) _nbs_files d "$current" ;;
     --with-tool) _nbs_files c "$current" ;;
-    --display-name | --name) COMPREPLY=() ;;
+    --ws) _nbs_workspaces "$current" ;;
+    --display-name | --larger-than | --name | --older-than | --total) COMPREPLY=() ;;
     *) return 1 ;;
   esac
 }
@@ -115,7 +128,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --phase | --prefix | --profile | --store | --until | --with-tool)
+      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --larger-than | --name | --older-than | --output | --phase | --prefix | --profile | --store | --total | --until | --with-tool | --ws)
         ((index++))
         ;;
       -*) ;;
@@ -148,12 +161,22 @@ _nbs_kernel_names() {
   fi
 }
 
+# Behind `nbs ws`: what to do, then the workspaces.
+_nbs_ws_names() {
+  local current=$1 operands=$2
+  if ((operands == 0)); then
+    _nbs_reply "$current" < <(printf '%s\n' ls path prune rm)
+  elif [[ ${COMP_WORDS[2]} == rm || (${COMP_WORDS[2]} == path && $operands == 1) ]]; then
+    _nbs_workspaces "$current"
+  fi
+}
+
 _nbs() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console cp demo doctor kernel log ls notebook phase plan report shell show
+      printf '%s\n' build completion console cp demo doctor kernel log ls notebook phase plan report shell show ws
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -163,7 +186,7 @@ _nbs() {
   if ((operands < 0)); then return; fi
   if _nbs_value "$previous" "$current"; then return; fi
   if [[ $current == -* ]]; then
-    if [[ $verb == kernel ]] && ((operands > 0)); then verb+=-${COMP_WORDS[2]}; fi
+    if [[ $verb == kernel || $verb == ws ]] && ((operands > 0)); then verb+=-${COMP_WORDS[2]}; fi
     _nbs_reply "$current" < <(_nbs_options "$verb")
     return
   fi
@@ -173,6 +196,10 @@ _nbs() {
   fi
   if [[ $verb == cp ]]; then
     _nbs_sides "$current"
+    return
+  fi
+  if [[ $verb == ws ]]; then
+    _nbs_ws_names "$current" "$operands"
     return
   fi
   if [[ $verb:$operands == report:0 || $verb:$operands == notebook:1 ]]; then

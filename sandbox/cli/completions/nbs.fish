@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --build --derivation --diff --display-name --file --from --inputs --name --output --phase --prefix --profile --store --until --with-tool
+            case --build --derivation --diff --display-name --file --from --inputs --larger-than --name --older-than --output --phase --prefix --profile --store --total --until --with-tool --ws
                 set skip yes
             case --
                 echo $word
@@ -67,6 +67,17 @@ function __nbs_kernel_no_action
     test "$operands[1]" = kernel; and test (count $operands) -eq 1
 end
 
+function __nbs_ws_action
+    # What `nbs ws` is to do, if it is one of these.
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = ws; and contains -- "$operands[2]" $argv
+end
+
+function __nbs_ws_no_action
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = ws; and test (count $operands) -eq 1
+end
+
 function __nbs_wants_directory
     test -z (__nbs_operands | string join ' ')
 end
@@ -84,6 +95,7 @@ complete --command nbs --condition __nbs_no_verb --arguments cp -d 'files out of
 complete --command nbs --condition __nbs_no_verb --arguments phase -d 'phases of a failed build again'
 complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
 complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that is known of one'
+complete --command nbs --condition __nbs_no_verb --arguments ws -d 'what was changed in a shell, kept'
 complete --command nbs --condition __nbs_no_verb --arguments plan -d 'its sandbox as data'
 complete --command nbs --condition __nbs_no_verb --arguments doctor -d 'what this machine allows'
 complete --command nbs --condition __nbs_no_verb --arguments demo -d 'a failed build to try everything on'
@@ -103,7 +115,7 @@ complete --command nbs --condition '__nbs_verb_is phase' --long-option until --e
 complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
 
-set --local all build shell cp phase ls show log notebook console report plan doctor demo kernel completion
+set --local all build shell cp phase ls show log notebook console report plan ws doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is log ls show plan doctor' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
@@ -130,6 +142,18 @@ complete --command nbs --condition '__nbs_kernel_action install' --long-option n
 complete --command nbs --condition '__nbs_kernel_action install' --long-option display-name --exclusive -d 'what people see'
 complete --command nbs --condition '__nbs_verb_is cp' --long-option recursive --short-option r -d 'accepted, and always so'
 complete --command nbs --condition '__nbs_verb_is cp' --force-files --arguments '(command nbs ls --names 2>/dev/null | string replace --regex \$ :)'
+complete --command nbs --condition '__nbs_verb_is shell' --long-option ws --exclusive --arguments '(command nbs ws ls --names 2>/dev/null)' -d 'go on in a kept workspace'
+complete --command nbs --condition '__nbs_verb_is shell' --long-option fork -d 'copy the workspace first'
+complete --command nbs --condition __nbs_ws_no_action --arguments 'ls path prune rm'
+complete --command nbs --condition '__nbs_ws_action path rm' --arguments '(command nbs ws ls --names 2>/dev/null)'
+complete --command nbs --condition '__nbs_ws_action ls' --long-option json -d 'for programs'
+complete --command nbs --condition '__nbs_ws_action ls' --long-option names -d 'names alone, one a line'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option older-than --exclusive -d 'not used for so many days'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option larger-than --exclusive -d 'takes more on disk'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option total --exclusive -d 'until no more than that is left'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option unused -d 'its build is gone'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option dry-run -d 'only show what would go'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option yes -d 'do not ask'
 complete --command nbs --condition '__nbs_verb_is demo' --long-option again -d 'build once more'
 
 # What entering a sandbox, and describing it, have in common: a condition for each command.

@@ -74,8 +74,14 @@ def leaves_nothing(home: Home) -> Iterator[None]:
 
 
 def workspaces(home: Home) -> list[str]:
-    """What running kernels have on the disk."""
-    return sorted(path.name for path in home.state.glob("run/*"))
+    """What running kernels have on the disk, and those that were killed leave to be swept."""
+    running = [path.parent for path in home.state.glob("ws/*/root")]
+    return sorted(path.name for path in (*home.state.glob("run/*"), *running))
+
+
+def kept(home: Home) -> list[str]:
+    """The workspaces that are there with nobody inside."""
+    return sorted(set(os.listdir(home.state / "ws")) - set(workspaces(home)))
 
 
 def until(holds: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> None:

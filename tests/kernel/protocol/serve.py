@@ -45,8 +45,8 @@ class NextDoor:
         self._listening = {name: os.dup(fd) for name, fd in listening.items()}
         self._pipe = self._neighbour = -1
 
-    def enter(self, build: str, store: str = "", derivation: str = "") -> None:
-        del store, derivation
+    def enter(self, build: str, store: str = "", derivation: str = "", workspace: str = "") -> None:
+        del store, derivation, workspace
         if build != "next-door":
             raise Error(
                 f"there is no build `{build}`", reason="no-build", hint="`nbs ls` lists them"
