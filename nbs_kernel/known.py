@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import sandbox
 from sandbox import Request, Value
 
@@ -11,6 +13,9 @@ if TYPE_CHECKING:
 
 SHELL_OPTIONS = ("--noprofile", "--noediting", "--rcfile", "/dev/fd/9", "-i")
 """How the kernel starts bash: it reads its commands from a channel, and this file first."""
+
+TOOLS = "NBS_WITH_TOOLS"
+"""The variable that names programs of the host, with `:` between them, for the word `tool`."""
 
 
 class Known(Value):
@@ -92,6 +97,9 @@ def _found(case: Case, path: str, request: Request) -> Found:
         case,
         request.replace(shell_options=SHELL_OPTIONS, phase=phase, phases=sandbox.phase_scripts()),
     )
+    wanted = tuple(filter(None, os.environ.get(TOOLS, "").split(":")))
+    if wanted:
+        described = sandbox.with_tools(described, sandbox.find_tools(wanted, os.environ))
     name = sandbox.one_line(described.name or path.rstrip("/").rpartition("/")[2])
     known = Known(
         name=name,

@@ -35,10 +35,15 @@ from sandbox.workspace.workspace import Workspace, state_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from sandbox import replay as replay
     from sandbox import showing as showing
+    from sandbox.carry import Place as Place
+    from sandbox.carry import carry_in as carry_in
+    from sandbox.carry import carry_out as carry_out
+    from sandbox.carry import only_looked_at as only_looked_at
     from sandbox.comparison import compare_workspace as compare_workspace
     from sandbox.comparison import workspace_of as workspace_of
     from sandbox.host import words as words
@@ -52,6 +57,7 @@ if TYPE_CHECKING:
     from sandbox.host.failures import kept_before as kept_before
     from sandbox.host.places import KeptPlace
     from sandbox.host.summary import Summary as Summary
+    from sandbox.host.tools import find_tools as find_tools
     from sandbox.host.version import installed_profile as installed_profile
     from sandbox.kept import damaged_workspaces as damaged_workspaces
     from sandbox.kept import find_workspace as find_workspace
@@ -91,6 +97,7 @@ if TYPE_CHECKING:
     from sandbox.model.progress import Progress as Progress
     from sandbox.model.render import Line
     from sandbox.model.storepath import derivation_name as derivation_name
+    from sandbox.model.tools import with_tools as with_tools
     from sandbox.patching import Patch as Patch
     from sandbox.patching import nix_line as nix_line
     from sandbox.patching import patch as patch
@@ -116,8 +123,11 @@ if TYPE_CHECKING:
     from sandbox.workspace.session import Session as Session
     from sandbox.workspace.sizes import Usage as Usage
 
+    LeftOut = Callable[[str, str], None]
+    """What is told of each path that was not copied, and why."""
+
 PLAN_SCHEMA = "nix-build-shell.plan/1"
-SAID_ON_ENTERING = ("network", "derivation", "sockets")
+SAID_ON_ENTERING = ("network", "derivation", "sockets", "tools")
 """Notes that change what a person will find; the others are in `nbs plan`."""
 
 IMPORTED_LATE = {
@@ -139,6 +149,12 @@ IMPORTED_LATE = {
     "derivation_name": "sandbox.model.storepath",
     "probe": "sandbox.linux.probe",
     "words": "sandbox.host.words",
+    "Place": "sandbox.carry",
+    "carry_in": "sandbox.carry",
+    "carry_out": "sandbox.carry",
+    "only_looked_at": "sandbox.carry",
+    "find_tools": "sandbox.host.tools",
+    "with_tools": "sandbox.model.tools",
     "FailedBuild": "sandbox.host.failures",
     "failed_builds": "sandbox.host.failures",
     "kept_before": "sandbox.host.failures",

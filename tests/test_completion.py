@@ -18,9 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "sandbox/cli/completions"
 LIMIT_S = 60
 BUILDS = ("hello-1.0", "help wanted", "world-2.0")
-ENTERING = {*arguments.FLAGS, *arguments.WITH_VALUE}
 VERBS_WITH_ARGPARSE = (
     "ls",
+    "cp",
     "log",
     "diff",
     "patch",
@@ -31,6 +31,8 @@ VERBS_WITH_ARGPARSE = (
     "plan",
     "doctor",
 )
+ENTERING = {*arguments.FLAGS, *arguments.WITH_VALUE, arguments.REPEATED}
+WITH_VALUE = {*arguments.WITH_VALUE, arguments.REPEATED}
 
 
 def program(shell: str) -> str:
@@ -210,15 +212,16 @@ def test_entering_has_the_options_that_its_parser_knows(offer, environment) -> N
     assert set(offer(("nbs", "shell", "--"), environment)) | {"--version"} == {
         *shell.FLAGS,
         *shell.WITH_VALUE,
+        arguments.REPEATED,
     }
-    assert set(offer(("nbs", "build", "--"), environment)) == {*build.FLAGS, *arguments.WITH_VALUE}
+    assert set(offer(("nbs", "build", "--"), environment)) == {*build.FLAGS, *WITH_VALUE}
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
 @pytest.mark.parametrize("verb", ["phase", "replay", "verify"])
 def test_a_verb_that_enters_has_its_options_and_those_of_entering(offer, verb, environment) -> None:
     offered = set(offer(("nbs", verb, "--"), environment))
-    assert offered == options_of(verb) | ENTERING - {"--version"}
+    assert offered == options_of(verb) | ENTERING - {"--version", "--with-tool"}
 
 
 @pytest.mark.parametrize("offer", [bash, fish])

@@ -30,6 +30,7 @@ PAGES = sorted((ROOT / "docs/man").glob("*.1"))
 VERBS_THAT_ENTER = ("replay", "verify")
 VERBS_WITH_ARGPARSE = (
     "ls",
+    "cp",
     "log",
     "diff",
     "patch",
@@ -124,7 +125,7 @@ def test_every_file_that_a_document_names_is_there(document: Path) -> None:
 
 
 def test_the_reference_has_the_options_of_entering() -> None:
-    known = {*arguments.FLAGS, *arguments.WITH_VALUE}
+    known = {*arguments.FLAGS, *arguments.WITH_VALUE, arguments.REPEATED}
     assert options_in(section("nix-build-shell")) - {"--keep-failed"} == known
     assert options_in(help_of("sandbox.cli.nix_build_shell")) == known
 
@@ -147,7 +148,7 @@ def test_the_manual_has_every_verb_and_every_option() -> None:
     entering, verbs = (
         p.read_text() for p in sorted(PAGES, key=lambda p: p.name != "nix-build-shell.1")
     )
-    for name in (*arguments.FLAGS, *arguments.WITH_VALUE):
+    for name in (*arguments.FLAGS, *arguments.WITH_VALUE, arguments.REPEATED):
         assert f"-{name.removeprefix('--')}" in entering
     for verb in nbs.VERBS:
         assert f".It Cm {verb}\n" in verbs

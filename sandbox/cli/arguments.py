@@ -21,6 +21,8 @@ FLAGS = (
 )
 WITH_VALUE = ("--derivation", "--inputs", "--profile", "--store")
 SHORT = {"-h": "--help", "-o": "--output", "-y": "--yes"}
+REPEATED = "--with-tool"
+"""May stand there more than once; what it names, in order, is in `Arguments.tools`."""
 CHOICES = {"--inputs": ("ro", "rw")}
 
 
@@ -29,6 +31,7 @@ class Arguments(Value):
 
     options: dict[str, str]
     rest: tuple[str, ...]
+    tools: tuple[str, ...] = ()
 
     def has(self, flag: str) -> bool:
         return flag in self.options
@@ -62,13 +65,14 @@ def parse(
     Raises `UsageError` (`option-unknown`, `option-value`).
     """
     options: dict[str, str] = {}
+    tools: list[str] = []
     words = list(argv)
     while words and words[0].startswith("-") and words[0] not in ("-", "--"):
         name, equals, value = words.pop(0).partition("=")
         name = SHORT.get(name, name)
         if name in flags and not equals:
             options[name] = ""
-        elif name in with_value:
+        elif name in (*with_value, REPEATED):
             if not equals:
                 if not words:
                     raise _usage(f"`{name}` wants a value", "option-value", command)
@@ -76,14 +80,17 @@ def parse(
             if value not in CHOICES.get(name, (value,)):
                 wanted = " or ".join(CHOICES[name])
                 raise _usage(f"`{name}` is {wanted}, not `{value}`", "option-value", command)
-            options[name] = value
+            if name == REPEATED:
+                tools.append(value)
+            else:
+                options[name] = value
         else:
             raise _usage(f"there is no option `{name}`", "option-unknown", command)
     if options.keys() >= {"--sandboxed", "--unsandboxed"}:
         raise _usage(
             "`--sandboxed` and `--unsandboxed` exclude each other", "option-value", command
         )
-    return Arguments(options=options, rest=tuple(words))
+    return Arguments(options=options, rest=tuple(words), tools=tuple(tools))
 
 
 def _usage(message: str, reason: str, command: str) -> UsageError:

@@ -66,6 +66,7 @@ def command(argv: list[str]) -> int:
 
 def _check_notebook(given: Arguments) -> None:
     others = [name for name in given.options if name not in OF_NOTEBOOKS]
+    others += ["--with-tool"] if given.tools else []
     if given.has("--notebook") and others:
         raise UsageError(
             f"`--notebook` does not go with `{others[0]}`",
@@ -287,6 +288,7 @@ def entering_command(one: sandbox.FailedBuild, given: Arguments) -> tuple[str, .
     if one.named:
         options["--derivation"] = one.named
     words = [word for name, value in options.items() for word in (name, value) if word]
+    words += [f"--with-tool={tool}" for tool in given.tools]
     sudo = () if one.readable else ("sudo",)
     verb = "notebook" if given.has("--notebook") else "shell"
     return (*sudo, "nbs", verb, *words, one.kept)

@@ -37,6 +37,7 @@ def describe(
     introduce: Introduction = sandbox.introduction,
 ) -> tuple[sandbox.Case, sandbox.Sandbox]:
     """What was found, and the sandbox to enter; a person has read by then what that is."""
+    tools = sandbox.find_tools(given.tools, os.environ) if given.tools else ()
     case, request = prepare(given, build, inside)
     log = None if inside else sandbox.readable_log(case)
     if not inside:
@@ -46,6 +47,8 @@ def describe(
             phase=phase, phases=sandbox.phase_scripts(), history=(again,) if again else ()
         )
     described = sandbox.describe(case, request)
+    if tools:
+        described = sandbox.with_tools(described, tools, inside)
     if request.interactive and not inside:
         speak.say("\n".join(introduce(described, log)))
     return case, described

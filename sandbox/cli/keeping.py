@@ -28,13 +28,13 @@ def begin(given: Arguments, build: str, introduce: Introduction = sandbox.introd
     case, described = describe(given, build, (), introduce)
     for line in kept_before(case.kept.outer):
         speak.say(line)
-    options = {name: _from_anywhere(name, value) for name, value in given.options.items()}
+    options = {name: from_anywhere(name, value) for name, value in given.options.items()}
     store = options.get("--store", "")
     session = sandbox.new_session(case, described, store=store, options=tuple(options.items()))
     return _live(session, lambda: described)
 
 
-def _from_anywhere(option: str, value: str) -> str:
+def from_anywhere(option: str, value: str) -> str:
     """The value of an option for who resumes it in another directory."""
     is_path = option in OF_PATHS and value and "://" not in value and "?" not in value
     return os.path.abspath(value) if is_path and ("/" in value or value == ".") else value
@@ -57,7 +57,7 @@ def resume(given: Arguments, inside: tuple[str, ...]) -> int:
         speak.say(f"a copy of the workspace `{name}`: {kept.name}")
     elif not inside and not kept.session:
         speak.say(f"the workspace `{name}`, last used {when(kept)}")
-    given = Arguments(options=dict(kept.options), rest=())
+    given = Arguments(options=dict(kept.options), rest=(), tools=given.tools)
     return _live(sandbox.resumed_session(kept.name), lambda: describe(given, kept.build, inside)[1])
 
 

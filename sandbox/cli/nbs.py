@@ -13,6 +13,7 @@ from sandbox.errors import UsageError
 VERBS = {
     "build": "a build of yours, and into its sandbox if it fails",
     "shell": "a shell, or one command, in the sandbox of a failed build",
+    "cp": "files out of its sandbox, and into it",
     "phase": "phases of a failed build again, as the build ran them",
     "replay": "all its phases up to the failing one, from an empty directory",
     "verify": "does a patch repair it? from the first phase on, or by Nix itself",

@@ -27,6 +27,7 @@ options:
   --sandboxed        make a sandbox although the build had none
   --unsandboxed      show the host's files (read-only) and network to a build that had no sandbox
   --copy             copy what was kept, even where an overlay would do
+  --with-tool NAME   a program of the host, run as `tool NAME …`; more than once for more
   --help, --version
 
 exit status: COMMAND's; 128+N if signal N ended it; 125 the sandbox cannot be made;

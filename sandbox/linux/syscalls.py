@@ -55,7 +55,11 @@ SYS_MOUNT_SETATTR = 442
 SYS_LANDLOCK_CREATE_RULESET = 444
 SYS_LANDLOCK_RESTRICT_SELF = 446
 SYS_CLOSE_RANGE = 436
+SYS_OPENAT2 = 437
 CLOSE_RANGE_CLOEXEC = 4
+RESOLVE_NO_MAGICLINKS, RESOLVE_IN_ROOT = 0x2, 0x10
+EAGAIN, MOST_ATTEMPTS = 11, 128
+LINUX_CAPABILITY_VERSION_3 = 0x20080522
 LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET = 1
 
 RLIMIT_CORE, RLIMIT_NOFILE = 4, 7
@@ -411,6 +415,27 @@ def close_all_but(kept: tuple[int, ...]) -> None:
                 f"close_range({first}, {last.value}, 0)",
             )
         first = descriptor + 1
+
+
+def open_in_root(root: int, path: str, flags: int) -> int:
+    """openat2(2), RESOLVE_IN_ROOT: open `path` as a process does whose root directory is `root`.
+
+    No link and no `..` leads out of it, not even while others rename what is on the way; the links
+    of proc(5) that are no text are refused with ELOOP.
+    """
+    how = (ctypes.c_uint64 * 3)(flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
+    call = f"openat2({root}, {quoted(path)}, {{resolve=RESOLVE_IN_ROOT}})"
+    for attempt in range(MOST_ATTEMPTS):
+        found = _libc.syscall(SYS_OPENAT2, root, os.fsencode(path), how, ctypes.c_size_t(24))
+        if found >= 0 or ctypes.get_errno() != EAGAIN or attempt == MOST_ATTEMPTS - 1:
+            return _check(found, call)
+    raise AssertionError(call)
+
+
+def drop_capabilities() -> None:
+    """capset(2): none is effective, permitted or inheritable from now on."""
+    header = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset(0)")
 
 
 def child_subreaper() -> bool:

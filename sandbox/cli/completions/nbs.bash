@@ -4,17 +4,18 @@ _nbs_options() {
   case $1 in
     nix-build-shell)
       printf '%s\n' --copy --derivation --help --inputs --profile --sandboxed --store --unsandboxed \
-        --version --whole-store
+        --version --whole-store --with-tool
       ;;
     shell)
       printf '%s\n' --copy --derivation --fork --help --inputs --profile --sandboxed --store \
-        --unsandboxed --version --whole-store --ws
+        --unsandboxed --version --whole-store --with-tool --ws
       ;;
     build)
       printf '%s\n' --copy --derivation --help --inputs --no-enter --notebook --profile --sandboxed \
-        --store --unsandboxed --whole-store
+        --store --unsandboxed --whole-store --with-tool
       ;;
     notebook) printf '%s\n' --derivation --force --help --no-open --store ;;
+    cp) printf '%s\n' --derivation --help --recursive --store ;;
     console) printf '%s\n' --help --store ;;
     report) printf '%s\n' --help --output ;;
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
@@ -86,6 +87,20 @@ _nbs_builds() {
   fi
 }
 
+# Of `nbs cp`: a file of the host, or a build with the colon that its path comes behind.
+_nbs_sides() {
+  local current=$1 build
+  local -a builds=()
+  if [[ $current != */* ]]; then
+    while IFS= read -r build; do
+      if [[ $build: == "$current"* ]]; then builds+=("$(printf '%q:' "$build")"); fi
+    done < <(nbs ls --names 2>/dev/null)
+  fi
+  _nbs_files f "$current"
+  if ((${#builds[@]})); then compopt -o nospace 2>/dev/null; fi
+  COMPREPLY+=("${builds[@]}")
+}
+
 _nbs_workspaces() {
   _nbs_reply "$1" < <(nbs ws ls --names 2>/dev/null)
 }
@@ -116,6 +131,7 @@ _nbs_value() {
     --from | --until) _nbs_phases "$current" ;;
     --prefix) _nbs_files d "$current" ;;
     --color) _nbs_reply "$current" < <(printf '%s\n' auto always never) ;;
+    --with-tool) _nbs_files c "$current" ;;
     --ws) _nbs_workspaces "$current" ;;
     --display-name | --exclude | --larger-than | --name | --older-than | --since | --source-root | --total) COMPREPLY=() ;;
     *) return 1 ;;
@@ -128,7 +144,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --color | --derivation | --diff | --display-name | --exclude | --file | --from | --inputs | --larger-than | --name | --older-than | --output | --patch | --phase | --prefix | --profile | --since | --source-root | --store | --total | --until | --ws)
+      --build | --color | --derivation | --diff | --display-name | --exclude | --file | --from | --inputs | --larger-than | --name | --older-than | --output | --patch | --phase | --prefix | --profile | --since | --source-root | --store | --total | --until | --with-tool | --ws)
         ((index++))
         ;;
       -*) ;;
@@ -176,7 +192,7 @@ _nbs() {
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console demo diff doctor kernel log ls notebook patch phase plan replay \
+      printf '%s\n' build completion console cp demo diff doctor kernel log ls notebook patch phase plan replay \
         report restore shell show snapshot snapshots verify ws
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
@@ -197,6 +213,10 @@ _nbs() {
   fi
   if [[ $verb == restore || $verb == snapshot ]]; then
     if ((operands == 0)); then _nbs_reply "$current" < <(nbs snapshots --names 2>/dev/null); fi
+    return
+  fi
+  if [[ $verb == cp ]]; then
+    _nbs_sides "$current"
     return
   fi
   if [[ $verb == snapshots ]]; then return; fi

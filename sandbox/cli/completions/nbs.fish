@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --build --color --derivation --diff --display-name --exclude --file --from --inputs --larger-than --name --older-than --output --patch --phase --prefix --profile --since --source-root --store --total --until --ws
+            case --build --color --derivation --diff --display-name --exclude --file --from --inputs --larger-than --name --older-than --output --patch --phase --prefix --profile --since --source-root --store --total --until --with-tool --ws
                 set skip yes
             case --
                 echo $word
@@ -93,6 +93,7 @@ complete --command nbs --condition __nbs_no_verb --arguments notebook -d 'a note
 complete --command nbs --condition __nbs_no_verb --arguments console -d "Jupyter's console in its sandbox"
 complete --command nbs --condition __nbs_no_verb --arguments report -d 'a notebook, run as HTML'
 complete --command nbs --condition __nbs_no_verb --arguments shell -d 'enter the sandbox of a failed build'
+complete --command nbs --condition __nbs_no_verb --arguments cp -d 'files out of its sandbox, and into it'
 complete --command nbs --condition __nbs_no_verb --arguments phase -d 'phases of a failed build again'
 complete --command nbs --condition __nbs_no_verb --arguments replay -d 'all its phases up to the failing one'
 complete --command nbs --condition __nbs_no_verb --arguments verify -d 'does a patch repair it'
@@ -131,7 +132,7 @@ complete --command nbs --condition '__nbs_verb_is verify' --long-option to-end -
 complete --command nbs --condition '__nbs_verb_is verify' --long-option real -d 'a build by Nix itself'
 complete --command nbs --condition '__nbs_verb_is verify' --long-option yes --short-option y -d 'do not ask'
 
-set --local all build shell phase replay verify ls show log diff patch notebook console report snapshot restore snapshots plan ws doctor demo kernel completion
+set --local all build shell cp phase replay verify ls show log diff patch notebook console report snapshot restore snapshots plan ws doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
 complete --command nbs --condition '__nbs_verb_is log diff ls show plan doctor snapshots' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls snapshots' --long-option names -d 'names alone, one a line'
@@ -169,6 +170,8 @@ complete --command nbs --condition '__nbs_kernel_action install' --long-option d
 complete --command nbs --condition '__nbs_verb_is snapshot restore' --arguments '(command nbs snapshots --names 2>/dev/null)'
 complete --command nbs --condition '__nbs_verb_is snapshot' --long-option remove -d 'remove a snapshot'
 complete --command nbs --condition '__nbs_verb_is snapshot restore snapshots' --long-option ws --exclusive --arguments '(command nbs ws ls --names 2>/dev/null)' -d 'of this workspace'
+complete --command nbs --condition '__nbs_verb_is cp' --long-option recursive --short-option r -d 'accepted, and always so'
+complete --command nbs --condition '__nbs_verb_is cp' --force-files --arguments '(command nbs ls --names 2>/dev/null | string replace --regex \$ :)'
 complete --command nbs --condition '__nbs_verb_is shell' --long-option ws --exclusive --arguments '(command nbs ws ls --names 2>/dev/null)' -d 'go on in a kept workspace'
 complete --command nbs --condition '__nbs_verb_is shell' --long-option fork -d 'copy the workspace first'
 complete --command nbs --condition __nbs_ws_no_action --arguments 'ls path prune rm'
@@ -195,11 +198,14 @@ function __nbs_complete_entering --argument-names command entering describing st
     complete --command $command --condition $storing --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 end
 
-__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan replay verify' '__nbs_verb_is build shell phase plan replay verify' '__nbs_verb_is build shell phase plan replay verify show ls log diff patch notebook console'
+__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan replay verify' '__nbs_verb_is build shell phase plan replay verify' '__nbs_verb_is build shell cp phase plan replay verify show ls log diff patch notebook console'
 complete --command nbs --condition '__nbs_verb_is show' --long-option profile --exclusive --arguments '2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94' -d 'the Nix whose sandbox is made'
-complete --command nbs --condition '__nbs_verb_is show log notebook' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
+complete --command nbs --condition '__nbs_verb_is show log notebook cp' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
 __nbs_complete_entering nix-build-shell __nbs_wants_directory __nbs_wants_directory __nbs_wants_directory
 functions --erase __nbs_complete_entering
+
+complete --command nbs --condition '__nbs_verb_is build shell' --long-option with-tool --require-parameter --arguments '(__fish_complete_command)' -d 'a program of the host, for the word tool'
+complete --command nix-build-shell --condition __nbs_wants_directory --long-option with-tool --require-parameter --arguments '(__fish_complete_command)' -d 'a program of the host, for the word tool'
 
 complete --command nix-build-shell --no-files
 complete --command nix-build-shell --condition __nbs_wants_directory --arguments '(__fish_complete_directories (commandline --current-token))' -d 'a kept directory'

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,3 +247,11 @@ def test_a_kernel_without_a_build_starts_and_says_what_is_wrong(failed_builds):
         assert any("/nothing/here" in line for line in reply["traceback"])
         assert run(client, f"%enter {failed_builds[0]}")[0]["status"] == "ok"
         assert run(client, "echo $name")[1] == "hello-1.0\n"
+
+
+def test_a_cell_runs_a_tool_of_the_host():
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    with kernel(NBS_WITH_TOOLS="strace") as (_, client):
+        reply, said = run(client, "tool strace -o /tmp/trace true && grep -c execve /tmp/trace")
+        assert (reply["status"], said) == ("ok", "1\n")
