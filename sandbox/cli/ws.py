@@ -256,8 +256,6 @@ def print_path(argv: list[str]) -> int:
     print(path)
     sys.stdout.flush()
     if not whole:
-        speak.say(
-            "only what was changed lies there; while a session is open, the whole directory can be"
-            f" seen: `nbs shell --ws {shlex.quote(name)}`, then `nbs ws path` from another terminal"
-        )
+        quoted = shlex.quote(name)
+        speak.say(f"only what was changed; the whole while `nbs shell --ws {quoted}` is open")
     return 0

@@ -4,8 +4,8 @@
                   workspace.json   what it is of (`Kept`), always replaced as a whole
                   inputs           the names in the store directory that are no outputs, a line each
                   session          the pid and the start time of the sandbox's first process
-                  root/ store/ store-work/ places/    a session's own, made anew for each
-                  upper/ work/     the build tree: what an overlay changed, or the whole copy
+                  root/ work/ store/ store-work/ places/    a session's own, made anew for each
+                  upper/           the build tree: what an overlay changed, or the whole copy
                   tmp/ outputs/    between sessions: what was in /tmp, and the outputs
                   snapshots/       see `workspace.snapshots`
                   roots/           links that keep the inputs from Nix's garbage collector

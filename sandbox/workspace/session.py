@@ -127,7 +127,8 @@ class Session:
             else:
                 _require_inputs(self._held, shape.inputs)
                 self._clear(harvest.OF_A_SESSION)
-                os.mkdir(f"{self.path}/root", 0o700)
+                for name in ("root", "work"):
+                    os.mkdir(f"{self.path}/{name}", 0o700)
                 prepare(tuple(_of_a_session(steps, self.upper)), copy)
                 harvest.give_tmp(self._held.directory, self._held.kept.places)
                 harvest.give_outputs(self._held.directory, self._held.kept.store_place)
@@ -137,7 +138,7 @@ class Session:
 
     def _begin(self, shape: Shape) -> None:
         """Empty directories, also after a first attempt that came to nothing."""
-        self._clear((*harvest.OF_A_SESSION, "upper", "work"))
+        self._clear((*harvest.OF_A_SESSION, "upper"))
         for name in ("root", "upper", "work"):
             os.mkdir(f"{self.path}/{name}", 0o700)
         note_inputs(self._held.directory, shape.inputs)
