@@ -42,7 +42,12 @@ def test_settings_are_changed_and_told() -> None:
         "snapshot_each": False,
     }
     kernel.run("%limit off\n%streams merged\n%stdin off")
-    assert kernel.settings.fields() == {"limit_bytes": 0, "split": False, "terminal_input": False}
+    assert kernel.settings.fields() == {
+        "limit_bytes": 0,
+        "split": False,
+        "terminal_input": False,
+        "snapshot_each": False,
+    }
     kernel.text = ""
     kernel.run("%limit\n%streams\n%stdin")
     assert kernel.text.count("\n") == 3
