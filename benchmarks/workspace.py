@@ -5,7 +5,8 @@
 A kept directory with so many files is made in a temporary directory. In a kept workspace of it,
 once over an overlay and once as a copy, some files have been changed. Each figure is the median of
 the runs; the ratios are to `cp -a` of the tree and to `git status` in it, taken in turn with the
-rest. Run it as an ordinary user: what belongs to root is copied. It needs git, `busybox` (static), and some six times the tree's size of disk for a while.
+rest. Run it as an ordinary user: what belongs to root is copied. It needs git, `busybox` (static),
+and some six times the tree's size of disk for a while.
 """
 
 from __future__ import annotations
