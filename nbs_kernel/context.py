@@ -59,9 +59,9 @@ class KernelContext:
             content = {"data": data, "metadata": metadata, "transient": {}}
             self._kernel.tell("display_data", content, execution.request.header)
 
-    def enter(self, build: str, store: str = "", derivation: str = "") -> None:
+    def enter(self, build: str, store: str = "", derivation: str = "", workspace: str = "") -> None:
         """Move into another build: does not return. Raises `sandbox.Error`."""
-        self._kernel.move(build, self.done, store, derivation)
+        self._kernel.move(build, self.done, store, derivation, workspace)
 
     def restart(self) -> None:
         """A fresh shell in the same workspace. Raises `sandbox.Error`."""

@@ -289,12 +289,14 @@ class Kernel:
         if shell is not None and shell.busy:
             shell.interrupt()
 
-    def move(self, build: str, done: int, store: str = "", derivation: str = "") -> None:
+    def move(
+        self, build: str, done: int, store: str = "", derivation: str = "", workspace: str = ""
+    ) -> None:
         """Leave for a kernel in another sandbox. Raises `Error`, or else `Stop`.
 
         That one goes on with the cell that runs, after so many magic lines of it.
         """
-        self.outside.enter(build, store, derivation)
+        self.outside.enter(build, store, derivation, workspace)
         settings = (*pairs_of(self.settings), (DONE, done))
         handover = Handover(
             execution_count=self._executor.count, moved=self.current is not None, settings=settings

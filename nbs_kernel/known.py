@@ -7,7 +7,7 @@ from sandbox import Request, Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sandbox import Sandbox
+    from sandbox import Case, Kept, Sandbox, Session
 
 SHELL_OPTIONS = ("--noprofile", "--noediting", "--rcfile", "/dev/fd/9", "-i")
 """How the kernel starts bash: it reads its commands from a channel, and this file first."""
@@ -32,41 +32,79 @@ class Known(Value):
 class Found(Value):
     """A build, the sandbox that the kernel enters, and what it will know of it.
 
-    `store` and `derivation` are those that were asked for, to find it again.
+    `store` and `derivation` are those that were asked for, to find it again; `workspace` is the
+    kept one that is resumed, if it is one. `options` are those of entering, as for `nbs shell`.
     """
 
     path: str
+    case: Case
     sandbox: Sandbox
     known: Known
     store: str = ""
     derivation: str = ""
+    workspace: str = ""
+    options: tuple[tuple[str, str], ...] = ()
 
 
-def find(build: str, store: str = "", derivation: str = "") -> Found:
-    """The build that is meant, "" for the newest failure of this machine.
+def find(build: str, store: str = "", derivation: str = "", workspace: str = "") -> Found:
+    """The build that is meant, "" for the newest failure of this machine; or a kept workspace.
 
-    Raises `sandbox.Error` as `sandbox.find_build`, `read` and `describe` do.
+    Raises `sandbox.Error` as `sandbox.find_build`, `find_workspace`, `read` and `describe` do.
     """
+    if workspace:
+        return _resumed(sandbox.find_workspace(workspace))
     path = sandbox.find_build(build, store=store)
     case = sandbox.read(path, store=store, derivation=derivation, start=True)
-    log = sandbox.readable_log(case)
-    phase = log.failing_phase if log is not None else ""
-    request = Request(shell_options=SHELL_OPTIONS, phase=phase, phases=sandbox.phase_scripts())
-    described = sandbox.describe(case, request)
-    name = sandbox.one_line(described.name or path.rstrip("/").rpartition("/")[2])
-    banner = sandbox.introduction(described, log)
+    given = (("--store", store), ("--derivation", derivation))
+    found = _found(case, path, Request())
+    banner = found.known.banner
+    for one in sandbox.workspaces_of(path)[:1]:
+        if not one.session:
+            banner = (*banner, f"what was changed is kept: `%enter --ws {one.name}` resumes it")
     if not build:
         banner = (*banner, sandbox.one_line(f"the newest failed build: {path}"))
-    return Found(
-        path=path,
-        sandbox=described,
-        known=Known(
-            name=name,
-            label=sandbox.one_line(f"{name} {phase}".strip()),
-            banner=banner,
-            facts=sandbox.facts(case),
-            plan=sandbox.render(described),
-        ),
+    return found.replace(
+        known=found.known.replace(banner=banner),
         store=store,
         derivation=derivation,
+        options=tuple((name, value) for name, value in given if value),
     )
+
+
+def _resumed(kept: Kept) -> Found:
+    sandbox.require_build(kept)
+    found = _found(sandbox.read_again(kept), kept.build, sandbox.request_again(kept))
+    banner = (*found.known.banner, f"the workspace {kept.name}, as it was left")
+    options = dict(kept.options)
+    return found.replace(
+        known=found.known.replace(banner=banner),
+        store=options.get("--store", ""),
+        derivation=options.get("--derivation", ""),
+        options=kept.options,
+        workspace=kept.name,
+    )
+
+
+def _found(case: Case, path: str, request: Request) -> Found:
+    log = sandbox.readable_log(case)
+    phase = log.failing_phase if log is not None else ""
+    described = sandbox.describe(
+        case,
+        request.replace(shell_options=SHELL_OPTIONS, phase=phase, phases=sandbox.phase_scripts()),
+    )
+    name = sandbox.one_line(described.name or path.rstrip("/").rpartition("/")[2])
+    known = Known(
+        name=name,
+        label=sandbox.one_line(f"{name} {phase}".strip()),
+        banner=sandbox.introduction(described, log),
+        facts=sandbox.facts(case),
+        plan=sandbox.render(described),
+    )
+    return Found(path=path, case=case, sandbox=described, known=known)
+
+
+def session_in(found: Found) -> Session:
+    """The workspace that a kernel of the build lives in: the one that was named, or a new one."""
+    if found.workspace:
+        return sandbox.resumed_session(found.workspace)
+    return sandbox.new_session(found.case, found.sandbox, store=found.store, options=found.options)

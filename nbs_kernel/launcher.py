@@ -17,7 +17,8 @@ A Jupyter kernel in the sandbox of a failed Nix build. Jupyter starts it:
   jupyter console --kernel nbs hello          the newest of that name
   NBS_BUILD=/tmp/nix-build-hello.drv-0 jupyter lab
 
-BUILD is a kept directory, a .drv or a name.
+BUILD is a kept directory, a .drv or a name. Without one, NBS_WS=NAME goes on in a workspace that a
+shell or a kernel left: `nbs ws ls`.
 """
 
 
@@ -27,13 +28,14 @@ class Asked(Value):
     connection_file: str = ""
     store: str = ""
     build: str = ""
+    workspace: str = ""
     help: bool = False
 
 
 def main(argv: list[str]) -> int:
     """Serve; the exit status."""
     try:
-        asked = parse(argv, os.environ.get("NBS_BUILD", ""))
+        asked = parse(argv, os.environ.get("NBS_BUILD", ""), os.environ.get("NBS_WS", ""))
         if asked.help:
             sys.stdout.write(USAGE)
             return 0
@@ -52,14 +54,14 @@ def _serve(asked: Asked) -> int:
     from nbs_kernel.supervisor import Supervisor  # noqa: PLC0415
 
     try:
-        return Supervisor(connection, listening, asked.store).run(asked.build)
+        return Supervisor(connection, listening, asked.store).run(asked.build, asked.workspace)
     finally:
         connection.remove_sockets()
 
 
-def parse(argv: list[str], build: str) -> Asked:
-    """`build` is the one of the environment. Raises `Error` (`usage`)."""
-    asked = Asked(build=build)
+def parse(argv: list[str], build: str, workspace: str = "") -> Asked:
+    """`build` and `workspace` are those of the environment. Raises `Error` (`usage`)."""
+    asked = Asked(build=build, workspace=workspace)
     words = list(argv)
     while words:
         word = words.pop(0)
@@ -73,7 +75,7 @@ def parse(argv: list[str], build: str) -> Asked:
         elif word.startswith("-") and word != "--":
             raise _wrong(f"there is no option `{word}`")
         elif word != "--":
-            asked = asked.replace(build=word)
+            asked = asked.replace(build=word, workspace="")
     if not asked.connection_file:
         raise _wrong("`-f CONNECTION_FILE` is missing")
     return asked

@@ -29,13 +29,17 @@ class Outside:
         message = receive(self.descriptor, self._reader)
         return message if isinstance(message, Handover) else Handover()
 
-    def enter(self, build: str, store: str = "", derivation: str = "") -> None:
+    def enter(self, build: str, store: str = "", derivation: str = "", workspace: str = "") -> None:
         """Have another kernel made in the sandbox of `build`, "" for the same build as kept.
 
-        When this returns it is inside, and waits for `hand_over`. Raises `Error`.
+        With `workspace`, in that kept one instead. When this returns it is inside, and waits for
+        `hand_over`. Raises `Error`.
         """
         try:
-            send(self.descriptor, Enter(build=build, store=store, derivation=derivation))
+            send(
+                self.descriptor,
+                Enter(build=build, store=store, derivation=derivation, workspace=workspace),
+            )
             answer = receive(self.descriptor, self._reader)
         except (OSError, Malformed) as error:
             raise _gone(str(error)) from None

@@ -34,13 +34,15 @@ class Malformed(ValueError):  # noqa: N818  says what it is
 class Enter(Value):
     """Move into the sandbox of another build, or with an empty name into a fresh one of the same.
 
-    `store` and `derivation` as for `nbs shell`, empty where nothing was said of them. Answered when
-    the newcomer is inside; the kernel then hands over and ends.
+    `store` and `derivation` as for `nbs shell`, empty where nothing was said of them. `workspace`
+    is the name of a kept one to go on in; then the rest is empty. Answered when the newcomer is
+    inside; the kernel then hands over and ends.
     """
 
     build: str
     store: str = ""
     derivation: str = ""
+    workspace: str = ""
 
 
 class Remember(Value):

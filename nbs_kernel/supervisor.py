@@ -10,11 +10,12 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 
 import sandbox
 from nbs_kernel.inside import live
-from nbs_kernel.known import Found, Known, find
+from nbs_kernel.known import Found, Known, find, session_in
 from nbs_kernel.remembered import Remembered
 from nbs_kernel.requests import (
     READ_AT_ONCE,
@@ -33,6 +34,7 @@ from sandbox import Error, Inside, Residence, Signals
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbs_kernel.connection import Connection
+    from sandbox import Session
 
 PATIENCE_S = 4.0
 """How long a kernel may take to end when it is told to."""
@@ -41,10 +43,17 @@ PATIENCE_S = 4.0
 class Kernel:
     """One kernel process, and our end of its socket."""
 
-    def __init__(self, residence: Residence, descriptor: int, found: Found | None) -> None:
+    def __init__(
+        self,
+        residence: Residence,
+        descriptor: int,
+        found: Found | None,
+        session: Session | None = None,
+    ) -> None:
         self.residence = residence
         self.descriptor = descriptor
         self.found = found
+        self.session = session
         self.reader = Reader()
         self.deadline = 0.0
         self._status: int | None = None
@@ -61,10 +70,12 @@ class Kernel:
         self.deadline = self.deadline or time.monotonic() + PATIENCE_S
 
     def close(self) -> int:
-        """End it, if it still lives, and remove what it leaves; its status."""
+        """End it, if it still lives, and keep or remove what it leaves; its status."""
         if self._status is None:
             os.close(self.descriptor)
             self._status = self.residence.close()
+            if self.session is not None:
+                _tell_what_is_kept(self.session)
         return self._status
 
 
@@ -82,9 +93,9 @@ class Supervisor:
         self._successor: Kernel | None = None
         self._leaving: list[Kernel] = []
 
-    def run(self, build: str) -> int:
+    def run(self, build: str, workspace: str = "") -> int:
         """Serve until the kernel ends; its exit status."""
-        self._kernel = self._first(build)
+        self._kernel = self._first(build, workspace)
         self._kernel.tell(Handover())
         try:
             while True:
@@ -96,15 +107,16 @@ class Supervisor:
                 if kernel is not None:
                     kernel.close()
 
-    def _first(self, build: str) -> Kernel:
+    def _first(self, build: str, workspace: str) -> Kernel:
         """A kernel in the sandbox of `build`, else one that says why there is none."""
         try:
-            return self._make(find(build, self._store))
+            return self._make(find(build, self._store, workspace=workspace))
         except Error as error:
             return self._make_outside(error)
 
     def _make(self, found: Found) -> Kernel:
         known = found.known.replace(history=Remembered(found.known.name).lines())
+        session = session_in(found)
         ours, theirs = socket.socketpair()
         connection, listening = self._connection, self._listening
 
@@ -117,13 +129,14 @@ class Supervisor:
                 life,
                 kept_open=(theirs.fileno(), *listening.values()),
                 stdio=(self._nothing, 2, 2),
+                session=session,
             )
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        return Kernel(residence, ours.detach(), found)
+        return Kernel(residence, ours.detach(), found, session)
 
     def _make_outside(self, error: Error) -> Kernel:
         ours, theirs = socket.socketpair()
@@ -236,12 +249,13 @@ class Supervisor:
 
     def _enter(self, kernel: Kernel, asked: Enter) -> Entered | Refused:
         found = kernel.found
-        if not asked.build and found is not None:
+        if not asked.build and not asked.workspace and found is not None:
             asked = Enter(build=found.path, store=found.store, derivation=found.derivation)
         try:
-            self._successor = self._make(
-                find(asked.build, asked.store or self._store, asked.derivation)
+            wanted = find(
+                asked.build, asked.store or self._store, asked.derivation, asked.workspace
             )
+            self._successor = self._make(_told_what_stays(wanted, kernel.session))
         except Error as error:
             return Refused(
                 message=error.message,
@@ -250,6 +264,24 @@ class Supervisor:
                 hint=error.hint,
             )
         return Entered()
+
+
+def _told_what_stays(found: Found, session: Session | None) -> Found:
+    """The newcomer says where the changes are that were made in the kernel before it."""
+    if session is None or not session.is_changed():
+        return found
+    line = f"what was changed until now is kept: `%enter --ws {session.name}` goes back to it"
+    return found.replace(known=found.known.replace(banner=(*found.known.banner, line)))
+
+
+def _tell_what_is_kept(session: Session) -> None:
+    kept = session.kept
+    if kept is not None:
+        sys.stderr.write(
+            f"what was changed is kept as {kept.name}: `nbs shell --ws {kept.name}` resumes it,"
+            f" NBS_WS={kept.name} a kernel; `nbs diff {kept.name}`; `nbs ws rm {kept.name}`\n"
+        )
+        sys.stderr.flush()
 
 
 def _parent() -> int:

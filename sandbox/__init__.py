@@ -13,7 +13,6 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import Error, EvidenceError
-from sandbox.host.builddir import unchanged_files
 from sandbox.host.case import Case, build_log, log_path, read, read_unbuilt, readable_log
 from sandbox.host.catalog import (
     NixSurvey,
@@ -26,7 +25,7 @@ from sandbox.host.catalog import (
 )
 from sandbox.model import rules
 from sandbox.model.command import phase_again
-from sandbox.model.experiment import emptied, from_the_start
+from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import PhaseScripts, Request
 from sandbox.model.printable import one_line, printable
 from sandbox.model.spec import Sandbox
@@ -38,6 +37,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from sandbox import replay as replay
+    from sandbox import showing as showing
+    from sandbox.comparison import compare_workspace as compare_workspace
+    from sandbox.comparison import workspace_of as workspace_of
     from sandbox.host import words as words
     from sandbox.host.buildlog import LoggedBuild as LoggedBuild
     from sandbox.host.buildlog import PointedFile as PointedFile
@@ -50,9 +53,25 @@ if TYPE_CHECKING:
     from sandbox.host.places import KeptPlace
     from sandbox.host.summary import Summary as Summary
     from sandbox.host.version import installed_profile as installed_profile
+    from sandbox.kept import damaged_workspaces as damaged_workspaces
+    from sandbox.kept import find_workspace as find_workspace
+    from sandbox.kept import fork_workspace as fork_workspace
+    from sandbox.kept import hold_workspace as hold_workspace
+    from sandbox.kept import new_session as new_session
+    from sandbox.kept import read_again as read_again
+    from sandbox.kept import remove_workspace as remove_workspace
+    from sandbox.kept import request_again as request_again
+    from sandbox.kept import require_build as require_build
+    from sandbox.kept import resumed_session as resumed_session
+    from sandbox.kept import workspace_path as workspace_path
+    from sandbox.kept import workspace_usage as workspace_usage
+    from sandbox.kept import workspaces as workspaces
+    from sandbox.kept import workspaces_of as workspaces_of
     from sandbox.linux import probe as probe
     from sandbox.linux.resident import Command as Command
     from sandbox.linux.resident import Inside as Inside
+    from sandbox.model import patched as patched
+    from sandbox.model.expression import expression_of as expression_of
     from sandbox.model.logcuts import Piece as Piece
     from sandbox.model.logcuts import error_in as error_in
     from sandbox.model.logcuts import phases_called as phases_called
@@ -65,14 +84,28 @@ if TYPE_CHECKING:
     from sandbox.model.nixmessages import Listener as Listener
     from sandbox.model.nixmessages import Report as Report
     from sandbox.model.notebook import Failure as Failure
+    from sandbox.model.patched import PatchFile as PatchFile
+    from sandbox.model.patched import store_name as store_name
     from sandbox.model.progress import Progress as Progress
     from sandbox.model.render import Line
     from sandbox.model.storepath import derivation_name as derivation_name
+    from sandbox.patching import Patch as Patch
+    from sandbox.patching import nix_line as nix_line
+    from sandbox.patching import patch as patch
     from sandbox.residence import Residence as Residence
     from sandbox.residence import Signals as Signals
     from sandbox.residence import settle as settle
     from sandbox.residence import stay_outside as stay_outside
     from sandbox.version import VERSION as VERSION
+    from sandbox.workspace.before import take_before as take_before
+    from sandbox.workspace.before import tidy as tidy
+    from sandbox.workspace.changes import Differences as Differences
+    from sandbox.workspace.compared import Comparison as Comparison
+    from sandbox.workspace.compared import Finding as Finding
+    from sandbox.workspace.holding import Held as Held
+    from sandbox.workspace.kept import Kept as Kept
+    from sandbox.workspace.session import Session as Session
+    from sandbox.workspace.sizes import Usage as Usage
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
 SAID_ON_ENTERING = ("network", "derivation", "sockets")
@@ -86,6 +119,14 @@ IMPORTED_LATE = {
     "settle": "sandbox.residence",
     "stay_outside": "sandbox.residence",
     "VERSION": "sandbox.version",
+    "Comparison": "sandbox.workspace.compared",
+    "Finding": "sandbox.workspace.compared",
+    "compare_workspace": "sandbox.comparison",
+    "workspace_of": "sandbox.comparison",
+    "Patch": "sandbox.patching",
+    "patch": "sandbox.patching",
+    "nix_line": "sandbox.patching",
+    "showing": "sandbox.showing",
     "derivation_name": "sandbox.model.storepath",
     "probe": "sandbox.linux.probe",
     "words": "sandbox.host.words",
@@ -108,8 +149,34 @@ IMPORTED_LATE = {
     "Listener": "sandbox.model.nixmessages",
     "Report": "sandbox.model.nixmessages",
     "Failure": "sandbox.model.notebook",
+    "Differences": "sandbox.workspace.changes",
+    "take_before": "sandbox.workspace.before",
+    "tidy": "sandbox.workspace.before",
+    "PatchFile": "sandbox.model.patched",
+    "replay": "sandbox.replay",
+    "expression_of": "sandbox.model.expression",
+    "patched": "sandbox.model.patched",
+    "store_name": "sandbox.model.patched",
     "Progress": "sandbox.model.progress",
     "installed_profile": "sandbox.host.version",
+    "Held": "sandbox.workspace.holding",
+    "Kept": "sandbox.workspace.kept",
+    "Session": "sandbox.workspace.session",
+    "Usage": "sandbox.workspace.sizes",
+    "find_workspace": "sandbox.kept",
+    "fork_workspace": "sandbox.kept",
+    "hold_workspace": "sandbox.kept",
+    "new_session": "sandbox.kept",
+    "require_build": "sandbox.kept",
+    "resumed_session": "sandbox.kept",
+    "damaged_workspaces": "sandbox.kept",
+    "read_again": "sandbox.kept",
+    "request_again": "sandbox.kept",
+    "remove_workspace": "sandbox.kept",
+    "workspace_path": "sandbox.kept",
+    "workspace_usage": "sandbox.kept",
+    "workspaces": "sandbox.kept",
+    "workspaces_of": "sandbox.kept",
 }
 """What only the kernel and some verbs use, and the modules it is in: no other run pays for it.
 
@@ -199,20 +266,9 @@ def describe_phases(case: Case, request: Request, *, clean: bool = False) -> San
     request = request.replace(phases=phase_scripts())
     if not clean:
         return describe(case, request)
-    environment = case.nix.environment
-    if environment is None:
-        raise EvidenceError(
-            "nothing tells with what Nix began this build",
-            reason="environment-unknown",
-            hint="`--derivation /nix/store/….drv` names the derivation that was built",
-        )
-    kept = case.kept.replace(env_vars=case.kept.env_vars.replace(state="absent"))
-    words = ("--all", *(request.phase_words or ()))
-    described = rules.sandbox(
-        kept, case.nix.replace(partial=()), case.machine, request.replace(phase_words=words)
-    )
-    files = (*environment.files, *unchanged_files(case.kept.path, environment.left_out))
-    return described.replace(entries=emptied(described.entries, environment.replace(files=files)))
+    from sandbox.replay import describe_clean
+
+    return describe_clean(case, request)
 
 
 def summarise(place: KeptPlace, store: str = "") -> Summary:

@@ -6,8 +6,7 @@ import os
 import select
 
 from sandbox.linux import launch, resident, syscalls
-from sandbox.run import Run, copy, or_with_copy, plan
-from sandbox.workspace.prepare import prepare
+from sandbox.run import Run, or_with_copy, plan, prepare_place
 from sandbox.workspace.workspace import Workspace, state_directory, sweep
 
 TYPE_CHECKING = False
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from sandbox.linux.resident import Inside
     from sandbox.model.plan import Plan
     from sandbox.model.spec import Sandbox
+    from sandbox.workspace.session import Session
 
 
 class Residence:
@@ -26,7 +26,7 @@ class Residence:
     `pid` is the resident's as the host counts, `ended` a pidfd(2) that is readable when it is gone.
     """
 
-    def __init__(self, workspace: Workspace | None, pid: int) -> None:
+    def __init__(self, workspace: Workspace | Session | None, pid: int) -> None:
         self._workspace = workspace
         self.pid = pid
         self.ended = os.pidfd_open(pid)
@@ -44,7 +44,10 @@ class Residence:
         return self._status
 
     def close(self) -> int:
-        """End the resident, with all that it started, if it lives; remove the workspace."""
+        """End the resident, with all that it started, if it lives; then the workspace goes.
+
+        Of a session what was changed stays: its `kept` then tells.
+        """
         self.signal(syscalls.SIGKILL)
         poll = select.poll()
         poll.register(self.ended, select.POLLIN)
@@ -75,8 +78,12 @@ def settle(
     kept_open: tuple[int, ...] = (),
     stdio: tuple[int, int, int] = (0, 1, 2),
     say: Callable[[str], None] = lambda _: None,
+    session: Session | None = None,
 ) -> Residence:
     """Fork a process that enters `sandbox` in a fresh workspace and there calls `life`.
+
+    With `session`, which has not been entered, that is the workspace instead; it ends with the
+    residence.
 
     What `life` returns is its exit status; it starts commands with the `Inside` that it is given.
     Of the caller's descriptors it has `stdio` as 0, 1 and 2, and `kept_open`. Everything that it
@@ -88,7 +95,7 @@ def settle(
     """
     state = state_directory(os.environ)
     sweep(state)
-    run = Run(say=say, progress=None, stdio=stdio, keep="")
+    run = Run(say=say, progress=None, stdio=stdio, keep="", session=session)
     return or_with_copy(sandbox, lambda one: _settle(one, life, kept_open, state, run))
 
 
@@ -99,8 +106,10 @@ def _settle(
     state: str,
     run: Run,
 ) -> Residence:
-    workspace = Workspace(state).__enter__()
+    workspace = (run.session or Workspace(state)).__enter__()
     try:
+        if run.session is not None:
+            sandbox = run.session.fitting(sandbox)
         steps = plan(sandbox, workspace.path)
 
         def stay(made: Plan, report: launch.Channel) -> Never:
@@ -109,10 +118,12 @@ def _settle(
         pid = launch.start(
             steps,
             stdio=run.stdio,
-            meanwhile=lambda: prepare(steps.prepare, lambda step: copy(step, run)),
+            meanwhile=lambda: prepare_place(sandbox, steps, run),
             kept_open=kept_open,
             settle=stay,
         )
+        if run.session is not None:
+            run.session.started(pid)
         return Residence(workspace, pid)
     except BaseException:
         workspace.__exit__()

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
+    from sandbox.workspace.session import Session
+
     T = TypeVar("T")
 
 SHOWN_NAMES = 3
@@ -39,17 +41,19 @@ def enter(
     progress: Callable[[int, int], None] | None = None,
     stdio: tuple[int, int, int] = (0, 1, 2),
     keep: str = "",
+    session: Session | None = None,
 ) -> int:
     """Run the sandbox's command in a fresh workspace; its exit status, or 128 + a signal's number.
 
     Nothing of the run is left afterwards, but for the build directory, if `keep` is a path
-    where there is nothing yet. `say` is told what a person has to know while it
+    where there is nothing yet. With `session`, which has been entered, that is the workspace
+    instead, and what is left is for its end. `say` is told what a person has to know while it
     runs, `progress` how many files and bytes are copied so far.
     Raises `MachineError`, `CommandError`, `EvidenceError`.
     """
     state = state_directory(os.environ)
     sweep(state)
-    run = Run(say=say, progress=progress, stdio=stdio, keep=keep)
+    run = Run(say=say, progress=progress, stdio=stdio, keep=keep, session=session)
     caller = launch.Caller()
     try:
         return or_with_copy(sandbox, lambda one: _enter(one, state, run))
@@ -64,6 +68,7 @@ class Run(Value):
     progress: Callable[[int, int], None] | None
     stdio: tuple[int, int, int]
     keep: str
+    session: Session | None = None
 
 
 def or_with_copy(sandbox: Sandbox, attempt: Callable[[Sandbox], T]) -> T:
@@ -78,21 +83,43 @@ def or_with_copy(sandbox: Sandbox, attempt: Callable[[Sandbox], T]) -> T:
 
 
 def _enter(sandbox: Sandbox, state: str, run: Run) -> int:
+    if run.session is not None:
+        return _carry_out(run.session.fitting(sandbox), run.session, run)
     with Workspace(state) as workspace:
-        steps = plan(sandbox, workspace.path)
+        return _carry_out(sandbox, workspace, run)
 
-        def meanwhile() -> None:
-            prepare(steps.prepare, lambda step: copy(step, run))
 
-        if sandbox.process.interactive:
-            # Costs the start-up of a run without a terminal nothing. Imported before the fork.
-            from sandbox.linux import terminal
+def _carry_out(sandbox: Sandbox, place: Workspace | Session, run: Run) -> int:
+    steps = plan(sandbox, place.path)
 
-            return terminal.run(steps, meanwhile)
-        status = launch.supervise(launch.start(steps, stdio=run.stdio, meanwhile=meanwhile))
-        if run.keep:
-            _keep(workspace.upper, run.keep)
-        return status
+    def meanwhile() -> None:
+        prepare_place(sandbox, steps, run)
+
+    started = run.session.started if run.session is not None else _nothing
+    if sandbox.process.interactive:
+        # Costs the start-up of a run without a terminal nothing. Imported before the fork.
+        from sandbox.linux import terminal
+
+        status = terminal.run(steps, meanwhile, started)
+    else:
+        command = launch.start(steps, stdio=run.stdio, meanwhile=meanwhile)
+        started(command)
+        status = launch.supervise(command)
+    if run.keep:
+        _keep(place.upper, run.keep)
+    return status
+
+
+def _nothing(_: int) -> None:
+    """Of a run whose workspace goes when it ends, nobody wants to know who is inside."""
+
+
+def prepare_place(sandbox: Sandbox, steps: Plan, run: Run) -> None:
+    """Make what the sandbox is mounted from; of a kept workspace, what it does not have yet."""
+    if run.session is not None:
+        run.session.prepare(sandbox, steps.prepare, lambda step: copy(step, run))
+    else:
+        prepare(steps.prepare, lambda step: copy(step, run))
 
 
 def _keep(upper: str, path: str) -> None:

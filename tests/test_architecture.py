@@ -116,7 +116,9 @@ LAYERS = {
             "sandbox.model",
             "sandbox.workspace",
             "sandbox.errors",
+            "sandbox.kept",
             "sandbox.run",
+            "sandbox.replay",
             "sandbox.residence",
             "sandbox.version",
         ),
@@ -128,9 +130,34 @@ LAYERS = {
         ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
+    "sandbox/replay.py": Layer(
+        "a replay is a run of another description, and what it leaves",
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
     "sandbox/residence.py": Layer(
         "a residence is a run whose process stays",
         ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/kept.py": Layer(
+        "a kept workspace is a case and a session",
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/comparison.py": Layer(
+        "a comparison is a workspace, and what the build says of itself",
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/showing.py": Layer(
+        "it puts what was changed into words",
+        ("sandbox.host.words", "sandbox.model", "sandbox.workspace"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/patching.py": Layer(
+        "a patch is what was changed, and the log of why",
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.showing"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/cli": Layer(

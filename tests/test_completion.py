@@ -12,14 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from sandbox.cli import arguments, build, nbs
+from sandbox.cli import arguments, build, nbs, shell
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = ROOT / "sandbox/cli/completions"
 LIMIT_S = 60
 BUILDS = ("hello-1.0", "help wanted", "world-2.0")
 ENTERING = {*arguments.FLAGS, *arguments.WITH_VALUE}
-VERBS_WITH_ARGPARSE = ("ls", "log", "notebook", "console", "report", "show", "plan", "doctor")
+VERBS_WITH_ARGPARSE = (
+    "ls",
+    "log",
+    "diff",
+    "patch",
+    "notebook",
+    "console",
+    "report",
+    "show",
+    "plan",
+    "doctor",
+)
 
 
 def program(shell: str) -> str:
@@ -128,9 +139,9 @@ def read_until(terminal: int, end: bytes, seen: bytes) -> bytes:
     return seen
 
 
-def options_of(verb: str) -> set[str]:
-    """The long options that `nbs VERB --help` names."""
-    command = [sys.executable, "-m", "sandbox.cli.nbs", verb, "--help"]
+def options_of(*verb: str) -> set[str]:
+    """The long options that `nbs VERB… --help` names."""
+    command = [sys.executable, "-m", "sandbox.cli.nbs", *verb, "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     words = done.stdout.replace("[", " ").replace("]", " ").replace(",", " ").split()
     return {word.rstrip(".") for word in words if word.startswith("--") and word != "--"}
@@ -142,7 +153,22 @@ def test_the_first_word_is_a_verb(offer, environment) -> None:
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
-@pytest.mark.parametrize("verb", ["console", "log", "notebook", "phase", "shell", "show", "plan"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "console",
+        "diff",
+        "log",
+        "notebook",
+        "patch",
+        "phase",
+        "replay",
+        "shell",
+        "show",
+        "plan",
+        "verify",
+    ],
+)
 def test_a_build_is_one_of_those_that_were_kept(offer, verb, environment) -> None:
     offered = offer(("nbs", verb, "h"), environment)
     assert [word.replace("\\", "") for word in offered] == ["hello-1.0", "help wanted"]
@@ -181,14 +207,18 @@ def test_an_option_with_a_choice_offers_it(offer, environment) -> None:
 @pytest.mark.parametrize("offer", [bash, fish])
 def test_entering_has_the_options_that_its_parser_knows(offer, environment) -> None:
     assert set(offer(("nix-build-shell", "--"), environment)) == ENTERING
-    assert set(offer(("nbs", "shell", "--"), environment)) | {"--version"} == ENTERING
+    assert set(offer(("nbs", "shell", "--"), environment)) | {"--version"} == {
+        *shell.FLAGS,
+        *shell.WITH_VALUE,
+    }
     assert set(offer(("nbs", "build", "--"), environment)) == {*build.FLAGS, *arguments.WITH_VALUE}
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
-def test_phase_has_its_options_and_those_of_entering(offer, environment) -> None:
-    offered = set(offer(("nbs", "phase", "--"), environment))
-    assert offered == options_of("phase") | ENTERING - {"--version"}
+@pytest.mark.parametrize("verb", ["phase", "replay", "verify"])
+def test_a_verb_that_enters_has_its_options_and_those_of_entering(offer, verb, environment) -> None:
+    offered = set(offer(("nbs", verb, "--"), environment))
+    assert offered == options_of(verb) | ENTERING - {"--version"}
 
 
 @pytest.mark.parametrize("offer", [bash, fish])
@@ -203,6 +233,21 @@ def test_a_verb_has_the_options_that_its_help_names(offer, verb, environment) ->
     assert set(offer(("nbs", verb, "--"), environment)) == options_of(verb)
 
 
+@pytest.mark.parametrize("offer", [bash, fish])
+@pytest.mark.parametrize("action", ["ls", "prune"])
+def test_what_is_done_with_workspaces_has_the_options_that_its_help_names(
+    offer, action, environment
+) -> None:
+    assert set(offer(("nbs", "ws", action, "--"), environment)) == options_of("ws", action)
+
+
+@pytest.mark.parametrize("offer", [bash, fish])
+@pytest.mark.parametrize("words", [("ws", "rm"), ("ws", "path"), ("shell", "--ws")])
+def test_a_workspace_is_one_of_those_that_are_kept(offer, words, environment) -> None:
+    offered = offer(("nbs", *words, "h"), environment)
+    assert [word.replace("\\", "") for word in offered] == ["hello-1.0", "help wanted"]
+
+
 @pytest.mark.parametrize(
     ("typed", "completed"),
     [
@@ -214,11 +259,18 @@ def test_a_verb_has_the_options_that_its_help_names(offer, verb, environment) ->
         (("nbs", "plan", "--whole"), "nbs plan --whole-store "),
         (("nbs", "plan", "--diff", "wor"), "nbs plan --diff world-2.0 "),
         (("nbs", "build", "--no-"), "nbs build --no-enter "),
+        (("nbs", "replay", "wor"), "nbs replay world-2.0 "),
+        (("nbs", "verify", "--pat"), "nbs verify --patch="),
         (("nbs", "log", "wor"), "nbs log world-2.0 "),
         (("nbs", "notebook", "wor"), "nbs notebook world-2.0 "),
         (("nbs", "console", "wor"), "nbs console world-2.0 "),
+        (("nbs", "patch", "wor"), "nbs patch world-2.0 "),
+        (("nbs", "diff", "--na"), "nbs diff --names "),
         (("nbs", "notebook", "--no-"), "nbs notebook --no-open "),
         (("nbs", "report", "--out"), "nbs report --output="),
+        (("nbs", "ws", "pru"), "nbs ws prune "),
+        (("nbs", "ws", "rm", "wor"), "nbs ws rm world-2.0 "),
+        (("nbs", "shell", "--ws", "wor"), "nbs shell --ws world-2.0 "),
         (("nbs", "completion", "fi"), "nbs completion fish "),
         (("nix-build-shell", "kept-"), "nix-build-shell kept-directory/"),
         (

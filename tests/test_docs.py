@@ -27,7 +27,19 @@ SOURCES = sorted(
     if "__pycache__" not in path.parts
 )
 PAGES = sorted((ROOT / "docs/man").glob("*.1"))
-VERBS_WITH_ARGPARSE = ("ls", "log", "notebook", "console", "report", "show", "plan", "doctor")
+VERBS_THAT_ENTER = ("replay", "verify")
+VERBS_WITH_ARGPARSE = (
+    "ls",
+    "log",
+    "diff",
+    "patch",
+    "notebook",
+    "console",
+    "report",
+    "show",
+    "plan",
+    "doctor",
+)
 
 
 def reasons_in(tree: ast.Module) -> Iterator[str]:
@@ -113,7 +125,7 @@ def test_the_reference_has_the_options_of_entering() -> None:
     assert options_in(help_of("sandbox.cli.nix_build_shell")) == known
 
 
-@pytest.mark.parametrize("verb", VERBS_WITH_ARGPARSE)
+@pytest.mark.parametrize("verb", [*VERBS_WITH_ARGPARSE, *VERBS_THAT_ENTER])
 def test_the_reference_has_the_options_of_each_verb(verb: str) -> None:
     own = options_in(help_of("sandbox.cli.nbs", verb)) - {"--help"}
     entering = {*arguments.FLAGS, *arguments.WITH_VALUE}
@@ -135,7 +147,7 @@ def test_the_manual_has_every_verb_and_every_option() -> None:
         assert f"-{name.removeprefix('--')}" in entering
     for verb in nbs.VERBS:
         assert f".It Cm {verb}\n" in verbs
-        if verb in VERBS_WITH_ARGPARSE:
+        if verb in (*VERBS_WITH_ARGPARSE, *VERBS_THAT_ENTER):
             for name in options_in(help_of("sandbox.cli.nbs", verb)) - {"--help"}:
                 assert f"-{name.removeprefix('--')}" in verbs + entering
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nbs_kernel.magics.context import Context, KnownBuild
 
 _OPTIONS = ("--store", "--derivation")
+_WORKSPACE = "--ws"
 
 
 def _known(context: Context) -> KnownBuild:
@@ -30,6 +31,9 @@ def _enter(context: Context, call: Call) -> Code | None:
     while len(words) > 1 and words[0] in _OPTIONS:
         name, value, *words = words
         given[name] = value
+    if not given and len(words) == 2 and words[0] == _WORKSPACE and words[1]:  # noqa: PLR2004
+        context.enter("", workspace=words[1])
+        return None
     if len(words) != 1 or not words[0]:
         raise MagicError(
             "one build is to be entered, and its name is not empty",
@@ -84,10 +88,12 @@ def _reset(context: Context, call: Call) -> Code | None:
 
 ENTER = Magic(
     name="enter",
-    usage="%enter [--store STORE] [--derivation DRV] BUILD",
-    summary="move this kernel into the sandbox of another failed build",
+    usage="%enter [--store STORE] [--derivation DRV] BUILD | %enter --ws NAME",
+    summary="move this kernel into the sandbox of another failed build, or a kept workspace",
     help="BUILD and the options are those of `nbs shell`: a kept directory, a .drv, or a name.\n"
     "The kernel and its notebook stay; shell, variables and files are those of the other build.\n"
+    "NAME is a workspace that a shell or a kernel left: `nbs ws ls`.\n"
+    "What was changed here is kept as one.\n"
     "What comes after it in the cell is done there.",
     run=_enter,
     least=1,
@@ -113,6 +119,6 @@ RESET = Magic(
     name="reset",
     usage="%reset",
     summary="put the workspace back as it was kept, with a fresh shell",
-    help="All changes that were made to files in this kernel are lost.",
+    help="What was changed in this kernel is kept as a workspace, whose name is told.",
     run=_reset,
 )

@@ -53,7 +53,9 @@ if TYPE_CHECKING:
         def display(self, data: dict[str, object], metadata: dict[str, object]) -> None:
             """Show one thing in several formats; the front end picks one."""
 
-        def enter(self, build: str, store: str = "", derivation: str = "") -> None:
+        def enter(
+            self, build: str, store: str = "", derivation: str = "", workspace: str = ""
+        ) -> None:
             """Move into another build; what is empty is found out. Raises `sandbox.Error`."""
 
         def restart(self) -> None:

@@ -2,6 +2,7 @@
 
 nix-build-shell [OPTIONS] BUILD_DIR [COMMAND [ARG…]]
 nbs shell       [OPTIONS] [BUILD] [-- COMMAND [ARG…]]
+nbs shell       --ws NAME [--fork] [-- COMMAND [ARG…]]
 nbs build       [OPTIONS] [-- COMMAND [ARG…]]
 """
 
@@ -19,6 +20,7 @@ FLAGS = (
     "--whole-store",
 )
 WITH_VALUE = ("--derivation", "--inputs", "--profile", "--store")
+SHORT = {"-h": "--help", "-o": "--output", "-y": "--yes"}
 CHOICES = {"--inputs": ("ro", "rw")}
 
 
@@ -35,20 +37,38 @@ class Arguments(Value):
         return self.options.get(option, "")
 
 
-def parse(argv: list[str], command: str, flags: tuple[str, ...] = FLAGS) -> Arguments:
+def parse_all(
+    argv: list[str], command: str, flags: tuple[str, ...], with_value: tuple[str, ...]
+) -> Arguments:
+    """As `parse`, with options between and behind the other words, which are the rest."""
+    given = parse(argv, command, flags, with_value)
+    options, words = given.options, []
+    while given.rest:
+        words.append(given.rest[0])
+        given = parse(list(given.rest[1:]), command, flags, with_value)
+        options = {**options, **given.options}
+    return Arguments(options=options, rest=tuple(words))
+
+
+def parse(
+    argv: list[str],
+    command: str,
+    flags: tuple[str, ...] = FLAGS,
+    with_value: tuple[str, ...] = WITH_VALUE,
+) -> Arguments:
     """Options up to the first word that is none; everything behind it is left as it is.
 
-    `flags` are the options without a value that the command has. Raises `UsageError`
-    (`option-unknown`, `option-value`).
+    `flags` are the options without a value that the command has, `with_value` the others.
+    Raises `UsageError` (`option-unknown`, `option-value`).
     """
     options: dict[str, str] = {}
     words = list(argv)
     while words and words[0].startswith("-") and words[0] not in ("-", "--"):
         name, equals, value = words.pop(0).partition("=")
-        name = {"-h": "--help"}.get(name, name)
+        name = SHORT.get(name, name)
         if name in flags and not equals:
             options[name] = ""
-        elif name in WITH_VALUE:
+        elif name in with_value:
             if not equals:
                 if not words:
                     raise _usage(f"`{name}` wants a value", "option-value", command)

@@ -7,8 +7,7 @@ import shlex
 import sys
 
 import sandbox
-from sandbox.cli import arguments, building, speak
-from sandbox.cli.entering import enter
+from sandbox.cli import arguments, building, keeping, speak
 from sandbox.errors import UsageError
 
 TYPE_CHECKING = False
@@ -30,6 +29,7 @@ The options are those of `nbs shell --help`, --no-enter, and --notebook.
 """
 FLAGS = (*(flag for flag in arguments.FLAGS if flag != "--version"), "--no-enter", "--notebook")
 OF_NOTEBOOKS = ("--derivation", "--no-enter", "--notebook", "--store")
+NOT_OF_ENTERING = ("--no-enter", "--notebook")
 NOT_ENTERED = ("hash-mismatch",)
 """Builds that ended well, with what was not wanted: nothing failed where one would be put."""
 
@@ -60,7 +60,7 @@ def command(argv: list[str]) -> int:
         given = given.replace(options=given.options | {"--derivation": chosen.named})
     if given.has("--notebook"):
         return _open_notebook(chosen, given)
-    return enter(given, chosen.kept, (), lambda described, _: banner(chosen, described, store))
+    return keeping.begin(given, chosen.kept, lambda described, _: banner(chosen, described, store))
 
 
 def _check_notebook(given: Arguments) -> None:
@@ -246,8 +246,7 @@ def _print_commands(failed: tuple[sandbox.FailedBuild, ...], given: Arguments) -
 
 def entering_command(one: sandbox.FailedBuild, given: Arguments) -> tuple[str, ...]:
     """The words of a command line that enters what failed, as this one would have."""
-    own = ("--no-enter", "--notebook")
-    options = {name: value for name, value in given.options.items() if name not in own}
+    options = {name: value for name, value in given.options.items() if name not in NOT_OF_ENTERING}
     if one.named:
         options["--derivation"] = one.named
     words = [word for name, value in options.items() for word in (name, value) if word]

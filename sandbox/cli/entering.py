@@ -26,6 +26,17 @@ def enter(
 
     `introduce` makes the lines that a person reads before the shell's first prompt.
     """
+    _, described = describe(given, build, inside, introduce)
+    return sandbox.enter(described, say=speak.say, progress=speak.progress())
+
+
+def describe(
+    given: arguments.Arguments,
+    build: str,
+    inside: tuple[str, ...],
+    introduce: Introduction = sandbox.introduction,
+) -> tuple[sandbox.Case, sandbox.Sandbox]:
+    """What was found, and the sandbox to enter; a person has read by then what that is."""
     case, request = prepare(given, build, inside)
     log = None if inside else sandbox.readable_log(case)
     if not inside:
@@ -37,7 +48,7 @@ def enter(
     described = sandbox.describe(case, request)
     if request.interactive and not inside:
         speak.say("\n".join(introduce(described, log)))
-    return sandbox.enter(described, say=speak.say, progress=speak.progress())
+    return case, described
 
 
 def prepare(

@@ -14,12 +14,17 @@ VERBS = {
     "build": "a build of yours, and into its sandbox if it fails",
     "shell": "a shell, or one command, in the sandbox of a failed build",
     "phase": "phases of a failed build again, as the build ran them",
+    "replay": "all its phases up to the failing one, from an empty directory",
+    "verify": "does a patch repair it? from the first phase on, or by Nix itself",
     "ls": "the failed builds that were kept on this machine, newest first",
     "show": "all that is known of one",
     "log": "its log: all of it, a phase, the first error, the files it points to",
+    "diff": "what was changed in a workspace",
+    "patch": "the changes to its sources, as a patch for the recipe",
     "notebook": "a notebook that is filled in from it, in JupyterLab",
     "console": "Jupyter's console in its sandbox",
     "report": "a notebook, run from top to bottom, as HTML",
+    "ws": "workspaces: what was changed in a shell, kept; listed, removed",
     "plan": "its sandbox as data, each line with the rule behind it",
     "doctor": "what this machine allows, and the remedy for what it does not",
     "demo": "a real failed build to try everything on, even without Nix",
@@ -33,6 +38,7 @@ examples:
   nbs ls                       which builds failed here
   nbs shell                    into the newest of them
   nbs shell hello -- make -k   one command in the newest that is called hello
+  nbs shell --ws hello-1.0     go on where a shell was left
   nbs log hello --errors       the first error of its log
   nbs phase hello              the phase that failed, once more
   nbs notebook hello           a notebook about it, in JupyterLab

@@ -12,36 +12,70 @@ from sandbox.cli import arguments, speak
 from sandbox.cli.entering import enter
 from sandbox.errors import UsageError
 
+FLAGS = (*arguments.FLAGS, "--fork")
+WITH_VALUE = (*arguments.WITH_VALUE, "--ws")
 USAGE = """\
 usage: nbs shell [OPTIONS] [BUILD] [-- COMMAND [ARG…]]
+       nbs shell --ws NAME [--fork] [-- COMMAND [ARG…]]
 
 Enter the sandbox of a failed build: a shell in the directory where it failed, or COMMAND.
 BUILD is a kept directory, a .drv, a name, or left out: the newest failure of this machine.
+What was changed in a shell is kept as a workspace, whose name is told at the end; COMMAND alone
+works on a private view that goes when it ends.
 
   nbs shell                        the newest failure
   nbs shell hello                  the newest of that name
   nbs shell hello -- make check    one command; its exit status
+  nbs shell --ws hello-1.0         go on in a workspace that was kept
 
-The options are those of `nix-build-shell --help`.
+options:
+  --ws NAME   go on in the workspace NAME: `nbs ws ls` lists them
+  --fork      copy it first, under a name of its own, also while somebody is inside
+
+The others are those of `nix-build-shell --help`.
 """
 
 
 def command(argv: list[str]) -> int:
-    """Parse, find the build, enter it."""
+    """Parse, find the build or the workspace, enter it."""
     given = arguments_of(argv)
     if given.has("--help"):
         sys.stdout.write(USAGE)
         return 0
     build, inside = split(given.rest)
+    if given.has("--ws"):
+        return _resume(given, build, inside)
+    if given.has("--fork"):
+        raise UsageError(
+            "`--fork` copies a workspace, and `--ws` does not name one",
+            reason="option-value",
+            hint="`nbs ws ls` lists them",
+        )
     found = sandbox.find_build(build, store=given.get("--store"))
     if not build:
         speak.say(f"the newest failed build: {found}")
-    return enter(given, found, inside)
+    if inside:
+        return enter(given, found, inside)
+    from sandbox.cli import keeping
+
+    return keeping.begin(given, found)
+
+
+def _resume(given: arguments.Arguments, build: str, inside: tuple[str, ...]) -> int:
+    if build:
+        raise UsageError(
+            f"`--ws` names a workspace, and `{build}` a build: one of them is too many",
+            reason="option-value",
+            hint=f"`nbs shell --ws {shlex.quote(given.get('--ws'))}`",
+        )
+    from sandbox.cli import keeping
+
+    return keeping.resume(given, inside)
 
 
 def arguments_of(argv: list[str]) -> arguments.Arguments:
-    """The options of entering, read as `nix-build-shell` reads them."""
-    return arguments.parse(argv, "nbs shell")
+    """The options of entering, read as `nix-build-shell` reads them, and those of workspaces."""
+    return arguments.parse(argv, "nbs shell", FLAGS, WITH_VALUE)
 
 
 def unknown_option(option: str, command: str) -> UsageError:

@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.host.database import Database
     from sandbox.host.nixconf import NixLocations
+    from sandbox.model.aterm import Derivation
     from sandbox.model.environment import BuildEnvironment
     from sandbox.model.logs import BuildLog
     from sandbox.model.nixconf import NixSettings
@@ -126,6 +127,21 @@ def read_unbuilt(derivation: str, *, store: str = "", profile: str = "") -> Case
         env_vars=EnvVars(state="absent"),
     )
     return _case(kept, found, settings, locations, *find_profile(kept, os.environ, profile))
+
+
+def of_derivation(case: Case, derivation: Derivation) -> Case:
+    """The same case with another derivation than was built, of the same inputs and outputs.
+
+    Raises `EvidenceError` where Nix would not start such a build.
+    """
+    found = Found(path=case.nix.derivation_path, derivation=derivation, how="asked for")
+    settings, profile = case.nix.settings, case.nix.profile
+    environment = _environment(case.kept, case.locations, found, settings, profile, start=True)
+    return case.replace(
+        nix=case.nix.replace(
+            derivation=derivation, derivation_from=found.how, environment=environment
+        )
+    )
 
 
 def log_path(case: Case) -> str:

@@ -34,3 +34,20 @@ def owner(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
+
+
+def bytes_of(text: str) -> int:
+    """The reverse of `size`: `500M`, `1.5 GB`, `4096`. Units are decimal, `KiB` and so on binary.
+
+    Raises ValueError for anything else; no text is 0.
+    """
+    word = text.strip().upper().replace(" ", "").removesuffix("B")
+    if not word:
+        return 0
+    base = 1024 if word.endswith("I") else 1000
+    word = word.removesuffix("I")
+    power = "KMGT".find(word[-1]) + 1
+    amount = float(word[:-1] if power else word)
+    if not 0 <= amount < float("inf"):
+        raise ValueError(text)
+    return int(amount * base**power)

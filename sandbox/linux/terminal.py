@@ -327,10 +327,12 @@ def _writable(descriptor: int) -> int:
         return os.dup(descriptor)
 
 
-def run(plan: Plan, meanwhile: Callable[[], None]) -> int:
+def run(
+    plan: Plan, meanwhile: Callable[[], None], started: Callable[[int], None] = lambda _: None
+) -> int:
     """Start the plan's command on a terminal of its own and relay until it ends; its exit status.
 
-    `meanwhile` as for `launch.start`.
+    `meanwhile` as for `launch.start`; `started` is then told the command's PID.
     """
     terminal = Terminal()
     try:
@@ -338,6 +340,7 @@ def run(plan: Plan, meanwhile: Callable[[], None]) -> int:
             plan, terminal.connect, WATCHED, meanwhile=meanwhile, kept_open=terminal.kept_open
         )
         terminal.adopt()
+        started(command)
         return Relay(terminal, command).run()
     finally:
         terminal.close()

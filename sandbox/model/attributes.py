@@ -77,7 +77,7 @@ def files(
     """
     whole = {**attributes, "outputs": dict(outputs), **graphs}
     try:
-        as_json = _dump(whole)
+        as_json = dump(whole)
         contents = ((".attrs.json", as_json), (".attrs.sh", to_shell(whole)))
         return tuple((name, rewrite(text).encode()) for name, text in contents)
     except (ValueError, RecursionError) as error:
@@ -194,13 +194,13 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _dump(value: object) -> str:
+def dump(value: object) -> str:
     """JSON the way Nix's library writes it: compact, keys in order, nothing escaped needlessly."""
     if isinstance(value, dict):
-        pairs = (f"{_dump(key)}:{_dump(value[key])}" for key in sorted(value))
+        pairs = (f"{dump(key)}:{dump(value[key])}" for key in sorted(value))
         return "{" + ",".join(pairs) + "}"
     if isinstance(value, list):
-        return "[" + ",".join(map(_dump, value)) + "]"
+        return "[" + ",".join(map(dump, value)) + "]"
     if isinstance(value, float):
         return _float(value)
     return json.dumps(value, ensure_ascii=False)

@@ -131,7 +131,8 @@ def _prepare(  # noqa: C901  one case a kind of entry
             case Directory(path=path) if path != "/" and not _of_host(entry, sandbox):
                 yield MakeDirectory(path=root + path)
             case File():
-                yield MakeFile(path=root + entry.path, content=entry.content, mode=entry.mode)
+                path = _made_at(entry.path, sandbox, paths)
+                yield MakeFile(path=path, content=entry.content, mode=entry.mode)
             case Symlink():
                 yield MakeLink(path=root + entry.path, target=entry.target)
             case Bind(kind="directory"):
@@ -149,12 +150,21 @@ def _prepare(  # noqa: C901  one case a kind of entry
 
 
 def _output_copy(output: Output, sandbox: Sandbox, paths: Paths) -> CopyTree:
-    """To where the store's own files are: in the root, or in the overlay's upper layer."""
-    store = next(entry for entry in sandbox.entries if isinstance(entry, Inputs))
-    path = paths.root + output.path
-    if store.places != "disk":
-        path = paths.beside("store") + output.path[len(store.path) :]
+    path = _made_at(output.path, sandbox, paths)
     return CopyTree(source=output.source, path=path, uid=output.uid, gid=output.gid, any_kind=True)
+
+
+def _made_at(path: str, sandbox: Sandbox, paths: Paths) -> str:
+    """Where what is seen at `path` is made: in the root, or in the upper layer of a store that is
+    an overlay."""
+    for store in sandbox.entries:
+        if (
+            isinstance(store, Inputs)
+            and store.places != "disk"
+            and path.startswith(store.path + "/")
+        ):
+            return paths.beside("store") + path[len(store.path) :]
+    return paths.root + path
 
 
 def _input_places(inputs: Inputs, paths: Paths, sandbox: Sandbox) -> Iterator[PrepareStep]:
@@ -239,6 +249,10 @@ def _mounts(sandbox: Sandbox, paths: Paths) -> Iterator[EnterStep]:
                 yield Mount(source=entry.source, target=target, flags=MS_BIND | MS_REC)
                 if entry.read_only:
                     yield SetReadOnly(target=target, read_only=True, recursive=True)
+            case File(read_only=True):
+                target = root + entry.path
+                yield Mount(source=target, target=target, flags=MS_BIND)
+                yield SetReadOnly(target=target, read_only=True)
             case BuildDirectory():
                 yield _build_mount(entry, paths, sandbox.process)
             case Filesystem():

@@ -72,7 +72,8 @@ def _entry(entry: Entry) -> Iterator[Line]:
         case Directory():
             text = f"directory, mode {entry.mode:04o}{_owner(entry.uid, entry.gid)}"
         case File():
-            text = f"file, mode {entry.mode:04o}, {entry.content!r}"
+            access = ", read-only" if entry.read_only else ""
+            text = f"file, mode {entry.mode:04o}{access}, {entry.content!r}"
         case Symlink():
             text = f"link to {entry.target}"
         case Bind():

@@ -30,11 +30,15 @@ class Directory(Value):
 
 
 class File(Value):
-    """A regular file with a fixed content, made new for this sandbox."""
+    """A regular file with a fixed content, made new for this sandbox.
+
+    `read_only`: not even its owner can write it. In the store it is an input that Nix has not.
+    """
 
     path: str
     content: str
     mode: int = 0o644
+    read_only: bool = False
     rule: str
 
 

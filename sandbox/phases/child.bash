@@ -5,7 +5,8 @@
 
 __nbs_mode=$1 __nbs_report=$2 __nbs_failing=$3 __nbs_env_vars=$4 __nbs_build=$5 __nbs_place=$6
 __nbs_from=$7 __nbs_until=$8 __nbs_trace=$9 __nbs_libraries=${10} __nbs_jobs=${11} __nbs_builder=${12}
-shift 12
+__nbs_state=${13}
+shift 13
 __nbs_names=("${@:2:$1}")
 shift $(($1 + 1))
 __nbs_settings=("${@:2:$1}")
@@ -143,10 +144,16 @@ if [[ ${failureHooks[*]-} == *breakpointHook* ]]; then
 fi
 
 # The phases call it when they begin: env-vars stays as it was kept, and what is for Nix's own eyes is
-# behind us.
+# behind us. Where the directory is kept afterwards, env-vars is written as the build would write it.
+__nbs_dump=$(declare -f dumpVars || :)
+if [[ $__nbs_dump ]]; then eval "__nbs_$__nbs_dump"; fi
 dumpVars() {
   __nbs_began=${curPhase:-$__nbs_began} __nbs_ran=1
+  __nbs_write_env_vars
+}
+__nbs_write_env_vars() {
   if [[ $__nbs_log ]]; then NIX_LOG_FD=$__nbs_log; fi
+  if [[ $__nbs_state && $__nbs_dump ]]; then __nbs_dumpVars; fi
 }
 
 # What was exported when the failing phase began.
@@ -155,7 +162,7 @@ if [[ $__nbs_env_vars && -r $__nbs_env_vars ]]; then
   source "$__nbs_env_vars" 2>/dev/null || :
   __nbs_started=$PWD
 else
-  export GZIP_NO_TIMESTAMPS=1
+  if [[ ! $__nbs_state ]]; then export GZIP_NO_TIMESTAMPS=1; fi
   __nbs_started=${sourceRoot:-.}
 fi
 for __nbs_name in "${__nbs_here[@]}" "${__nbs_settings[@]}"; do export "${__nbs_name?}"; done
@@ -264,7 +271,38 @@ for __nbs_name in "${!__nbs_names[@]}"; do
   __nbs_names[__nbs_began]=$__nbs_name
 done
 __nbs_began=''
-if [[ $__nbs_from == @first ]]; then __nbs_from=${__nbs_phases[0]-} __nbs_until=${__nbs_until:-$__nbs_failing}; fi
+if [[ $__nbs_from == @first ]]; then
+  __nbs_from=${__nbs_phases[0]-} __nbs_until=${__nbs_until:-$__nbs_failing}
+  if [[ $__nbs_until == @last ]]; then __nbs_until=${__nbs_phases[-1]-}; fi
+fi
+# All that comes before the failing phase may be nothing at all.
+if [[ $__nbs_until == @before ]]; then
+  if [[ ! $__nbs_failing ]]; then
+    __nbs_complain 'nothing tells which phase failed: there is no log' phase-unclear "\`--until PHASE\` names the last one to run"
+  fi
+  __nbs_until=$(__nbs_index "$__nbs_failing" || printf 0)
+  __nbs_names=("${__nbs_phases[@]:0:__nbs_until}") __nbs_from=''
+fi
+# The source as `patches` leave it: what the recipe changes then by itself is not in it.
+if [[ $__nbs_until == @patched ]]; then
+  __nbs_until=$(__nbs_index patchPhase || __nbs_index unpackPhase || printf -- -1)
+  if ((__nbs_until < 0)); then
+    __nbs_complain 'this build unpacks no source' no-source "\`nbs replay --until PHASE\` runs the phases that it has"
+  fi
+  __nbs_names=("${__nbs_phases[@]:0:__nbs_until+1}") __nbs_from=''
+  __nbs_now=$(declare -f runHook || :)
+  if [[ $__nbs_now ]]; then
+    eval "__nbs_$__nbs_now"
+    runHook() {
+      if [[ $1 == postPatch ]]; then
+        __nbs_write_env_vars
+        trap - EXIT ERR
+        exit 0
+      fi
+      __nbs_runHook "$@"
+    }
+  fi
+fi
 if [[ $__nbs_from ]]; then
   __nbs_resolve "$__nbs_from" ordered
   __nbs_from=$(__nbs_index "$__nbs_name")
@@ -274,6 +312,18 @@ if [[ $__nbs_from ]]; then
   if ((__nbs_until < __nbs_from)); then
     __nbs_complain "\`${__nbs_phases[__nbs_until]}\` comes before \`${__nbs_phases[__nbs_from]}\`" option-value "\`phase --list\` shows the order"
   fi
+fi
+
+# The set-up ends with an env-vars, but nothing is written before all words are known to be right.
+if [[ $__nbs_state ]]; then
+  __nbs_write_env_vars
+  if [[ ${__nbs_phases[0]-buildCommand} != buildCommand ]]; then export GZIP_NO_TIMESTAMPS=1; fi
+fi
+# The directory as the build's first phase meets it.
+if [[ ${#__nbs_names[@]} -eq 0 ]]; then
+  __nbs_write_env_vars
+  trap - EXIT ERR
+  exit
 fi
 
 # Where the phase begins: what comes before the source is unpacked, in the build's directory; the
@@ -292,7 +342,7 @@ elif ((__nbs_index_of_first > __nbs_index_of_unpack || __nbs_index_of_first < 0)
     fi
   fi
   cd -- "$__nbs_started" || printf '%s\n' "${__nbs_names[0]} begins in $PWD instead" >&2
-else
+elif [[ $PWD != "$NIX_BUILD_TOP" ]]; then
   cd -- "$NIX_BUILD_TOP" || exit
 fi
 # The one variable that stdenv hands from phase to phase without exporting it.
@@ -353,6 +403,7 @@ else
   done
 fi
 { set +x; } 2>/dev/null
+__nbs_write_env_vars
 trap - EXIT ERR
 if [[ ! $__nbs_ran ]]; then
   printf '%s\n' "${__nbs_names[*]} was left out, as the build does: $(__nbs_why_off "${__nbs_names[0]}")" >&2

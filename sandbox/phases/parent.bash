@@ -11,7 +11,7 @@ shift $(($1 + 1))
 __nbs_here=("${@:2:$1}")
 shift $(($1 + 1))
 report=/tmp/.nbs-phase-$$ libraries=/tmp/.nbs-libraries-$$
-__nbs_names=() __nbs_settings=() jobs='' from='' until='' trace='' debug_libraries='' mode=''
+__nbs_names=() __nbs_settings=() jobs='' from='' until='' trace='' debug_libraries='' mode='' state=''
 if (($# == 0)); then mode=list; fi
 
 usage() {
@@ -66,6 +66,7 @@ while (($#)); do
     --from) value_of "$@" && from=$2 && shift ;;
     --until=*) until=${1#*=} ;;
     --until) value_of "$@" && until=$2 && shift ;;
+    --keep-state) state=1 ;; # for those who keep the directory: env-vars as the build writes it
     --trace) trace=@2 ;;
     --trace=?*) trace=${1#*=} ;;
     --debug-libs) debug_libraries=$libraries ;;
@@ -92,7 +93,7 @@ if [[ $mode && ($from || $until || ${#__nbs_names[@]} -gt 0) ]] || [[ ($from || 
 fi
 if [[ ! $mode && ! $from$until && ${#__nbs_names[@]} -eq 0 ]]; then mode=failing; fi
 if [[ $from == @first && $until == builder ]]; then from='' until='' __nbs_names=(builder); fi
-if [[ $failing == builder && (($mode == failing) || $from == @first) && ${until:-builder} == builder ]]; then
+if [[ $failing == builder && (($mode == failing) || $from == @first) && ${until:-builder} == @(builder|@last) ]]; then
   mode=run __nbs_names=(builder) from='' until=''
 fi
 if [[ ${#__nbs_here[@]} -eq 0 ]]; then place=''; fi
@@ -100,7 +101,7 @@ if [[ ${#__nbs_here[@]} -eq 0 ]]; then place=''; fi
 # What the build's bash is told: `child.bash` reads it.
 __nbs_asked=(
   "${mode:-run}" "$report" "$failing" "$env_vars" "$build" "$place" "$from" "$until" "$trace" "$debug_libraries" "$jobs"
-  "${__nbs_builder[*]}" "${#__nbs_names[@]}" "${__nbs_names[@]}" "${#__nbs_settings[@]}" "${__nbs_settings[@]}" "${__nbs_here[@]}"
+  "${__nbs_builder[*]}" "$state" "${#__nbs_names[@]}" "${__nbs_names[@]}" "${#__nbs_settings[@]}" "${__nbs_settings[@]}" "${__nbs_here[@]}"
 )
 
 # What has ended by an interrupt is told of, too.
@@ -110,7 +111,7 @@ status=0
 # functions, where `declare` would make its variables local.
 (
   set -- "$shell" "$options" "$child" "$top" "${__nbs_names[0]-}" "${#__nbs_builder[@]}" "${__nbs_builder[@]}" "${__nbs_asked[@]}"
-  SHLVL=1
+  unset -v SHLVL
   if ((${#__nbs_environment[@]})); then
     for __nbs_variable in "${__nbs_environment[@]}"; do export "${__nbs_variable?}" 2>/dev/null; done
   elif [[ $env_vars ]]; then
@@ -119,6 +120,7 @@ status=0
   fi
   for __nbs_variable in "${__nbs_settings[@]}"; do export "${__nbs_variable?}"; done
   cd -- "$4" || exit
+  unset -v OLDPWD
   if [[ $5 == builder && $6 -gt 0 ]]; then
     exec -a "${7##*/}" "${@:7:$6}"
   else

@@ -51,13 +51,15 @@ def copy_tree(
     owner: tuple[int, int] | None,
     progress: Callable[[int, int], None] | None = None,
     processes: int | None = None,
+    raw: bool = False,
 ) -> CopyReport:
     """Copy the tree at `source`, a path or an open directory, into `destination`.
 
     `destination` is made if it is not there, else it has to be empty. As root everything becomes
     `owner`'s, user and group, or without it keeps its owner; for another caller it becomes the
     caller's. Content, holes, modes, times, `user.` attributes, links, fifos and sockets are kept.
-    `progress` gets the files and bytes so far, some twenty times a second.
+    `progress` gets the files and bytes so far, some twenty times a second. With `raw` whiteouts and
+    the attributes of overlayfs are kept too, as in a copy of an overlay's upper layer.
 
     Raises MachineError `disk-full`, `too-many-open-files`, `workspace-unwritable` or
     `copy-interrupted`, and EvidenceError `source-changed` or `source-unreadable`. What was
@@ -66,7 +68,7 @@ def copy_tree(
     try:
         top = _open_top(source, destination)
         try:
-            return _copy_top(top, owner, progress, processes)
+            return _copy_top(top, owner, progress, processes, raw=raw)
         finally:
             top.close()
     except OSError as error:
@@ -129,13 +131,15 @@ def _copy_top(
     owner: tuple[int, int] | None,
     progress: Callable[[int, int], None] | None,
     processes: int | None,
+    *,
+    raw: bool,
 ) -> CopyReport:
     name = f".links-{os.urandom(16).hex()}"
     os.mkdir(name, 0o700, dir_fd=top.target)
     links = os.open(name, OPEN_DIRECTORY, dir_fd=top.target)
     tally = Tally(progress)
     try:
-        spread = Spread(top, Entries(tally, owner, links))
+        spread = Spread(top, Entries(tally, owner, links, raw=raw))
         wanted = processes or min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
         if spread.is_much() and wanted > 1 and _is_alone():
             carry_out(len(spread.portions), spread.carry_out, tally, wanted)

@@ -41,17 +41,25 @@ class Entries:
     user copies is that user's. `links` is an open directory beside the copy, where each file that
     has several names is linked under a name that tells which it is, for the next name to find:
     so hard links hold across processes, and no path is remembered. `where` are the names of
-    the directories that lead to what is being copied.
+    the directories that lead to what is being copied. A `raw` copy of an overlay's upper layer
+    keeps what overlayfs(5) hides with: its attributes and whiteouts.
     """
 
-    def __init__(self, tally: Tally, owner: tuple[int, int] | None, links: int) -> None:
+    def __init__(
+        self, tally: Tally, owner: tuple[int, int] | None, links: int, *, raw: bool = False
+    ) -> None:
         self.tally = tally
         self.owner = owner
         self.links = links
+        self.raw = raw
         self.where: list[str] = []
         self.is_root = os.geteuid() == 0
         self.reflinks = True
         self.ranges = True
+
+    def counted_by(self, tally: Tally) -> Entries:
+        """The same for another process, which counts for itself."""
+        return Entries(tally, self.owner, self.links, raw=self.raw)
 
     def path(self, name: str) -> str:
         """The path of an entry from the top of the source; of a very long one, the end."""
@@ -183,8 +191,9 @@ class Entries:
         if kind not in (stat.S_IFLNK, stat.S_IFIFO, stat.S_IFSOCK):
             if kind in (stat.S_IFREG, stat.S_IFDIR):
                 raise self.changed(name)
-            self.tally.skip(self.path(name))
-            return
+            if not (self.raw and is_whiteout(status)):
+                self.tally.skip(self.path(name))
+                return
         if status.st_nlink > 1 and self.link(name, target, status):
             return
         self.fresh_node(name, target, status, text)
@@ -195,7 +204,8 @@ class Entries:
         if stat.S_ISLNK(status.st_mode):
             os.symlink(text, name, dir_fd=target)
         else:
-            os.mknod(name, stat.S_IFMT(status.st_mode) | 0o600, dir_fd=target)
+            # The device 0:0 of a whiteout is the only one that may come here.
+            os.mknod(name, stat.S_IFMT(status.st_mode) | 0o600, 0, dir_fd=target)
         self.finish_name(name, target, status)
         self.tally.files += 1
 
@@ -215,7 +225,10 @@ class Entries:
         if self.is_root:
             uid, gid = self.owner or (status.st_uid, status.st_gid)
             os.fchown(copy, uid, gid)
-        copy_attributes(source, copy)
+        if self.raw:
+            copy_all_attributes(source, copy)
+        else:
+            copy_attributes(source, copy)
         os.fchmod(copy, stat.S_IMODE(status.st_mode))
         os.utime(copy, ns=(status.st_atime_ns, status.st_mtime_ns))
 
@@ -245,6 +258,11 @@ class Entries:
             self.tally.files -= 1
             return False
         return True
+
+
+def is_whiteout(status: os.stat_result) -> bool:
+    """Whether this hides what the layers below have at its name: see overlayfs(5)."""
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == 0
 
 
 def _key(status: os.stat_result) -> str:
@@ -292,3 +310,10 @@ def copy_attributes(source: int, copy: int) -> None:
                 os.setxattr(copy, name, os.getxattr(source, name))
     except OSError:
         pass
+
+
+def copy_all_attributes(source: int, copy: int) -> None:
+    """Copy all `user.` attributes, those of overlayfs too. Raises OSError for what gets lost."""
+    for name in os.listxattr(source):
+        if name.startswith("user."):
+            os.setxattr(copy, name, os.getxattr(source, name))

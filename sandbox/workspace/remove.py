@@ -112,7 +112,7 @@ class _Removing:
 
     def descend(self, name: str, directory: int) -> None:
         try:
-            descriptor = _open_directory(name, directory)
+            descriptor = open_directory(name, directory)
         except OSError as error:
             self.keep(name, error)
             return
@@ -192,7 +192,7 @@ class _Removing:
             self.examples.append(f"{path}: {error.strerror}")
 
 
-def _open_directory(name: str, directory: int) -> int:
+def open_directory(name: str, directory: int) -> int:
     """Open a directory to list it, with the permissions opened up where they are in the way.
 
     The kernel makes `work/work` of an overlay with mode 0000. There is no fchmodat(2) that follows

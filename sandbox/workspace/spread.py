@@ -11,11 +11,12 @@ import os
 
 from sandbox.model.value import Value
 from sandbox.workspace.descent import Descent, Pair, enter, leave
-from sandbox.workspace.entries import Entries, open_source
+from sandbox.workspace.entries import open_source
 from sandbox.workspace.remove import OPEN_DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sandbox.workspace.entries import Entries
     from sandbox.workspace.tally import Tally
 
     Path = tuple[str, ...]
@@ -123,7 +124,7 @@ class Spread:
 
     def carry_out(self, index: int, tally: Tally) -> None:
         portion = self.portions[index]
-        entries = Entries(tally, self.entries.owner, self.entries.links)
+        entries = self.entries.counted_by(tally)
         level = self.open(portion.path, entries)
         try:
             if portion.directory:

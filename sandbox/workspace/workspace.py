@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Self
 
-_LOCK = "lock"
+LOCK = "lock"
 _ATTEMPTS = 100
 _ELSEWHERE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR)
 
@@ -52,14 +52,14 @@ def state_directory(environ: Mapping[str, str]) -> str:
     if chosen:
         path = os.path.abspath(chosen)
         try:
-            return _private_directory(path)
+            return private_directory(path)
         except OSError as error:
             raise refusal(error, path) from None
     fallback = f"/tmp/nix-build-shell-{os.geteuid()}"  # noqa: S108  its owner is verified
     for path in (_state_in_home(environ), fallback):
         try:
             if path:
-                return _private_directory(path)
+                return private_directory(path)
         except OSError as error:
             if error.errno not in _ELSEWHERE or path == fallback:
                 raise refusal(error, path) from None
@@ -91,7 +91,7 @@ def _is_ours(home: str) -> bool:
         return False
 
 
-def _private_directory(path: str) -> str:
+def private_directory(path: str) -> str:
     """Make `path`, and what is missing above it, for us alone; verify what is there already."""
     try:
         os.mkdir(path, 0o700)
@@ -99,7 +99,7 @@ def _private_directory(path: str) -> str:
         pass
     except FileNotFoundError:
         _private_parents(os.path.dirname(path))
-        return _private_directory(path)
+        return private_directory(path)
     status = os.lstat(path)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
         raise _unsafe(path, status)
@@ -164,7 +164,7 @@ class Workspace:
         """Raises MachineError `state-directory-unsafe`, `disk-full`, `too-many-open-files` or
         `workspace-unwritable`."""
         try:
-            runs = _private_directory(f"{self.state}/run")
+            runs = private_directory(f"{self.state}/run")
             for _ in range(_ATTEMPTS):
                 if self._take(f"{runs}/{os.urandom(8).hex()}"):
                     return self
@@ -184,7 +184,7 @@ class Workspace:
         os.mkdir(path, 0o700)
         try:
             self._directory = os.open(path, OPEN_DIRECTORY)
-            self._lock = _locked(self._directory)
+            self._lock = take_lock(self._directory)
         except FileNotFoundError:
             pass
         except OSError:
@@ -202,7 +202,7 @@ class Workspace:
     def __exit__(self, *_: object) -> None:
         """Remove everything, unless this is a forked child: the directory is its parent's."""
         if self._process == os.getpid():
-            self.removal = _remove_run(self._directory, self.path)
+            self.removal = remove_run(self._directory, self.path)
         self.forget()
 
     def forget(self) -> None:
@@ -238,8 +238,8 @@ def _sweep_one(name: str, runs: int) -> bool:
     directory = lock = -1
     try:
         directory = os.open(name, OPEN_DIRECTORY, dir_fd=runs)
-        lock = _locked(directory)
-        return lock >= 0 and not _remove_run(directory, name, runs).left
+        lock = take_lock(directory)
+        return lock >= 0 and not remove_run(directory, name, runs).left
     except OSError:
         return False
     finally:
@@ -248,13 +248,13 @@ def _sweep_one(name: str, runs: int) -> bool:
                 os.close(descriptor)
 
 
-def _locked(directory: int) -> int:
+def take_lock(directory: int) -> int:
     """Take the lock of a run's directory; -1 if another has it."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    lock = os.open(_LOCK, flags, 0o600, dir_fd=directory)
+    lock = os.open(LOCK, flags, 0o600, dir_fd=directory)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        named = os.stat(_LOCK, dir_fd=directory, follow_symlinks=False)
+        named = os.stat(LOCK, dir_fd=directory, follow_symlinks=False)
         if os.path.samestat(named, os.fstat(lock)):
             return lock
     except (BlockingIOError, FileNotFoundError):
@@ -266,15 +266,15 @@ def _locked(directory: int) -> int:
     return -1
 
 
-def _remove_run(directory: int, path: str, runs: int | None = None) -> Removal:
+def remove_run(directory: int, path: str, runs: int | None = None) -> Removal:
     """Remove a directory whose lock we hold: its lock last, for until then it is nobody else's."""
     removal = Removal()
     try:
         for name in os.listdir(directory):
-            if name != _LOCK:
+            if name != LOCK:
                 removal += remove_entry(name, directory)
         if not removal.left:
-            os.unlink(_LOCK, dir_fd=directory)
+            os.unlink(LOCK, dir_fd=directory)
             os.rmdir(path, dir_fd=runs)
     except OSError as error:
         if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):

@@ -203,17 +203,17 @@ def test_a_start_whose_directory_a_sweeper_takes_tries_another_name(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sweeper comes in the moment between mkdir(2) and flock(2), once on each side of open(2)."""
-    real = module._locked
+    real = module.take_lock
     swept = []
 
     def sweeping_first(directory: int) -> int:
         if len(swept) < 2:
-            monkeypatch.setattr(module, "_locked", real)
+            monkeypatch.setattr(module, "take_lock", real)
             swept.append(sweep(str(place)))
-            monkeypatch.setattr(module, "_locked", sweeping_first)
+            monkeypatch.setattr(module, "take_lock", sweeping_first)
         return real(directory)
 
-    monkeypatch.setattr(module, "_locked", sweeping_first)
+    monkeypatch.setattr(module, "take_lock", sweeping_first)
     with Workspace(str(place)) as workspace:
         assert runs(place) == [os.path.basename(workspace.path)]
     assert [len(names) for names in swept] == [1, 1]

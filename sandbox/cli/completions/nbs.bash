@@ -2,9 +2,13 @@
 
 _nbs_options() {
   case $1 in
-    nix-build-shell | shell)
+    nix-build-shell)
       printf '%s\n' --copy --derivation --help --inputs --profile --sandboxed --store --unsandboxed \
         --version --whole-store
+      ;;
+    shell)
+      printf '%s\n' --copy --derivation --fork --help --inputs --profile --sandboxed --store \
+        --unsandboxed --version --whole-store --ws
       ;;
     build)
       printf '%s\n' --copy --derivation --help --inputs --no-enter --notebook --profile --sandboxed \
@@ -14,9 +18,21 @@ _nbs_options() {
     console) printf '%s\n' --help --store ;;
     report) printf '%s\n' --help --output ;;
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
+    diff)
+      printf '%s\n' --all --color --help --json --names --no-pager --since --stat --store
+      ;;
+    patch) printf '%s\n' --all --exclude --help --nix --output --since --source-root --store ;;
     phase)
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
         --list --profile --sandboxed --store --trace --unsandboxed --until --whole-store
+      ;;
+    replay)
+      printf '%s\n' --check --copy --derivation --help --inputs --output --profile --sandboxed --store \
+        --unsandboxed --until --whole-store --ws
+      ;;
+    verify)
+      printf '%s\n' --copy --derivation --help --inputs --output --patch --profile --real --sandboxed \
+        --store --to-end --unsandboxed --until --whole-store --yes
       ;;
     ls) printf '%s\n' --help --json --names --store ;;
     show) printf '%s\n' --derivation --help --json --profile --store ;;
@@ -26,7 +42,11 @@ _nbs_options() {
       ;;
     doctor) printf '%s\n' --help --json ;;
     demo) printf '%s\n' --again --help ;;
-    completion | kernel | kernel-uninstall) printf '%s\n' --help ;;
+    ws-ls) printf '%s\n' --help --json --names ;;
+    ws-prune)
+      printf '%s\n' --dry-run --help --larger-than --older-than --total --unused --yes
+      ;;
+    completion | kernel | kernel-uninstall | ws | ws-path | ws-rm) printf '%s\n' --help ;;
     kernel-list) printf '%s\n' --help --names ;;
     kernel-install)
       printf '%s\n' --build --display-name --help --name --prefix --store --sys-prefix --user
@@ -63,6 +83,10 @@ _nbs_builds() {
   fi
 }
 
+_nbs_workspaces() {
+  _nbs_reply "$1" < <(nbs ws ls --names 2>/dev/null)
+}
+
 # Those of nixpkgs: what else a build has is known inside alone.
 _nbs_phases() {
   _nbs_reply "$1" < <(
@@ -77,7 +101,7 @@ _nbs_value() {
   case $option in
     --inputs) _nbs_reply "$current" < <(printf '%s\n' ro rw) ;;
     --profile) _nbs_reply "$current" < <(printf '%s\n' 2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94) ;;
-    --derivation | --output) _nbs_files f "$current" ;;
+    --derivation | --output | --patch) _nbs_files f "$current" ;;
     --store) _nbs_files d "$current" ;;
     --build | --diff) _nbs_builds "$current" ;;
     --phase)
@@ -88,7 +112,9 @@ _nbs_value() {
     --file) _nbs_reply "$current" < <(printf '%s\n' CMakeError.log config.log meson-log.txt) ;;
     --from | --until) _nbs_phases "$current" ;;
     --prefix) _nbs_files d "$current" ;;
-    --display-name | --name) COMPREPLY=() ;;
+    --color) _nbs_reply "$current" < <(printf '%s\n' auto always never) ;;
+    --ws) _nbs_workspaces "$current" ;;
+    --display-name | --exclude | --larger-than | --name | --older-than | --since | --source-root | --total) COMPREPLY=() ;;
     *) return 1 ;;
   esac
 }
@@ -99,7 +125,7 @@ _nbs_operands() {
   for ((index = $1; index < COMP_CWORD; index++)); do
     case ${COMP_WORDS[index]} in
       --) count=-1 && break ;;
-      --build | --derivation | --diff | --display-name | --file | --from | --inputs | --name | --output | --phase | --prefix | --profile | --store | --until)
+      --build | --color | --derivation | --diff | --display-name | --exclude | --file | --from | --inputs | --larger-than | --name | --older-than | --output | --patch | --phase | --prefix | --profile | --since | --source-root | --store | --total | --until | --ws)
         ((index++))
         ;;
       -*) ;;
@@ -132,12 +158,23 @@ _nbs_kernel_names() {
   fi
 }
 
+# Behind `nbs ws`: what to do, then the workspaces.
+_nbs_ws_names() {
+  local current=$1 operands=$2
+  if ((operands == 0)); then
+    _nbs_reply "$current" < <(printf '%s\n' ls path prune rm)
+  elif [[ ${COMP_WORDS[2]} == rm || (${COMP_WORDS[2]} == path && $operands == 1) ]]; then
+    _nbs_workspaces "$current"
+  fi
+}
+
 _nbs() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} verb=${COMP_WORDS[1]}
   COMPREPLY=()
   if ((COMP_CWORD == 1)); then
     _nbs_reply "$current" < <(
-      printf '%s\n' build completion console demo doctor kernel log ls notebook phase plan report shell show
+      printf '%s\n' build completion console demo diff doctor kernel log ls notebook patch phase plan replay \
+        report shell show verify ws
       if [[ $current == -* ]]; then _nbs_options nbs; fi
     )
     return
@@ -147,12 +184,16 @@ _nbs() {
   if ((operands < 0)); then return; fi
   if _nbs_value "$previous" "$current"; then return; fi
   if [[ $current == -* ]]; then
-    if [[ $verb == kernel ]] && ((operands > 0)); then verb+=-${COMP_WORDS[2]}; fi
+    if [[ $verb == kernel || $verb == ws ]] && ((operands > 0)); then verb+=-${COMP_WORDS[2]}; fi
     _nbs_reply "$current" < <(_nbs_options "$verb")
     return
   fi
   if [[ $verb == kernel ]]; then
     _nbs_kernel_names "$current" "$operands"
+    return
+  fi
+  if [[ $verb == ws ]]; then
+    _nbs_ws_names "$current" "$operands"
     return
   fi
   if [[ $verb:$operands == report:0 || $verb:$operands == notebook:1 ]]; then
@@ -164,7 +205,7 @@ _nbs() {
     return
   fi
   case $verb in
-    console | log | notebook | phase | shell | show | plan) _nbs_builds "$current" ;;
+    console | diff | log | notebook | patch | phase | plan | replay | shell | show | verify) _nbs_builds "$current" ;;
     build) _nbs_reply "$current" < <(printf '%s\n' -- nix nix-build nix-store) ;;
     completion) _nbs_reply "$current" < <(printf '%s\n' bash fish zsh) ;;
   esac

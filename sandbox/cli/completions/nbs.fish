@@ -15,7 +15,7 @@ function __nbs_operands
             continue
         end
         switch $word
-            case --build --derivation --diff --display-name --file --from --inputs --name --output --phase --prefix --profile --store --until
+            case --build --color --derivation --diff --display-name --exclude --file --from --inputs --larger-than --name --older-than --output --patch --phase --prefix --profile --since --source-root --store --total --until --ws
                 set skip yes
             case --
                 echo $word
@@ -38,7 +38,7 @@ end
 
 function __nbs_wants_build
     set --local operands (__nbs_operands)
-    contains -- "$operands[1]" console log notebook phase shell show plan; and test (count $operands) -eq 1
+    contains -- "$operands[1]" console diff log notebook patch phase replay shell show plan verify; and test (count $operands) -eq 1
 end
 
 function __nbs_wants_phase
@@ -67,6 +67,17 @@ function __nbs_kernel_no_action
     test "$operands[1]" = kernel; and test (count $operands) -eq 1
 end
 
+function __nbs_ws_action
+    # What `nbs ws` is to do, if it is one of these.
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = ws; and contains -- "$operands[2]" $argv
+end
+
+function __nbs_ws_no_action
+    set --local operands (__nbs_operands)
+    test "$operands[1]" = ws; and test (count $operands) -eq 1
+end
+
 function __nbs_wants_directory
     test -z (__nbs_operands | string join ' ')
 end
@@ -76,13 +87,18 @@ complete --command nbs --condition __nbs_no_verb --long-option help --short-opti
 complete --command nbs --condition __nbs_no_verb --long-option version -d 'the version'
 complete --command nbs --condition __nbs_no_verb --arguments build -d 'a build, and into what fails'
 complete --command nbs --condition __nbs_no_verb --arguments log -d 'its log, or a part of it'
+complete --command nbs --condition __nbs_no_verb --arguments diff -d 'what was changed in a workspace'
+complete --command nbs --condition __nbs_no_verb --arguments patch -d 'the changes to its sources as a patch'
 complete --command nbs --condition __nbs_no_verb --arguments notebook -d 'a notebook about it'
 complete --command nbs --condition __nbs_no_verb --arguments console -d "Jupyter's console in its sandbox"
 complete --command nbs --condition __nbs_no_verb --arguments report -d 'a notebook, run as HTML'
 complete --command nbs --condition __nbs_no_verb --arguments shell -d 'enter the sandbox of a failed build'
 complete --command nbs --condition __nbs_no_verb --arguments phase -d 'phases of a failed build again'
+complete --command nbs --condition __nbs_no_verb --arguments replay -d 'all its phases up to the failing one'
+complete --command nbs --condition __nbs_no_verb --arguments verify -d 'does a patch repair it'
 complete --command nbs --condition __nbs_no_verb --arguments ls -d 'the failed builds of this machine'
 complete --command nbs --condition __nbs_no_verb --arguments show -d 'all that is known of one'
+complete --command nbs --condition __nbs_no_verb --arguments ws -d 'what was changed in a shell, kept'
 complete --command nbs --condition __nbs_no_verb --arguments plan -d 'its sandbox as data'
 complete --command nbs --condition __nbs_no_verb --arguments doctor -d 'what this machine allows'
 complete --command nbs --condition __nbs_no_verb --arguments demo -d 'a failed build to try everything on'
@@ -102,9 +118,18 @@ complete --command nbs --condition '__nbs_verb_is phase' --long-option until --e
 complete --command nbs --condition '__nbs_verb_is phase' --long-option trace -d 'each command with file and line'
 complete --command nbs --condition '__nbs_verb_is phase' --long-option debug-libs -d 'which libraries were looked for'
 
-set --local all build shell phase ls show log notebook console report plan doctor demo kernel completion
+complete --command nbs --condition '__nbs_verb_is replay verify' --long-option until --exclusive --arguments "$phases" -d 'the last phase to run'
+complete --command nbs --condition '__nbs_verb_is replay verify' --long-option output --short-option o --require-parameter --force-files -d 'where to put what comes of it'
+complete --command nbs --condition '__nbs_verb_is replay' --long-option ws --exclusive -d 'the workspace to keep it in'
+complete --command nbs --condition '__nbs_verb_is replay' --long-option check -d 'is what it leaves what was kept'
+complete --command nbs --condition '__nbs_verb_is verify' --long-option patch --require-parameter --force-files -d 'the patch to try'
+complete --command nbs --condition '__nbs_verb_is verify' --long-option to-end -d 'all phases'
+complete --command nbs --condition '__nbs_verb_is verify' --long-option real -d 'a build by Nix itself'
+complete --command nbs --condition '__nbs_verb_is verify' --long-option yes --short-option y -d 'do not ask'
+
+set --local all build shell phase replay verify ls show log diff patch notebook console report plan ws doctor demo kernel completion
 complete --command nbs --condition "__nbs_verb_is $all" --long-option help -d 'how it is used'
-complete --command nbs --condition '__nbs_verb_is log ls show plan doctor' --long-option json -d 'for programs'
+complete --command nbs --condition '__nbs_verb_is log diff ls show plan doctor' --long-option json -d 'for programs'
 complete --command nbs --condition '__nbs_verb_is ls' --long-option names -d 'names alone, one a line'
 complete --command nbs --condition '__nbs_verb_is plan' --long-option calls -d 'the system calls'
 complete --command nbs --condition '__nbs_verb_is plan' --long-option diff --require-parameter --arguments '(__nbs_builds)' -d 'compare with another build'
@@ -114,6 +139,16 @@ complete --command nbs --condition '__nbs_verb_is notebook' --long-option no-ope
 complete --command nbs --condition '__nbs_verb_is notebook' --long-option force -d 'write over a file that is there'
 complete --command nbs --condition '__nbs_wants_notebook' --arguments '(__fish_complete_suffix .ipynb)'
 complete --command nbs --condition '__nbs_verb_is report' --long-option output --short-option o --require-parameter --force-files -d 'the page'
+complete --command nbs --condition '__nbs_verb_is diff' --long-option stat -d 'the summary alone'
+complete --command nbs --condition '__nbs_verb_is diff' --long-option names -d 'the names alone'
+complete --command nbs --condition '__nbs_verb_is diff' --long-option no-pager -d 'not through the pager'
+complete --command nbs --condition '__nbs_verb_is diff' --long-option color --exclusive --arguments 'auto always never' -d 'when to use colour'
+complete --command nbs --condition '__nbs_verb_is diff patch' --long-option since --exclusive -d 'the snapshot to compare with'
+complete --command nbs --condition '__nbs_verb_is diff patch' --long-option all -d 'what the build made, too'
+complete --command nbs --condition '__nbs_verb_is patch' --long-option exclude --exclusive -d 'without such files'
+complete --command nbs --condition '__nbs_verb_is patch' --long-option output --short-option o --require-parameter --force-files -d 'the file to write'
+complete --command nbs --condition '__nbs_verb_is patch' --long-option nix -d 'the line for the recipe'
+complete --command nbs --condition '__nbs_verb_is patch' --long-option source-root --exclusive -d 'relative to the build tree'
 complete --command nbs --condition '__nbs_verb_is log' --long-option errors -d 'the first error alone'
 complete --command nbs --condition '__nbs_verb_is log' --long-option phase --exclusive --arguments 'unpackPhase patchPhase configurePhase buildPhase checkPhase installPhase fixupPhase installCheckPhase' -d 'only what this phase wrote'
 complete --command nbs --condition '__nbs_verb_is log' --long-option file --exclusive --arguments 'CMakeError.log config.log meson-log.txt' -d 'a file that the log points to'
@@ -127,6 +162,18 @@ complete --command nbs --condition '__nbs_kernel_action install' --long-option b
 complete --command nbs --condition '__nbs_kernel_action install' --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 complete --command nbs --condition '__nbs_kernel_action install' --long-option name --exclusive -d "the kernel's name"
 complete --command nbs --condition '__nbs_kernel_action install' --long-option display-name --exclusive -d 'what people see'
+complete --command nbs --condition '__nbs_verb_is shell' --long-option ws --exclusive --arguments '(command nbs ws ls --names 2>/dev/null)' -d 'go on in a kept workspace'
+complete --command nbs --condition '__nbs_verb_is shell' --long-option fork -d 'copy the workspace first'
+complete --command nbs --condition __nbs_ws_no_action --arguments 'ls path prune rm'
+complete --command nbs --condition '__nbs_ws_action path rm' --arguments '(command nbs ws ls --names 2>/dev/null)'
+complete --command nbs --condition '__nbs_ws_action ls' --long-option json -d 'for programs'
+complete --command nbs --condition '__nbs_ws_action ls' --long-option names -d 'names alone, one a line'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option older-than --exclusive -d 'not used for so many days'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option larger-than --exclusive -d 'takes more on disk'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option total --exclusive -d 'until no more than that is left'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option unused -d 'its build is gone'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option dry-run -d 'only show what would go'
+complete --command nbs --condition '__nbs_ws_action prune' --long-option yes -d 'do not ask'
 complete --command nbs --condition '__nbs_verb_is demo' --long-option again -d 'build once more'
 
 # What entering a sandbox, and describing it, have in common: a condition for each command.
@@ -141,7 +188,7 @@ function __nbs_complete_entering --argument-names command entering describing st
     complete --command $command --condition $storing --long-option store --exclusive --arguments '(__fish_complete_directories (commandline --current-token))' -d 'the store of the build'
 end
 
-__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan' '__nbs_verb_is build shell phase plan show ls log notebook console'
+__nbs_complete_entering nbs '__nbs_verb_is build shell phase plan replay verify' '__nbs_verb_is build shell phase plan replay verify' '__nbs_verb_is build shell phase plan replay verify show ls log diff patch notebook console'
 complete --command nbs --condition '__nbs_verb_is show' --long-option profile --exclusive --arguments '2.8 2.18 2.24 2.30 2.32 2.35 lix-2.94' -d 'the Nix whose sandbox is made'
 complete --command nbs --condition '__nbs_verb_is show log notebook' --long-option derivation --require-parameter --force-files -d 'the derivation that was built'
 __nbs_complete_entering nix-build-shell __nbs_wants_directory __nbs_wants_directory __nbs_wants_directory

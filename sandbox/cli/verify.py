@@ -1,0 +1,133 @@
+"""`nbs verify [BUILD]`: does a patch repair it? From the first phase on, or by Nix itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import sandbox
+from sandbox.cli import arguments, speak
+from sandbox.cli.replay import case_of, check_exclusive, of_workspace
+from sandbox.errors import EvidenceError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.cli.arguments import Arguments
+
+USAGE = """\
+usage: nbs verify [OPTIONS] [BUILD|WS]
+
+Run the phases of a failed build again in a fresh sandbox that begins with an empty directory, with
+a patch more among its `patches`: from the first phase to the one that failed.
+
+  nbs verify                                   what was repaired in the workspace used last
+  nbs verify hello                             in that of hello
+  nbs verify hello --patch fix.patch           to the phase that failed
+  nbs verify hello --patch fix.patch --to-end  all phases
+  nbs verify hello --patch fix.patch --real    by Nix itself, as a derivation with the patch
+
+  --patch FILE             what `patch -p1` applies in the source's directory; without it the
+                           patch that `nbs patch` makes of the workspace
+  --until PHASE, --to-end  the last phase to run; all of them
+  --real                   build the derivation with the patch, with nix-build, which is shown first
+  --yes                    do not ask before that
+  -o, --output FILE        write the Nix expression of --real there, and build nothing
+
+The other options are those of `nix-build-shell`.
+exit status: that of the phases, or of nix-build.
+"""
+OWN_FLAGS = ("--real", "--to-end", "--yes")
+FLAGS = (*(flag for flag in arguments.FLAGS if flag != "--version"), *OWN_FLAGS)
+WITH_VALUE = (*arguments.WITH_VALUE, "--output", "--patch", "--until")
+EXCLUSIVE = (("--until", "--to-end"), ("--real", "--until"), ("--real", "--to-end"))
+LARGEST_PATCH = 64 << 20
+
+
+def command(argv: list[str]) -> int:
+    """Parse, find the build, run it with the patch, tell the verdict."""
+    given = arguments.parse_all(argv, "nbs verify", FLAGS, WITH_VALUE)
+    if given.has("--help"):
+        sys.stdout.write(USAGE)
+        return 0
+    _check(given)
+    given, patch = _patch(given)
+    case, request = case_of(given, "nbs verify")
+    if given.has("--real"):
+        from sandbox.cli import realbuild
+
+        return realbuild.verify(case, given, patch)
+    until = "" if request.phase else sandbox.replay.LAST
+    until = given.get("--until") or (sandbox.replay.LAST if given.has("--to-end") else until)
+    described = sandbox.replay.describe_replay(case, request, until, patch)
+    status = sandbox.enter(described, say=speak.say, progress=speak.progress())
+    last = "its last phase" if until == sandbox.replay.LAST else until or request.phase
+    speak.say(verdict(described.name, patch, status, last))
+    return status
+
+
+def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile]:
+    """The patch, and the arguments with the build that it is for.
+
+    Raises `UsageError`, and `EvidenceError` (`patch-empty`, `patch-unreadable`).
+    """
+    build = given.rest[0] if given.rest else ""
+    if given.has("--patch"):
+        if any(one.name == build for one in sandbox.workspaces()):
+            workspace = sandbox.find_workspace(build)
+            given = of_workspace(given.replace(rest=()), workspace)
+        return given, read_patch(given.get("--patch"))
+    workspace = sandbox.workspace_of(build, store=given.get("--store"))
+    if not build:
+        speak.say(f"the workspace that was used last: {workspace.name}")
+    with sandbox.compare_workspace(workspace) as compared:
+        made = sandbox.patch(compared)
+    if not made.text:
+        raise EvidenceError(
+            f"no source file that a patch could carry was changed in `{workspace.name}`",
+            reason="patch-empty",
+            hint=f"`nbs diff {workspace.name}` shows what was; `--patch FILE` names a patch",
+        )
+    for path, why in made.left_out:
+        speak.say(f"not in the patch: {path} ({why})")
+    name = sandbox.store_name(f"{workspace.name}.patch")
+    others = given.replace(rest=given.rest[1:])
+    return of_workspace(others, workspace), sandbox.PatchFile(name=name, content=made.text)
+
+
+def verdict(name: str, patch: sandbox.PatchFile, status: int, last: str) -> str:
+    """What came of it, in a line."""
+    if status == 0:
+        return f"{name} passes with {patch.name}, from the first phase to {last}"
+    return f"{name} fails with {patch.name}: exit status {status}"
+
+
+def _check(given: Arguments) -> None:
+    check_exclusive(given, EXCLUSIVE, "nbs verify")
+    if given.has("--output") and not given.has("--patch"):
+        raise _usage("the expression names a file: `--output` wants `--patch FILE`, too")
+    for option in ("--output", "--yes"):
+        if given.has(option) and not given.has("--real"):
+            raise _usage(f"`{option}` goes with `--real` alone")
+
+
+def _usage(message: str) -> UsageError:
+    return UsageError(message, reason="option-value", hint="`nbs verify --help` lists the options")
+
+
+def read_patch(path: str) -> sandbox.PatchFile:
+    """The patch that a file of the caller's holds. Raises `UsageError` and `EvidenceError`."""
+    try:
+        with open(path, "rb") as file:
+            content = file.read(LARGEST_PATCH + 1)
+    except OSError as error:
+        raise EvidenceError(
+            f"`{path}` cannot be read",
+            reason="patch-unreadable",
+            evidence=(error.strerror or str(error),),
+        ) from None
+    if len(content) > LARGEST_PATCH or not content.strip():
+        raise EvidenceError(
+            f"`{path}` is no patch: it is {'empty' if not content.strip() else 'too large'}",
+            reason="patch-unreadable",
+        )
+    return sandbox.PatchFile(name=sandbox.store_name(os.path.basename(path)), content=content)

@@ -1,0 +1,250 @@
+"""`nbs ws ls|rm|prune|path`: the workspaces that sessions have left."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import time
+
+import sandbox
+from sandbox.cli import speak
+from sandbox.cli.parser import Parser
+from sandbox.cli.shell import unknown_option
+from sandbox.errors import Error, MachineError, UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+SCHEMA = "nix-build-shell.ws/1"
+DAY_S = 86400
+USAGE = """\
+usage: nbs ws ls [--json | --names]
+       nbs ws rm NAME…
+       nbs ws prune [--older-than DAYS] [--larger-than SIZE] [--total SIZE] [--unused]
+                    [--dry-run] [--yes]
+       nbs ws path NAME
+
+What was changed in a shell or a kernel is kept as a workspace: the build's directory, /tmp and the
+outputs. Nothing is ever removed unasked.
+
+  nbs shell --ws hello-1.0              go on in it
+  nbs ws ls                             what is kept, and how much room it takes
+  nbs ws rm hello-1.0                   remove it with all that was changed in it
+  nbs ws prune --older-than 30          remove what was not used for a month
+  nbs ws prune --total 5G --dry-run     what would go to leave no more than that
+  $EDITOR "$(nbs ws path hello-1.0)"    the files, for a program of the host
+
+`nbs ws prune --help` lists the options.
+"""
+
+
+def command(argv: list[str]) -> int:
+    """Do what the first word says."""
+    first, rest = (argv[0], argv[1:]) if argv else ("--help", [])
+    if first in ("--help", "-h"):
+        sys.stdout.write(USAGE)
+        return 0 if argv else 2
+    actions = {"ls": print_list, "rm": remove, "prune": prune, "path": print_path}
+    if first.startswith("-"):
+        raise unknown_option(first, "nbs ws")
+    if first not in actions:
+        raise UsageError(
+            f"`nbs ws` does not know `{first}`",
+            reason="verb-unknown",
+            hint="`nbs ws --help` shows what it knows",
+        )
+    return actions[first](rest)
+
+
+def print_list(argv: list[str]) -> int:
+    """What is kept, the last used first."""
+    made = Parser(prog="nbs ws ls", description="List the kept workspaces, the last used first.")
+    made.add_argument("--json", action="store_true", help="everything, as JSON")
+    made.add_argument("--names", action="store_true", help="names alone, one a line")
+    asked = made.parse_args(argv)
+    kept = sandbox.workspaces()
+    if asked.names:
+        sys.stdout.write("".join(f"{one.name}\n" for one in kept))
+        return 0
+    seen = [(one, sandbox.workspace_usage(one)) for one in kept]
+    if asked.json:
+        _print_json(seen)
+    elif seen:
+        _print(seen)
+    else:
+        speak.say("No workspace is kept: nothing was changed in a shell or a kernel yet.")
+    for name in sandbox.damaged_workspaces():
+        speak.say(f"{name}: its record cannot be read; `nbs ws path {name}` tells where it is")
+    return 0
+
+
+def _print_json(seen: list[tuple[sandbox.Kept, sandbox.Usage]]) -> None:
+    import json
+
+    found = [{**one.fields(), **usage.fields(), "state": _state(one)} for one, usage in seen]
+    json.dump({"schema": SCHEMA, "workspaces": found}, sys.stdout, indent=2)
+    sys.stdout.write("\n")
+
+
+def _print(seen: list[tuple[sandbox.Kept, sandbox.Usage]]) -> None:
+    rows = [("NAME", "BUILD", "USED", "SIZE", "CHANGED", "SNAPSHOTS", "STATE")]
+    rows += [
+        (
+            one.name,
+            one.build_name,
+            sandbox.words.age(time.time() - one.used),
+            ("" if usage.exact else "≥ ") + sandbox.words.size(usage.bytes),
+            str(usage.changed),
+            str(usage.snapshots),
+            _state(one),
+        )
+        for one, usage in seen
+    ]
+    cells = [tuple(map(sandbox.one_line, row)) for row in rows]
+    widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]) - 1)]
+    for number, row in enumerate(cells):
+        columns = [c.ljust(w) for c, w in zip(row, widths, strict=False)]
+        line = "  ".join([*columns, row[-1]])
+        print(speak.painted(line, speak.BOLD if number == 0 else "", sys.stdout))
+
+
+def _state(one: sandbox.Kept) -> str:
+    if one.session:
+        return f"open, process {one.session}"
+    try:
+        sandbox.require_build(one)
+    except Error:
+        return "its build is gone"
+    return "kept" if one.method == "overlay" else "kept, a copy"
+
+
+def remove(argv: list[str]) -> int:
+    """Remove workspaces by name; 1 if one of them stays."""
+    made = Parser(
+        prog="nbs ws rm", description="Remove workspaces with all that was changed in them."
+    )
+    made.add_argument("names", nargs="+", metavar="NAME")
+    failed = False
+    for name in made.parse_args(argv).names:
+        try:
+            _remove(name)
+        except Error as error:
+            speak.show_error(error)
+            failed = True
+    return 1 if failed else 0
+
+
+def _remove(name: str) -> None:
+    removal = sandbox.remove_workspace(name)
+    if removal.left:
+        raise MachineError(
+            f"{removal.left} files of the workspace `{name}` could not be removed",
+            reason="workspace-unwritable",
+            evidence=removal.examples[:3],
+        )
+
+
+def prune(argv: list[str]) -> int:
+    """Remove the workspaces that fit what is asked for, after showing them."""
+    asked = _pruning(argv)
+    chosen = _chosen(asked)
+    if not chosen:
+        speak.say("no workspace fits that: nothing is removed")
+        return 0
+    _print(chosen)
+    total = sandbox.words.size(sum(usage.bytes for _, usage in chosen))
+    if asked.dry_run:
+        speak.say(f"{len(chosen)} would be removed, {total}; nothing was")
+        return 0
+    if not asked.yes and not _agreed(len(chosen), total):
+        return 1
+    return remove([one.name for one, _ in chosen])
+
+
+def _pruning(argv: list[str]) -> argparse.Namespace:
+    made = Parser(
+        prog="nbs ws prune",
+        description="Remove workspaces, once those that would go were shown. One goes that fits\n"
+        "all that is said of it. One with somebody inside never goes.",
+    )
+    made.add_argument("--older-than", type=float, metavar="DAYS", help="not used for so many days")
+    made.add_argument("--larger-than", metavar="SIZE", help="takes more on disk: 500M, 2G")
+    made.add_argument(
+        "--total", metavar="SIZE", help="the longest unused, until no more than SIZE is left"
+    )
+    made.add_argument(
+        "--unused", action="store_true", help="cannot be entered any more: its build is gone"
+    )
+    made.add_argument("--dry-run", action="store_true", help="only show what would go")
+    made.add_argument("--yes", action="store_true", help="do not ask")
+    asked = made.parse_args(argv)
+    for name in ("larger_than", "total"):
+        setattr(asked, name, _size(getattr(asked, name), f"--{name.replace('_', '-')}"))
+    if asked.older_than is None and not asked.unused and asked.larger_than is asked.total is None:
+        raise UsageError(
+            "`nbs ws prune` is not told what may go",
+            reason="option-value",
+            hint="`nbs ws prune --older-than 30 --dry-run`",
+        )
+    return asked
+
+
+def _size(text: str | None, option: str) -> int | None:
+    try:
+        return None if text is None else sandbox.words.bytes_of(text)
+    except ValueError:
+        raise UsageError(
+            f"`{option}` is a size, not `{text}`",
+            reason="option-value",
+            hint=f"`nbs ws prune {option} 500M`",
+        ) from None
+
+
+def _chosen(asked: argparse.Namespace) -> list[tuple[sandbox.Kept, sandbox.Usage]]:
+    kept = sandbox.workspaces()
+    seen = [(one, sandbox.workspace_usage(one)) for one in kept]
+    fitting = [(one, usage) for one, usage in seen if not one.session and _fits(one, usage, asked)]
+    if asked.total is None:
+        return fitting
+    left = sum(usage.bytes for _, usage in seen)
+    chosen = []
+    for one, usage in reversed(fitting):
+        if left > asked.total:
+            chosen.append((one, usage))
+            left -= usage.bytes
+    return chosen
+
+
+def _fits(one: sandbox.Kept, usage: sandbox.Usage, asked: argparse.Namespace) -> bool:
+    old = asked.older_than is None or time.time() - one.used > asked.older_than * DAY_S
+    large = asked.larger_than is None or usage.bytes > asked.larger_than
+    return old and large and (not asked.unused or _state(one) == "its build is gone")
+
+
+def _agreed(count: int, total: str) -> bool:
+    if not os.isatty(0) or not os.isatty(2):
+        speak.say("nobody can be asked here: `--yes` removes them, `--dry-run` only shows them")
+        return False
+    print(f"Remove {count}, {total}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def print_path(argv: list[str]) -> int:
+    """Where a program of the host finds the files of the build's directory."""
+    made = Parser(
+        prog="nbs ws path",
+        description="Print where a program of the host finds the files of the build's directory.",
+    )
+    made.add_argument("name", metavar="NAME")
+    name = made.parse_args(argv).name
+    path, whole = sandbox.workspace_path(name)
+    print(path)
+    sys.stdout.flush()
+    if not whole:
+        speak.say(
+            "only what was changed lies there; while a session is open, the whole directory can be"
+            f" seen: `nbs shell --ws {shlex.quote(name)}`, then `nbs ws path` from another terminal"
+        )
+    return 0

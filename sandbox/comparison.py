@@ -1,0 +1,93 @@
+"""What was changed in a kept workspace: found by a name, and with what the build says of itself."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import Error, UsageError
+from sandbox.host.builddir import read_bounded
+from sandbox.host.catalog import find_build, is_called
+from sandbox.host.nixconf import find_locations, read_settings
+from sandbox.model import envvars
+from sandbox.model.changetext import source_root
+from sandbox.workspace import kept as keeping
+from sandbox.workspace.compared import Comparison, Where
+from sandbox.workspace.snapshots import FAILED
+from sandbox.workspace.workspace import state_directory
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.workspace.kept import Kept
+    from sandbox.workspace.layers import View
+
+
+def workspace_of(build: str, *, store: str = "") -> Kept:
+    """The workspace that `build` means: its name, a build's in any form, or "" for the last used.
+
+    Raises `UsageError` (`workspace-unknown`).
+    """
+    state = state_directory(os.environ)
+    if keeping.is_name(build) and build in keeping.names(state):
+        return keeping.find_workspace(state, build)
+    there = keeping.workspaces(state)
+    if not build:
+        if there:
+            return there[0]
+        raise UsageError(
+            "no workspace is kept",
+            reason="workspace-unknown",
+            hint="`nbs shell` keeps one where something was changed",
+        )
+    for kept in there:
+        if is_called(kept.build_name, build):
+            return kept
+    return _of_directory(build, store, there, state)
+
+
+def _of_directory(build: str, store: str, there: tuple[Kept, ...], state: str) -> Kept:
+    try:
+        path = os.path.realpath(find_build(build, store=store))
+    except Error:
+        raise keeping.unknown(state, build) from None
+    for kept in there:
+        if path in (kept.kept, os.path.realpath(kept.build), os.path.dirname(kept.kept)):
+            return kept
+    raise keeping.unknown(state, build)
+
+
+def compare_workspace(
+    kept: Kept,
+    *,
+    since: str = FAILED,
+    paths: tuple[str, ...] = (),
+    sources: View | None = None,
+    root: str = "",
+) -> Comparison:
+    """The workspace beside the snapshot `since`, not compared before it is entered.
+
+    `paths` are those inside, or relative to the build tree; `sources` the tree that patchPhase
+    left, if somebody has made it again; `root` the source root, where it is known better.
+    """
+    settings = read_settings(os.environ)
+    locations = find_locations(os.environ, settings, kept.store)
+    content, _, _ = read_bounded(f"{kept.kept}/env-vars")
+    said = envvars.select(content, "sourceRoot", "PWD", "NIX_BUILD_TOP")
+    top = said.get("NIX_BUILD_TOP", "")
+    if not top.startswith("/") or os.path.normpath(top) != top:
+        top = settings.sandbox_build_dir
+    directories = tuple(sorted(_directories(kept.kept)))
+    where = Where(
+        top=top,
+        store=locations.store_dir,
+        real_store=locations.real_store_dir,
+        root=root or source_root(said.get("sourceRoot", ""), said.get("PWD", ""), top, directories),
+    )
+    return Comparison(kept, where, since, paths, sources)
+
+
+def _directories(path: str) -> list[str]:
+    try:
+        with os.scandir(path) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return []

@@ -1,0 +1,112 @@
+"""A derivation with one more of `patches`, as an override of its recipe would have made it.
+
+Nixpkgs: `patchPhase` in stdenv's setup applies each of `patches` with `patchFlags`, between the
+hooks prePatch and postPatch.
+"""
+
+from __future__ import annotations
+
+from sandbox.model import storepath
+from sandbox.model.value import Value
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from sandbox.model.aterm import Derivation
+
+LONGEST_NAME = 80
+_NAME = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-._?=")
+
+
+class PatchFile(Value):
+    """A patch file: its name in the store, and what is in it."""
+
+    name: str
+    content: bytes
+
+    def path(self, store_dir: str) -> str:
+        """Where Nix puts it when a recipe names it. Nix: `Store::addToStore`, recursive, sha256."""
+        from hashlib import sha256  # noqa: PLC0415  loads libcrypto, and few runs need a hash
+
+        digest = sha256(archive(self.content)).hexdigest()
+        return storepath.make_store_path("source", f"sha256:{digest}", self.name, store_dir)
+
+
+def store_name(file_name: str) -> str:
+    """A name that Nix allows, with the ending by which patchPhase tells how to unpack it.
+
+    >>> store_name("it's a fix.patch.gz")
+    'it-s-a-fix.patch.gz'
+    """
+    allowed = "".join(c if c in _NAME else "-" for c in file_name).lstrip(".")
+    return allowed[-LONGEST_NAME:].lstrip(".") or "repair.patch"
+
+
+def archive(content: bytes) -> bytes:
+    """A regular file as a Nix archive. Nix: `dumpString` in libutil/archive.cc."""
+    words = (b"nix-archive-1", b"(", b"type", b"regular", b"contents", content, b")")
+    return b"".join(
+        len(word).to_bytes(8, "little") + word + bytes(-len(word) % 8) for word in words
+    )
+
+
+def with_patch(derivation: Derivation, path: str) -> Derivation:
+    """`derivation` with `path` behind those of its `patches`. Its outputs' paths stay as they are.
+
+    Raises `EvidenceError` (`attributes-syntax`).
+    """
+    if derivation.structured_attributes:
+        return _with_json(derivation, path)
+    old = derivation.get("patches")
+    new = path if old is None else f"{old} {path}"
+    others = (pair for pair in derivation.env if pair[0] != "patches")
+    return derivation.replace(env=tuple(sorted((*others, ("patches", new)))))
+
+
+def _with_json(derivation: Derivation, path: str) -> Derivation:
+    from sandbox.model.attributes import dump  # noqa: PLC0415  json, as below
+
+    values = _attributes(derivation)
+    old = values.get("patches")
+    values["patches"] = f"{old} {path}" if isinstance(old, str) else [*(old or ()), path]
+    text = dump(values)
+    env = tuple((n, text if n == "__json" else v) for n, v in derivation.env)
+    return derivation.replace(env=env)
+
+
+def why_not(derivation: Derivation | None) -> str:
+    """Why a patch among `patches` would not be applied by this build; empty if it would.
+
+    What set-up hooks and a recipe's own commands do beside that cannot be known.
+    """
+    if derivation is None:
+        return "its derivation was not found"
+    if derivation.structured_attributes:
+        value: Callable[[str], Any] = _attributes(derivation).get
+    else:
+        value = derivation.get
+    phases, own = value("phases"), value("patchPhase")
+    listed = phases.split() if isinstance(phases, str) else phases
+    reasons = (
+        (not value("stdenv"), "it does not use stdenv, and so has no patchPhase"),
+        (
+            value("buildCommand") or value("buildCommandPath"),
+            "it is made by a buildCommand, and so has no patchPhase",
+        ),
+        (value("dontUnpack"), "dontUnpack is set: there is no source to patch"),
+        (value("dontPatch"), "dontPatch is set: its patchPhase is left out"),
+        (listed and "patchPhase" not in listed, "its `phases` leave patchPhase out"),
+        (
+            isinstance(own, str) and own and "patches" not in own and "patchPhase" not in own,
+            "it has a patchPhase of its own, which does not look at `patches`",
+        ),
+    )
+    return next((text for holds, text in reasons if holds), "")
+
+
+def _attributes(derivation: Derivation) -> dict[str, Any]:
+    from sandbox.model import attributes  # noqa: PLC0415  json costs more than the rest together
+
+    return attributes.read(derivation.get("__json") or "{}")

@@ -1,0 +1,151 @@
+"""The changes to the sources of a build as a patch for its `patches`."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+
+from sandbox.errors import Error, EvidenceError
+from sandbox.host.buildlog import logged_build
+from sandbox.host.summary import ending_text
+from sandbox.model import patchfile
+from sandbox.model.value import Value
+from sandbox.showing import counting, sides
+from sandbox.workspace.compared import BUILD
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox.workspace.compared import Comparison, Finding
+    from sandbox.workspace.kept import Kept
+
+_FROM_A_DIRECTORY = "a directory on one side, and none on the other"
+
+
+class Patch(Value):
+    """`text` is for `patch -p1` in the source root, empty if there is nothing to carry.
+
+    `files` are in it, relative to the source root. `left_out` are pairs of a source file that it
+    cannot carry and why; `products` what the build made; `outside` changes beyond the source root.
+    """
+
+    text: bytes
+    files: tuple[str, ...]
+    left_out: tuple[tuple[str, str], ...]
+    products: tuple[str, ...]
+    outside: tuple[str, ...]
+
+
+def patch(
+    comparison: Comparison, exclude: tuple[str, ...] = (), *, everything: bool = False
+) -> Patch:
+    """The patch. What one of the globs `exclude` matches is left alone: the path relative to the
+    source root, a directory on the way or the last name. `everything`: what the build made, too.
+
+    Raises EvidenceError `source-root-unknown`.
+    """
+    sorted_out = _SortedOut(comparison, exclude, everything=everything)
+    for finding in counting(comparison):
+        if finding.place == BUILD:
+            sorted_out.add(finding)
+    text = b"".join(part for _, part in sorted(sorted_out.parts.items()))
+    return Patch(
+        text=_header(comparison.kept, tuple(sorted_out.left_out)) + text if text else b"",
+        files=tuple(sorted(sorted_out.parts)),
+        left_out=tuple(sorted_out.left_out),
+        products=tuple(sorted_out.products),
+        outside=tuple(sorted_out.outside),
+    )
+
+
+class _SortedOut:
+    def __init__(
+        self, comparison: Comparison, exclude: tuple[str, ...], *, everything: bool
+    ) -> None:
+        root = comparison.where.root
+        if not root:
+            raise EvidenceError(
+                "nothing tells which directory of the build is the source root",
+                reason="source-root-unknown",
+                hint="`nbs patch --source-root DIRECTORY` names it, relative to the build tree",
+            )
+        self.comparison = comparison
+        self.prefix = "" if root == "." else f"{root}/"
+        self.exclude = exclude
+        self.everything = everything
+        self.parts: dict[str, bytes] = {}
+        self.left_out: list[tuple[str, str]] = []
+        self.products: list[str] = []
+        self.outside: list[str] = []
+        self._turned: list[str] = []
+
+    def add(self, finding: Finding) -> None:
+        if not finding.path.startswith(self.prefix):
+            if not finding.product:
+                self.outside.append(finding.path)
+            return
+        path = finding.path[len(self.prefix) :]
+        if _is_excluded(path, self.exclude):
+            return
+        if finding.product and not self.everything:
+            self.products.append(path)
+            return
+        why = self._hindrance(finding)
+        if why:
+            self.left_out.append((path, why))
+
+    def _hindrance(self, finding: Finding) -> str:
+        """Why this cannot be carried; else it is added to the parts."""
+        change, path = finding.change, finding.path[len(self.prefix) :]
+        kinds = [entry.kind for entry in (change.old, change.new) if entry is not None]
+        if len(set(kinds)) > 1 and "directory" in kinds:
+            self._turned.append(f"{path}/")
+            return _FROM_A_DIRECTORY
+        if path.startswith(tuple(self._turned)):
+            return _FROM_A_DIRECTORY
+        if not {"file", "link"}.issuperset(kinds):
+            return f"{kinds[-1]}, {change.what}"
+        old, new, readable = sides(self.comparison, finding)
+        why = patchfile.hindrance(old, new) if readable else "binary, or too large for a text"
+        if not why:
+            self.parts[path] = patchfile.file_patch(path, old, new)
+        return why
+
+
+def _is_excluded(path: str, globs: tuple[str, ...]) -> bool:
+    names = path.split("/")
+    tried = [names[-1], *("/".join(names[: end + 1]) for end in range(len(names)))]
+    return any(fnmatchcase(one, glob.rstrip("/")) for glob in globs for one in tried)
+
+
+def _header(kept: Kept, left_out: tuple[tuple[str, str], ...]) -> bytes:
+    """What the patch repairs, and what it does not; nothing that differs between two runs."""
+    name = kept.build_name or kept.name
+    lines = [f"{name}: changes to the source, made in the sandbox of its failed build"]
+    try:
+        build = logged_build(kept.build, store=kept.store, derivation=kept.derivation)
+    except Error:
+        build = None
+    derivation = kept.derivation or (build.derivation if build is not None else "")
+    if derivation:
+        lines.append(f"derivation: {derivation}")
+    if build is not None:
+        log = build.log
+        ended = ending_text(log)
+        if log.failing_phase or ended:
+            how = f" ({ended})" if ended else ""
+            lines.append(f"failed in: {log.failing_phase or 'the builder'}{how}")
+        if log.error is not None:
+            lines.append(f"first error: {log.error.text}")
+    lines += [f"not in this patch: {path} ({why})" for path, why in left_out]
+    return patchfile.comment(*lines) + b"\n"
+
+
+def nix_line(file_name: str) -> str:
+    """The attribute of a recipe that applies a patch beside it.
+
+    >>> nix_line("a.patch"), nix_line("a b.patch")
+    ('patches = [ ./a.patch ];', 'patches = [ (./. + "/a b.patch") ];')
+    """
+    if all(c.isascii() and (c.isalnum() or c in "._+-") for c in file_name):
+        return f"patches = [ ./{file_name} ];"
+    quoted = file_name.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
+    return f'patches = [ (./. + "/{quoted}") ];'

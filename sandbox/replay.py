@@ -1,0 +1,140 @@
+"""The phases of a build again, from the first one, in a directory as Nix hands it to builders."""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import EvidenceError
+from sandbox.host.builddir import unchanged_files
+from sandbox.host.case import of_derivation
+from sandbox.model import patched, rules
+from sandbox.model.command import shell_word
+from sandbox.model.experiment import emptied
+from sandbox.model.spec import File
+from sandbox.run import enter
+from sandbox.workspace.changes import compare
+from sandbox.workspace.layers import Layer, View
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.host.case import Case
+    from sandbox.model.facts import Request
+    from sandbox.model.patched import PatchFile
+    from sandbox.model.spec import Sandbox
+    from sandbox.workspace.changes import Differences
+
+BEFORE, LAST, PATCHED = "@before", "@last", "@patched"
+"""Ends of a replay that are no names: before the failing phase, the last, the patched source."""
+
+KEEP_STATE = "--keep-state"
+LAST_LINES = 5
+_TAIL_BYTES = 4096
+
+
+def describe_clean(case: Case, request: Request) -> Sandbox:
+    """The sandbox in which all phases are run that `request.phase_words` do not leave out.
+
+    Raises as `rules.sandbox`, and `EvidenceError` (`environment-unknown`).
+    """
+    environment = case.nix.environment
+    if environment is None:
+        raise EvidenceError(
+            "nothing tells with what Nix began this build",
+            reason="environment-unknown",
+            hint="`--derivation /nix/store/….drv` names the derivation that was built",
+        )
+    kept = case.kept.replace(env_vars=case.kept.env_vars.replace(state="absent"))
+    words = ("--all", *(request.phase_words or ()))
+    described = rules.sandbox(
+        kept, case.nix.replace(partial=()), case.machine, request.replace(phase_words=words)
+    )
+    files = (*environment.files, *unchanged_files(case.kept.path, environment.left_out))
+    return described.replace(entries=emptied(described.entries, environment.replace(files=files)))
+
+
+def describe_replay(
+    case: Case, request: Request, until: str = "", patch: PatchFile | None = None
+) -> Sandbox:
+    """The same up to the phase `until`, which is the one that failed if it is empty.
+
+    `until` may be `BEFORE`, `LAST` or `PATCHED`. The directory has an env-vars afterwards, as the
+    build would have left it. `patch` is one more of `patches`, and an input.
+    Raises as `describe_clean`, and `EvidenceError` (`patch-not-applied`).
+    """
+    words = (KEEP_STATE, *(("--until", until) if until else ()))
+    request = request.replace(phase_words=words)
+    if patch is None:
+        return describe_clean(case, request)
+    derivation = case.nix.derivation
+    reason = patched.why_not(derivation)
+    if derivation is None or reason:
+        raise not_applied(case, reason)
+    path = patch.path(case.nix.store_dir)
+    changed = of_derivation(case, patched.with_patch(derivation, path))
+    described = describe_clean(changed, request)
+    if any(found.path == path for found in case.nix.inputs):
+        return described
+    file = File(
+        path=path,
+        content=patch.content.decode(errors="surrogateescape"),
+        mode=0o444,
+        read_only=True,
+        rule="asked for: a patch",
+    )
+    return described.replace(entries=(*described.entries, file))
+
+
+def not_applied(case: Case, reason: str) -> EvidenceError:
+    """The error for a build that would not look at one more of `patches`."""
+    name = case.kept.name_hint or case.kept.outer
+    return EvidenceError(
+        f"a patch among `patches` would change nothing in `{name}`",
+        reason="patch-not-applied",
+        evidence=(reason,),
+        hint=f"`nbs phase {shell_word(name)} VARIABLE=VALUE` tries a change of the recipe",
+    )
+
+
+def differences(case: Case, directory: str) -> Differences:
+    """How what a replay left in `directory` differs from what was kept; never in times or owners.
+
+    Raises OSError.
+    """
+    kept = Layer.at(case.kept.path)
+    try:
+        replayed = Layer.at(directory)
+        try:
+            return compare(View(kept), View(replayed))
+        finally:
+            replayed.close()
+    finally:
+        kept.close()
+
+
+def make_sources(
+    case: Case, request: Request, path: str, say: Callable[[str], None] = lambda _: None
+) -> None:
+    """Put the build's directory at `path`, as it is when all `patches` are applied.
+
+    What the recipe itself changes then, in postPatch, is not in it: a further patch is applied
+    before that. `path` is not there yet. Raises as `describe_replay` and `run.enter`, and
+    `EvidenceError` (`source-unmade`) where the phases fail or there is no source.
+    """
+    described = describe_replay(case, request.replace(interactive=False, term=""), PATCHED)
+    null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    said = os.memfd_create("said", os.MFD_CLOEXEC)
+    try:
+        status = enter(described, say, stdio=(null, said, said), keep=path)
+        tail = os.pread(said, _TAIL_BYTES, max(0, os.fstat(said).st_size - _TAIL_BYTES))
+    finally:
+        os.close(said)
+        os.close(null)
+    if status:
+        lines = tail.decode("utf-8", "surrogateescape").splitlines()
+        raise EvidenceError(
+            f"the source of `{described.name}` cannot be made again",
+            reason="source-unmade",
+            evidence=(*lines[-LAST_LINES:], f"exit status {status}"),
+        )

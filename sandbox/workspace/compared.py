@@ -1,0 +1,231 @@
+"""A kept workspace and a state of it, side by side: the build tree, /tmp, the outputs.
+
+The state is a snapshot, or `failed`: as the failure left it, with nothing in /tmp, and of the
+outputs what the build had written. Both sides are only read; a session may change them meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+
+from sandbox.errors import UsageError
+from sandbox.model.value import Value
+from sandbox.workspace import changes
+from sandbox.workspace.kept import read_inputs
+from sandbox.workspace.layers import Layer, View
+from sandbox.workspace.origins import Origins
+from sandbox.workspace.remove import OPEN_DIRECTORY
+from sandbox.workspace.sizes import OF_THE_SHELL
+from sandbox.workspace.snapshots import FAILED, expect, layers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Self
+
+    from sandbox.workspace.changes import Change, Differences
+    from sandbox.workspace.kept import Kept
+
+BUILD, TMP, OUTPUTS = "build", "tmp", "outputs"
+LARGEST_TEXT = 16 << 20
+
+
+class Where(Value):
+    """Where things lie inside: the top of the build tree, the store, and where that is outside.
+
+    `root` is the source root, relative to the top of the build tree; empty if it is not known.
+    """
+
+    top: str
+    store: str
+    real_store: str
+    root: str = ""
+
+
+class Finding(Value):
+    """A change, where it is (`place`: "build", "tmp" or "outputs"), and under which path to show
+    it: relative to the build tree, or as it is called inside. `product`: the build made it.
+    """
+
+    place: str
+    path: str
+    change: Change
+    product: bool
+
+
+class Comparison:
+    """Open for as long as its texts are wanted: a context manager.
+
+    `told_apart`: sources and products are known and not guessed. `unread` as in `Differences`.
+    """
+
+    def __init__(
+        self,
+        kept: Kept,
+        where: Where,
+        since: str = FAILED,
+        paths: tuple[str, ...] = (),
+        sources: View | None = None,
+    ) -> None:
+        self.kept = kept
+        self.where = where
+        self.since = since or FAILED
+        self.told_apart = sources is not None
+        self.findings: tuple[Finding, ...] = ()
+        self.unread: tuple[tuple[str, str], ...] = ()
+        self.unread_count = 0
+        self._layers: dict[str, Layer] = {}
+        self._views: dict[str, tuple[View, View]] = {}
+        self._paths = paths
+        self._sources = sources
+
+    def __enter__(self) -> Self:
+        """Compare. Raises UsageError `snapshot-unknown` and `path-elsewhere`."""
+        try:
+            self._compare()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for layer in self._layers.values():
+            layer.close()
+        self._layers.clear()
+
+    def side(self, finding: Finding, which: str) -> bytes | None:
+        """What is in the file, or what the link says, on the side "old" or "new".
+
+        None if it cannot be read, or is too much to be compared as text.
+        """
+        view = self._views[finding.place][which == "new"]
+        entry = finding.change.new if which == "new" else finding.change.old
+        if entry is None:
+            return b""
+        try:
+            return changes.read_side(view, finding.change.path, LARGEST_TEXT)
+        except OSError:
+            return None
+
+    def _compare(self) -> None:
+        base = self._base()
+        for place, asked in self._wanted().items():
+            if place == BUILD:
+                old, new = self._build()
+            elif place == TMP:
+                old, new = self._tmp(base)
+            else:
+                old, new, names = self._outputs(base)
+                asked = tuple(p for p in asked or names if p.split("/")[0] in names)  # noqa: PLW2901
+                if not asked:
+                    continue
+            self._views[place] = (old, new)
+            self._take(place, changes.compare(old, new, asked))
+
+    def _take(self, place: str, found: Differences) -> None:
+        old, new = self._views[place]
+        origins = Origins(old, new, self.where.root, self._sources)
+        prefix = {BUILD: "", TMP: "/tmp/", OUTPUTS: f"{self.where.store}/"}[place]  # noqa: S108
+        self.findings += tuple(
+            Finding(
+                place=place,
+                path=prefix + change.path,
+                change=change,
+                product=place != BUILD or origins.is_product(change),
+            )
+            for change in found.changes
+            if place != TMP or not self._is_of_ours(change)
+        )
+        self.unread += tuple((prefix + path, why) for path, why in found.unread)
+        self.unread_count += found.unread_count
+
+    def _is_of_ours(self, change: Change) -> bool:
+        """What preparing made in /tmp, or the shell, and no person."""
+        is_directory = change.new is not None and change.new.kind == "directory"
+        return change.path in OF_THE_SHELL or (is_directory and change.path in self.kept.places)
+
+    def _base(self) -> str:
+        """The directory of the snapshot to compare with; empty for `failed`."""
+        if self.since == FAILED:
+            return ""
+        expect(self.kept.path, self.since)
+        return f"{self.kept.snapshots}/{self.since}"
+
+    def _layer(self, path: str) -> Layer | None:
+        """A directory, opened once; None if it is not there."""
+        if path not in self._layers:
+            try:
+                self._layers[path] = Layer.at(path)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+        return self._layers[path]
+
+    def _view(self, *paths: str) -> View:
+        return View(*(layer for layer in map(self._layer, paths) if layer is not None))
+
+    def _build(self) -> tuple[View, View]:
+        kept = self.kept
+        overlay = kept.method == "overlay"
+        old = self._view(*layers(kept.path, self.since, kept.kept, overlay=overlay))
+        return old, self._view(*kept.layers)
+
+    def _tmp(self, base: str) -> tuple[View, View]:
+        old = self._view(f"{base}/tmp") if base else View()  # noqa: S108
+        return old, self._view(self.kept.tmp)
+
+    def _outputs(self, base: str) -> tuple[View, View, tuple[str, ...]]:
+        """Of the store only the outputs that the build had begun are looked at."""
+        kept = self.kept
+        now = set(_listed(kept.outputs)) - self._inputs()
+        if base:
+            before, old = set(_listed(f"{base}/outputs")), self._view(f"{base}/outputs")
+        else:
+            before, old = set(kept.partial), self._view(self.where.real_store)
+        new = self._view(kept.outputs)
+        return old if before else View(), new, tuple(sorted(now | before))
+
+    def _inputs(self) -> frozenset[str]:
+        """Names that a session has beside the outputs."""
+        if not self.kept.session:
+            return frozenset()
+        try:
+            directory = os.open(self.kept.path, OPEN_DIRECTORY)
+        except OSError:
+            return frozenset()
+        try:
+            return read_inputs(directory)
+        finally:
+            os.close(directory)
+
+    def _wanted(self) -> dict[str, tuple[str, ...]]:
+        """The places to look at, and there the paths; none means all."""
+        if not self._paths:
+            return {BUILD: (), TMP: (), OUTPUTS: ()}
+        wanted: dict[str, tuple[str, ...]] = {}
+        whole = set()
+        for path in self._paths:
+            place, inner = self._place_of(path)
+            wanted[place] = (*wanted.get(place, ()), inner)
+            if not inner:
+                whole.add(place)
+        return {place: () if place in whole else inner for place, inner in wanted.items()}
+
+    def _place_of(self, path: str) -> tuple[str, str]:
+        plain = os.path.normpath(path)
+        if not plain.startswith("/"):
+            plain = os.path.normpath(f"{self.where.top}/{plain}")
+        tops = ((BUILD, self.where.top), (TMP, "/tmp"), (OUTPUTS, self.where.store))  # noqa: S108
+        for place, top in tops:
+            if plain == top or plain.startswith(f"{top}/"):
+                return place, plain[len(top) + 1 :]
+        raise UsageError(
+            f"`{path}` is neither in the build tree nor in /tmp nor an output",
+            reason="path-elsewhere",
+            hint=f"paths are those inside, or relative to {self.where.top}",
+        )
+
+
+def _listed(path: str) -> list[str]:
+    try:
+        return os.listdir(path)
+    except OSError:
+        return []

@@ -1,0 +1,86 @@
+"""A copy of a kept workspace under a name of its own."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from sandbox.errors import EvidenceError
+from sandbox.workspace.harvest import OUTPUTS, TMP
+from sandbox.workspace.holding import Held, create, note_inputs
+from sandbox.workspace.kept import find_workspace, read_inputs
+from sandbox.workspace.refusals import refusal
+from sandbox.workspace.remove import OPEN_DIRECTORY
+from sandbox.workspace.rights import with_rights
+from sandbox.workspace.snapshots import copy_part
+from sandbox.workspace.tally import Tally
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.workspace.kept import Kept
+
+_ATTEMPTS = 3
+
+
+def fork(state: str, name: str, progress: Callable[[int, int], None] | None = None) -> Kept:
+    """Copy the build tree, /tmp and the outputs of a workspace; not its snapshots.
+
+    Somebody may be inside. What is written meanwhile is in the copy or not, as it happens, but no
+    file is half of one state and half of another: then it is copied once more.
+
+    Raises UsageError `workspace-unknown`, EvidenceError `source-changed` if something writes all
+    the while, and MachineError as a copy does. Then nothing of it is left.
+    """
+    for left in reversed(range(_ATTEMPTS)):
+        try:
+            return _fork(find_workspace(state, name), state, progress)
+        except EvidenceError as error:
+            if error.reason != "source-changed" or not left:
+                raise
+    raise AssertionError  # pragma: no cover
+
+
+def _fork(source: Kept, state: str, progress: Callable[[int, int], None] | None) -> Kept:
+    held = Held(state, "")
+    create(state, source.replace(session=0, prepared_ns=0), held)
+    try:
+        inputs = _inputs(source.path)
+        note_inputs(held.directory, inputs)
+        path = held.path
+        with_rights(lambda tally: _copy(source, inputs, path, tally), Tally(progress))
+        os.mkdir(f"{path}/work", 0o700)
+        now = time.time()
+        # All in it is later than that: what a fork began with is never taken for unchanged.
+        return held.write(held.kept.replace(created=now, used=now, begun_ns=1, prepared_ns=1))
+    except OSError as error:
+        held.remove()
+        raise refusal(error, state) from None
+    except BaseException:
+        held.remove()
+        raise
+    finally:
+        held.forget()
+
+
+def _inputs(path: str) -> frozenset[str]:
+    directory = os.open(path, OPEN_DIRECTORY)
+    try:
+        return read_inputs(directory)
+    finally:
+        os.close(directory)
+
+
+def _copy(source: Kept, inputs: frozenset[str], path: str, tally: Tally) -> None:
+    copy_part(source.upper, f"{path}/upper", tally)
+    if os.path.isdir(source.tmp) and not os.path.islink(source.tmp):
+        copy_part(source.tmp, f"{path}/{TMP}", tally)
+    try:
+        names = os.listdir(source.outputs)
+    except OSError:
+        return
+    os.mkdir(f"{path}/{OUTPUTS}", 0o700)
+    for name in names:
+        if name not in inputs:
+            copy_part(f"{source.outputs}/{name}", f"{path}/{OUTPUTS}/{name}", tally)

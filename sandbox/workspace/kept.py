@@ -1,0 +1,315 @@
+"""Workspaces that outlive their session: what is known of them, and which there are.
+
+    STATE/ws/NAME/lock             held with flock(2) as long as a session, or a command, has it
+                  workspace.json   what it is of (`Kept`), always replaced as a whole
+                  inputs           the names in the store directory that are no outputs, a line each
+                  session          the pid and the start time of the sandbox's first process
+                  root/ store/ store-work/ places/    a session's own, made anew for each
+                  upper/ work/     the build tree: what an overlay changed, or the whole copy
+                  tmp/ outputs/    between sessions: what was in /tmp, and the outputs
+                  snapshots/       see `workspace.snapshots`
+                  roots/           links that keep the inputs from Nix's garbage collector
+
+In a session /tmp lies in root/tmp, and the outputs in root/STOREDIR, or in store/ where the store
+is an overlay. What a session that was killed left there is taken home by whoever has the lock next
+(`workspace.harvest`). A directory whose name begins with a dot is on its way in or out.
+
+Reading needs no lock. What changes a workspace is done through `workspace.holding`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+
+from sandbox.errors import MachineError, UsageError
+from sandbox.model.value import Value
+from sandbox.workspace.remove import OPEN_DIRECTORY
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+VERSION = 1
+RECORD, SESSION, INPUTS = "workspace.json", "session", "inputs"
+LARGEST_RECORD = 1 << 20
+LARGEST_INPUTS = 1 << 26
+LONGEST_NAME = 100
+_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._?=")
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class Kept(Value):
+    """A kept workspace, as it was when it was looked at.
+
+    `path` is its own directory. `kept` is the directory that the overlay lies on, `build` the one
+    that a person would name to enter it again; `identity` is the inode and the mtime of `kept`.
+    `method` is "overlay" or "copy". `options` are pairs of an option of entering and its value.
+    `created` and `used` are seconds since the epoch. What preparing made or copied has a ctime from
+    `begun_ns` to `prepared_ns`, which is 0 until it is done. `build_place` is where a session sees
+    the build tree, `store_place` is where, relative to
+    `path`, a session has the outputs; `partial` are the names of those that were copied there, and
+    `places` the names that preparing made in /tmp. `session` is the pid of a living session, or 0.
+    """
+
+    name: str
+    path: str
+    kept: str
+    build: str
+    identity: tuple[int, int]
+    derivation: str = ""
+    store: str = ""
+    build_name: str = ""
+    method: str = "overlay"
+    options: tuple[tuple[str, str], ...] = ()
+    created: float = 0.0
+    used: float = 0.0
+    begun_ns: int = 0
+    prepared_ns: int = 0
+    build_place: str = ""
+    store_place: str = ""
+    partial: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+    session: int = 0
+
+    @property
+    def upper(self) -> str:
+        """The build tree: what the overlay changed, or the whole copy."""
+        return f"{self.path}/upper"
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The directories that the build tree is made of, the topmost first."""
+        return (self.upper, self.kept) if self.method == "overlay" else (self.upper,)
+
+    @property
+    def tmp(self) -> str:
+        """Where the files of /tmp lie now."""
+        return f"{self.path}/root/tmp" if self.session else f"{self.path}/tmp"  # noqa: S108
+
+    @property
+    def outputs(self) -> str:
+        """Where the outputs lie now. In a session names of `inputs` lie there too."""
+        return f"{self.path}/{self.store_place if self.session else 'outputs'}"
+
+    @property
+    def snapshots(self) -> str:
+        return f"{self.path}/snapshots"
+
+
+def directory_of(state: str) -> str:
+    """The directory that holds the kept workspaces. It need not be there."""
+    return f"{state}/ws"
+
+
+def name_for(build_name: str) -> str:
+    """What a workspace of a build is called, if nothing else is: plain, and no hidden file."""
+    name = "".join(c if c in _PLAIN else "_" for c in build_name)[:LONGEST_NAME].lstrip(".-")
+    return name or "build"
+
+
+def is_name(name: str) -> bool:
+    """Could a workspace be called so? What a person types may lead nowhere else."""
+    return 0 < len(name) <= 2 * LONGEST_NAME and name[0] not in ".-" and _PLAIN.issuperset(name)
+
+
+def workspaces(state: str) -> tuple[Kept, ...]:
+    """All kept workspaces whose record can be read, the last used first."""
+    found = []
+    for name in names(state):
+        try:
+            found.append(read(state, name))
+        except (OSError, MachineError):
+            continue
+    return tuple(sorted(found, key=lambda kept: (-kept.used, kept.name)))
+
+
+def names(state: str) -> tuple[str, ...]:
+    """The names that are taken, whatever is behind them."""
+    try:
+        return tuple(sorted(name for name in os.listdir(directory_of(state)) if is_name(name)))
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+
+
+def find_workspace(state: str, name: str) -> Kept:
+    """The kept workspace of that name.
+
+    Raises UsageError `workspace-unknown` and MachineError `workspace-damaged`.
+    """
+    try:
+        if is_name(name):
+            return read(state, name)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    raise unknown(state, name)
+
+
+def unknown(state: str, name: str) -> UsageError:
+    """The error for a name that no workspace has."""
+    there = names(state)
+    evidence = (f"there is {', '.join(there[:5])}{', …' if len(there) > 5 else ''}",)  # noqa: PLR2004
+    return UsageError(
+        f"no workspace is called `{name[:LONGEST_NAME]}`",
+        reason="workspace-unknown",
+        evidence=evidence if there else ("none is kept",),
+        hint="`nbs ws ls` lists them",
+    )
+
+
+def read(state: str, name: str) -> Kept:
+    """As `find_workspace`; OSError where there is none, or one that is only being prepared."""
+    path = f"{directory_of(state)}/{name}"
+    directory = os.open(path, OPEN_DIRECTORY)
+    try:
+        kept = read_in(directory, path)
+    finally:
+        os.close(directory)
+    if not kept.prepared_ns:
+        raise FileNotFoundError(path)
+    return kept
+
+
+def read_in(directory: int, path: str) -> Kept:
+    """What an open directory of a workspace says of itself.
+
+    Raises FileNotFoundError without a record, MachineError `workspace-damaged` for one that is
+    none.
+    """
+    name = path.rpartition("/")[2]
+    text = read_bounded(RECORD, directory, LARGEST_RECORD)
+    try:
+        return _kept(json.loads(text), name, path).replace(session=living(directory))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise MachineError(
+            f"the record of the workspace `{name}` cannot be read",
+            reason="workspace-damaged",
+            evidence=(f"`{path}/{RECORD}`: {type(error).__name__}",),
+            hint=f"its files are in `{path}/upper`; `nbs ws rm {name}` removes it",
+        ) from None
+
+
+def _kept(data: dict[str, Any], name: str, path: str) -> Kept:
+    if data["version"] != VERSION:
+        raise ValueError
+    inode, mtime_ns = data["identity"]
+    fields: dict[str, Any] = {
+        **{field: str(data[field]) for field in _TEXTS},
+        **{field: float(data[field]) for field in ("created", "used")},
+        **{field: int(data[field]) for field in ("begun_ns", "prepared_ns")},
+    }
+    return Kept(
+        name=name,
+        path=path,
+        identity=(int(inode), int(mtime_ns)),
+        options=tuple((str(option), str(value)) for option, value in data["options"]),
+        partial=tuple(map(str, data["partial"])),
+        places=tuple(map(str, data["places"])),
+        **fields,
+    )
+
+
+_TEXTS = (
+    "kept",
+    "build",
+    "derivation",
+    "store",
+    "build_name",
+    "method",
+    "build_place",
+    "store_place",
+)
+
+
+def as_record(kept: Kept) -> str:
+    """The text of workspace.json. The name is in it for people; the directory's counts."""
+    fields = {name: value for name, value in kept.fields().items() if name not in _NOT_RECORDED}
+    return json.dumps({"version": VERSION, **fields}, indent=1) + "\n"
+
+
+_NOT_RECORDED = ("path", "session")
+
+
+def write_record(kept: Kept, directory: int, *, times: tuple[str, ...] = ()) -> Kept:
+    """Replace workspace.json; the fields in `times` get the ctime that a file made now has.
+
+    The file system's own clock, which is not as fine as the machine's.
+    """
+    name = f".{RECORD}-{os.urandom(8).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(name, flags, 0o600, dir_fd=directory)
+    try:
+        now = os.fstat(handle).st_ctime_ns
+        kept = kept.replace(**dict.fromkeys(times, now))
+        _write_all(handle, as_record(kept).encode())
+        os.fsync(handle)
+        os.rename(name, RECORD, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(name, dir_fd=directory)
+        raise
+    finally:
+        os.close(handle)
+    return kept
+
+
+def write_file(name: str, text: str, directory: int) -> None:
+    """Replace a small file of a workspace as a whole."""
+    new = f".{name}-{os.urandom(8).hex()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    handle = os.open(new, flags, 0o600, dir_fd=directory)
+    try:
+        _write_all(handle, text.encode(errors="surrogateescape"))
+        os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        os.unlink(new, dir_fd=directory)
+        raise
+    finally:
+        os.close(handle)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(handle, data) :]
+
+
+def read_bounded(name: str, directory: int, most: int) -> str:
+    """A regular file of ours. OSError, or ValueError for what cannot be one of ours."""
+    handle = os.open(name, _READ, dir_fd=directory)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return ""
+        parts = []
+        while most > 0 and (part := os.read(handle, min(most, 1 << 20))):
+            parts.append(part)
+            most -= len(part)
+        return b"".join(parts).decode(errors="surrogateescape")
+    finally:
+        os.close(handle)
+
+
+def read_inputs(directory: int) -> frozenset[str]:
+    """The names in the store directory that a session has besides outputs."""
+    try:
+        return frozenset(read_bounded(INPUTS, directory, LARGEST_INPUTS).splitlines())
+    except FileNotFoundError:
+        return frozenset()
+
+
+def living(directory: int) -> int:
+    """The pid of the session in an open workspace; 0 if none lives. proc_pid_stat(5): field 22."""
+    try:
+        pid, start = read_bounded(SESSION, directory, LONGEST_NAME).split()
+        return int(pid) if start == start_time(int(pid)) else 0
+    except (OSError, ValueError):
+        return 0
+
+
+def start_time(pid: int) -> str:
+    """When a process was started, in ticks since boot; empty if it has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            state, *fields = file.read().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state in "ZX" else fields[18]

@@ -1,0 +1,236 @@
+"""Putting a snapshot back into the place of what is there.
+
+    WORKSPACE/restoring/plan.json    what is exchanged, in order
+                        new/         copies of the snapshot's trees, until they are in their places
+                        old/         what was in the places; in the end it becomes `undone`
+
+Until the directory has this name, nothing has happened, and a half-made one is swept with the other
+unnamed ones. From then on the restore is carried through, if need be by whoever has the
+workspace next: each step can be seen to be done, or not, by what is where. So a restore that is
+killed is either undone or finished, and the snapshot itself is only read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+
+from sandbox.errors import MachineError
+from sandbox.model.value import Value
+from sandbox.workspace.copy import copy_entry, copy_tree
+from sandbox.workspace.refusals import refusal
+from sandbox.workspace.remove import remove_tree
+from sandbox.workspace.rights import with_rights
+from sandbox.workspace.snapshots import (
+    FAILED,
+    TMP,
+    UNDONE,
+    Shelf,
+    Snapshot,
+    Trees,
+    copy_part,
+    expect,
+    record,
+)
+from sandbox.workspace.tally import Tally
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sandbox.workspace.snapshots import First, Progress
+
+_RESTORING, _PLAN = "restoring", "plan.json"
+_LARGEST_PLAN = 1 << 24
+
+
+class Exchange(Value):
+    """`place` is relative to the workspace; `name` is in both `new` and `old`.
+
+    `had` and `gets`: was there something before, and is there something afterwards?
+    """
+
+    name: str
+    place: str
+    had: bool
+    gets: bool
+
+
+def restore(
+    trees: Trees,
+    name: str,
+    *,
+    replace: Callable[[str, str, Callable[[], None]], None] | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Make the trees what they were when the snapshot was made; `undone` keeps what they are now.
+
+    For whoever has the lock of the workspace. In a session nobody may be in the build directory;
+    `replace` is given the new upper and work directories, before they are in their places, and what
+    exchanges the trees: it has to call that, and to put the new build directory before the
+    session's eyes.
+
+    Raises UsageError `snapshot-unknown`, and as `snapshots.make`: then nothing has changed.
+    """
+    with Shelf(trees.path) as shelf:
+        _carry_through(trees.path, shelf)
+        expect(trees.path, name)
+        new = shelf.fresh()
+        try:
+            with_rights(lambda tally: _build(trees, shelf, name, new, tally), Tally(progress))
+            _write_plan(new, _exchanges(trees, new))
+            record(Snapshot(name=UNDONE, created=time.time()), f"{new}/old")
+
+            def exchange() -> None:
+                os.rename(new, f"{trees.path}/{_RESTORING}")
+                with_rights(lambda _: _exchange_all(trees.path), Tally())
+
+            if replace is not None:
+                replace(f"{new}/new/upper", f"{new}/new/work", exchange)
+            else:
+                exchange()
+        except OSError as error:
+            raise refusal(error, trees.path) from None
+        finally:
+            shelf.sweep()
+        _carry_through(trees.path, shelf)
+
+
+def recover(path: str) -> bool:
+    """Carry through a restore that was interrupted; whether there was one.
+
+    For whoever has taken the lock of the workspace, before anything else.
+    """
+    if not os.path.lexists(f"{path}/{_RESTORING}"):
+        return False
+    with Shelf(path) as shelf:
+        return _carry_through(path, shelf)
+
+
+def _carry_through(path: str, shelf: Shelf) -> bool:
+    restoring = f"{path}/{_RESTORING}"
+    if not os.path.lexists(restoring):
+        return False
+    with_rights(lambda _: _exchange_all(path), Tally())
+    old = f"{restoring}/old"
+    if os.path.lexists(old):
+        remove_tree(f"{old}/work")
+        shelf.take_away(UNDONE)
+        os.rename(old, shelf.at(UNDONE))
+    remove_tree(restoring)
+    return True
+
+
+def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> None:
+    """All that is to come, and room for what has to go."""
+    for part in ("new", "new/outputs", "old", "old/outputs"):
+        os.mkdir(f"{new}/{part}", 0o700)
+    upper = os.stat(trees.at("upper"))
+    _empty(f"{new}/new/work", 0o700, upper)
+    if name == FAILED:
+        _build_failed(trees, f"{new}/new", upper)
+        return
+    snapshot = shelf.at(name)
+    copy_part(f"{snapshot}/upper", f"{new}/new/upper", tally)
+    if os.path.lexists(f"{snapshot}/{TMP}"):
+        copy_part(f"{snapshot}/{TMP}", f"{new}/new/tmp", tally)
+    elif os.path.lexists(trees.at(trees.tmp)):
+        _empty_tmp(trees, f"{new}/new/{TMP}")
+    for output in os.listdir(f"{snapshot}/outputs"):
+        copy_part(f"{snapshot}/outputs/{output}", f"{new}/new/outputs/{output}", tally)
+
+
+def _build_failed(trees: Trees, new: str, upper: os.stat_result) -> None:
+    """As the session was begun: with an empty upper layer, or with the copies that were made."""
+    for first in trees.firsts:
+        if first.path == "upper":
+            _copy_first(first, f"{new}/upper")
+            _own(f"{new}/upper", 0o700, upper)
+        else:
+            _copy_first(first, f"{new}/outputs/{os.path.basename(first.path)}")
+    if not os.path.lexists(f"{new}/upper"):
+        _empty(f"{new}/upper", 0o700, upper)
+    if os.path.lexists(trees.at(trees.tmp)):
+        _empty_tmp(trees, f"{new}/{TMP}")
+
+
+def _copy_first(first: First, destination: str) -> None:
+    owner = (first.uid, first.gid) if os.geteuid() == 0 and first.uid >= 0 else None
+    if stat.S_ISDIR(os.lstat(first.source).st_mode):
+        copy_tree(first.source, destination, owner=owner)
+    else:
+        copy_entry(first.source, destination, owner=owner)
+
+
+def _empty_tmp(trees: Trees, path: str) -> None:
+    _empty(path, 0o1777, os.stat(trees.at(trees.tmp)))
+
+
+def _empty(path: str, mode: int, like: os.stat_result) -> None:
+    os.mkdir(path, 0o700)
+    _own(path, mode, like)
+
+
+def _own(path: str, mode: int, like: os.stat_result) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, like.st_uid, like.st_gid)
+    os.chmod(path, mode)
+
+
+def _exchanges(trees: Trees, new: str) -> tuple[Exchange, ...]:
+    outputs = {*trees.output_names(), *os.listdir(f"{new}/new/outputs")}
+    pairs = (
+        ("upper", "upper"),
+        ("work", "work"),
+        ("tmp", trees.tmp),
+        *((f"outputs/{name}", f"{trees.outputs}/{name}") for name in sorted(outputs)),
+    )
+    return tuple(
+        Exchange(
+            name=name,
+            place=place,
+            had=os.path.lexists(trees.at(place)),
+            gets=os.path.lexists(f"{new}/new/{name}"),
+        )
+        for name, place in pairs
+    )
+
+
+def _write_plan(new: str, exchanges: tuple[Exchange, ...]) -> None:
+    with open(f"{new}/{_PLAN}", "x", encoding="utf-8") as file:
+        json.dump([one.fields() for one in exchanges], file)
+
+
+def _exchange_all(path: str) -> None:
+    restoring = f"{path}/{_RESTORING}"
+    try:
+        with open(f"{restoring}/{_PLAN}", encoding="utf-8") as file:
+            exchanges = [Exchange(**fields) for fields in json.loads(file.read(_LARGEST_PLAN))]
+    except (ValueError, TypeError) as error:
+        raise MachineError(
+            f"`{restoring}` cannot be understood", reason="restore-damaged", evidence=(str(error),)
+        ) from None
+    except FileNotFoundError:
+        # Only its removal was left to do.
+        return
+    for one in exchanges:
+        _exchange(one, path, restoring)
+
+
+def _exchange(one: Exchange, path: str, restoring: str) -> None:
+    place, old, new = (
+        f"{path}/{one.place}",
+        f"{restoring}/old/{one.name}",
+        f"{restoring}/new/{one.name}",
+    )
+    if not os.path.lexists(f"{restoring}/old"):
+        return
+    if one.had and not os.path.lexists(old) and os.path.lexists(place):
+        os.rename(place, old)
+    if one.gets and os.path.lexists(new):
+        parent = os.path.dirname(place)
+        if not os.path.isdir(parent):
+            os.mkdir(parent, 0o700)
+        os.rename(new, place)

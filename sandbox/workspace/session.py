@@ -1,0 +1,286 @@
+"""A stay in a kept workspace: entered new, resumed, and left so that nothing of it is lost."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from sandbox.errors import EvidenceError, MachineError
+from sandbox.model.spec import BuildDirectory, Inputs
+from sandbox.model.steps import CopyTree, MakeDirectory, MakeFile, MakeLink, SetOwner
+from sandbox.workspace import harvest
+from sandbox.workspace.holding import Held, create, note_inputs, note_session, sweep_kept
+from sandbox.workspace.kept import Kept, read_inputs
+from sandbox.workspace.prepare import prepare
+from sandbox.workspace.refusals import refusal
+from sandbox.workspace.remove import Removal, remove_entry
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Self
+
+    from sandbox.model.spec import Sandbox
+    from sandbox.model.steps import PrepareStep
+
+SHOWN = 3
+
+
+class Session:
+    """A kept workspace with somebody inside: a context manager, entered before the sandbox is made.
+
+    With `name` the workspace of that name is resumed, else one is made for `kept`. Afterwards
+    `kept` is what is left of it: None if nothing was changed in it, for then it is removed.
+    What could not be removed is in `removal`, and why what was left could not be put in order,
+    if it could not, in `trouble`: nothing is lost by that, and the next one tries again.
+    """
+
+    def __init__(self, state: str, *, kept: Kept | None = None, name: str = "") -> None:
+        self._held = Held(state, name)
+        self._wanted = kept
+        self._is_new = not name
+        self.kept: Kept | None = None
+        self.removal = Removal()
+        self.trouble = ""
+
+    @property
+    def path(self) -> str:
+        return self._held.path
+
+    @property
+    def upper(self) -> str:
+        return f"{self.path}/upper"
+
+    @property
+    def name(self) -> str:
+        return self._held.name
+
+    def __enter__(self) -> Self:
+        """Raises as `Held.__enter__` and `holding.create`, and EvidenceError
+        `workspace-build-gone`."""
+        if self._wanted is not None:
+            sweep_kept(self._held.state)
+            create(self._held.state, self._wanted, self._held)
+        else:
+            self._held.__enter__()
+            try:
+                require_build(self._held.kept)
+            except BaseException:
+                self._held.forget()
+                raise
+        self.kept = self._held.kept
+        return self
+
+    def is_changed(self) -> bool:
+        """Is there anything in it by now that would stay?"""
+        return self._held.is_changed()
+
+    def fitting(self, sandbox: Sandbox) -> Sandbox:
+        """The sandbox for this workspace: what was copied once is not laid over anything now.
+
+        Raises MachineError `workspace-method`.
+        """
+        if self._is_new:
+            return sandbox
+        entries = []
+        for entry in sandbox.entries:
+            if isinstance(entry, BuildDirectory):
+                entry = self._fitting(entry)  # noqa: PLW2901  the same, as it has to be
+            entries.append(entry)
+        return sandbox.replace(entries=tuple(entries))
+
+    def _fitting(self, entry: BuildDirectory) -> BuildDirectory:
+        kept = self._held.kept
+        if kept.method == "overlay" and entry.method != "overlay":
+            raise MachineError(
+                f"the workspace `{kept.name}` lies over what was kept, and a copy is asked for now",
+                reason="workspace-method",
+                evidence=(f"`{kept.upper}` holds only what was changed",),
+                hint=f"`nbs shell {kept.build}` begins another one",
+            )
+        return entry if kept.method == "overlay" else entry.replace(method="copy")
+
+    def prepare(
+        self,
+        sandbox: Sandbox,
+        steps: tuple[PrepareStep, ...],
+        copy: Callable[[CopyTree], None],
+    ) -> None:
+        """Carry out the outside of a plan: all of it, or what a resumed workspace does not have.
+
+        Raises as `prepare.prepare`, and EvidenceError `workspace-inputs-changed`.
+        """
+        shape = _shape(sandbox, steps, self.path)
+        try:
+            if self._is_new:
+                self._begin(shape)
+                prepare(steps, copy)
+                self.kept = self._held.write(self._held.kept, times=("prepared_ns",))
+            else:
+                _require_inputs(self._held, shape.inputs)
+                self._clear(harvest.OF_A_SESSION)
+                os.mkdir(f"{self.path}/root", 0o700)
+                prepare(tuple(_of_a_session(steps, self.upper)), copy)
+                harvest.give_tmp(self._held.directory, self._held.kept.places)
+                harvest.give_outputs(self._held.directory, self._held.kept.store_place)
+                self.kept = self._held.write(self._held.kept.replace(used=time.time()))
+        except OSError as error:
+            raise refusal(error, self.path) from None
+
+    def _begin(self, shape: Shape) -> None:
+        """Empty directories, also after a first attempt that came to nothing."""
+        self._clear((*harvest.OF_A_SESSION, "upper", "work"))
+        for name in ("root", "upper", "work"):
+            os.mkdir(f"{self.path}/{name}", 0o700)
+        note_inputs(self._held.directory, shape.inputs)
+        now = time.time()
+        kept = self._held.kept.replace(
+            method=shape.method,
+            build_place=shape.build_place,
+            store_place=shape.store_place,
+            partial=shape.partial,
+            places=shape.places,
+            created=now,
+            used=now,
+            prepared_ns=0,
+        )
+        self._held.write(kept, times=("begun_ns",))
+
+    def _clear(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            removal = remove_entry(name, self._held.directory)
+            if removal.left:
+                raise MachineError(
+                    f"what an earlier session left in `{self.path}` cannot be removed",
+                    reason="workspace-unwritable",
+                    evidence=removal.examples[:SHOWN],
+                )
+
+    def started(self, pid: int) -> None:
+        """The sandbox is made, and `pid` is its first process."""
+        self._is_new = False
+        try:
+            note_session(self._held.directory, pid)
+        except OSError:
+            # A full disk. The lock alone then tells that somebody is inside.
+            return
+
+    def __exit__(self, *_: object) -> None:
+        """Take home what the session left, or remove the workspace if it changed nothing.
+
+        Nothing in a forked child: the workspace is its parent's.
+        """
+        if not self._held.is_mine():
+            self._held.forget()
+            return
+        self.kept = None
+        try:
+            self._leave()
+        except (OSError, MachineError) as error:
+            self.kept = self._held.kept
+            self.trouble = str(error)
+        finally:
+            self._held.forget()
+
+    def _leave(self) -> None:
+        held = self._held
+        if not held.is_changed():
+            self.removal = held.remove()
+            return
+        held.harvest()
+        self.kept = held.kept
+        self.kept = held.write(held.kept.replace(used=time.time()))
+
+    def forget(self) -> None:
+        """Give up the lock in this process, and leave everything as it is."""
+        self._held.forget()
+
+
+class Shape:
+    """What of a sandbox decides how a workspace of it is laid out."""
+
+    __slots__ = ("build_place", "inputs", "method", "partial", "places", "store_place")
+
+    def __init__(self, build: BuildDirectory, store_place: str, inputs: frozenset[str]) -> None:
+        self.method = "overlay" if build.method == "overlay" else "copy"
+        self.build_place = build.path
+        self.store_place = store_place
+        self.inputs = inputs
+        self.partial: tuple[str, ...] = ()
+        self.places: tuple[str, ...] = ()
+
+
+def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape:
+    build = next(e for e in sandbox.entries if isinstance(e, BuildDirectory))
+    store = next((e for e in sandbox.entries if isinstance(e, Inputs)), None)
+    if store is None:
+        return Shape(build, "", frozenset())
+    place = f"root{store.path}" if store.places == "disk" else "store"
+    names = (*store.directories, *store.files, *(name for name, _ in store.links))
+    shape = Shape(build, place, frozenset(names))
+    within, tmp = f"{path}/{place}/", f"{path}/root/tmp/"
+    shape.partial = tuple(
+        step.path[len(within) :]
+        for step in steps
+        if isinstance(step, CopyTree) and step.path.startswith(within)
+    )
+    shape.places = tuple(
+        step.path[len(tmp) :]
+        for step in steps
+        if isinstance(step, MakeDirectory) and step.path.startswith(tmp)
+    )
+    return shape
+
+
+def _of_a_session(steps: tuple[PrepareStep, ...], upper: str) -> Iterator[PrepareStep]:
+    """The steps without those that make the build tree and the outputs, which are there."""
+    for step in steps:
+        match step:
+            case CopyTree():
+                continue
+            case MakeFile() | MakeLink() | MakeDirectory() | SetOwner() if (
+                step.path == upper or step.path.startswith(upper + "/")
+            ):
+                continue
+            case _:
+                yield step
+
+
+def require_build(kept: Kept) -> None:
+    """Is what was kept still what the workspace was made of?
+
+    Raises EvidenceError `workspace-build-gone`: another build may have the directory's name now.
+    """
+    try:
+        status = os.stat(kept.kept, follow_symlinks=False)
+        seen = "" if identity(status) == kept.identity else "another directory is there now"
+    except OSError as error:
+        seen = f"{error.strerror}"
+    if seen:
+        raise EvidenceError(
+            f"the build of the workspace `{kept.name}` is no longer where it was kept",
+            reason="workspace-build-gone",
+            evidence=(f"`{kept.kept}`: {seen}",),
+            hint=f"`nbs ws path {kept.name}` tells where the changed files are",
+        )
+
+
+def identity(status: os.stat_result) -> tuple[int, int]:
+    """What tells a kept directory from another that has its name later."""
+    return status.st_ino, status.st_mtime_ns
+
+
+def _require_inputs(held: Held, inputs: frozenset[str]) -> None:
+    before = read_inputs(held.directory)
+    if before == inputs:
+        return
+    missing, new = sorted(before - inputs), sorted(inputs - before)
+    raise EvidenceError(
+        f"the build of the workspace `{held.name}` would see other inputs now",
+        reason="workspace-inputs-changed",
+        evidence=(
+            *(f"not there any more: {name}" for name in missing[:SHOWN]),
+            *(f"new: {name}" for name in new[:SHOWN]),
+        ),
+        hint=f"`nbs ws path {held.name}` tells where the changed files are",
+    )

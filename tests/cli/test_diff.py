@@ -1,0 +1,253 @@
+"""`nbs diff` and `nbs patch`: what was changed inside, and how it gets back into the recipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import Kept
+    from tests.nix.world import NixWorld
+
+pytestmark = pytest.mark.namespaces
+LIMIT_S = 120
+SESSION = """
+import sys
+import sandbox
+store, kept, *command = sys.argv[1:]
+case = sandbox.read(kept, store=store)
+described = sandbox.describe(case, sandbox.Request(command=tuple(command)))
+with sandbox.new_session(case, described, store=store) as session:
+    status = sandbox.enter(described, session=session)
+    print(session.name)
+sys.exit(status)
+"""
+EDITS = """
+set -e
+cd /build/hello
+sed -i 's/hello world/good morning/' hello.c
+printf 'no newline' > 'new file'
+rm test.sh
+chmod +x Makefile
+mkdir -p po; echo text > po/de.po
+echo '\x7fELF' > hello.o; printf '\\177ELF' > program
+printf 'a\\0b' > image
+ln -s hello.c link
+echo > /tmp/note
+"""
+
+
+@pytest.fixture(params=["root", "unprivileged"])
+def user(request: pytest.FixtureRequest, unprivileged: int) -> int | None:
+    if request.param == "unprivileged":
+        return unprivileged
+    if os.getuid() != 0:
+        pytest.skip("only root can be root")
+    return None
+
+
+@pytest.fixture
+def session(tool_command, open_directory, tmp_path_factory):
+    """Runs a script inside, in a new kept workspace: its name."""
+
+    def run(kept: Kept, state: str, script: str, user: int | None = None) -> str:
+        argv, environment = tool_command("sandbox", user)
+        who = {} if user in (None, os.getuid()) else {"user": user, "group": user}
+        if who:
+            who["extra_groups"] = ()
+        done = subprocess.run(
+            [argv[0], "-c", SESSION, kept.store, kept.path, "bash", "-c", script],
+            env={**environment, "NBS_STATE_HOME": state},
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+            **who,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()[-1]
+
+    return run
+
+
+@pytest.fixture
+def state(user, open_directory, request) -> str:
+    """An empty state directory of that user."""
+    path = open_directory / re.sub(r"\W", "-", f"state-{request.node.name}")
+    path.mkdir(mode=0o700)
+    if user is not None and os.getuid() == 0:
+        os.chown(path, user, user)
+    return str(path)
+
+
+@pytest.fixture
+def nbs(run_nbs, state, user) -> Callable[..., subprocess.CompletedProcess[bytes]]:
+    return partial(run_nbs, as_user=user, env={"NBS_STATE_HOME": state})
+
+
+def test_what_was_changed_inside_is_told(nbs, session, kept_by_nix, state, user):
+    name = session(kept_by_nix, state, EDITS, user)
+    done = nbs("diff", name, "--names")
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.decode().splitlines() == [
+        "M hello/Makefile",
+        "M hello/hello.c",
+        "A hello/hello.o",
+        "A hello/image",
+        "A hello/link",
+        "A hello/new file",
+        "A hello/po/de.po",
+        "A hello/program",
+        "D hello/test.sh",
+        "A /tmp/note",
+    ]
+    whole = nbs("diff")
+    assert f"used last: {name}\n".encode() in whole.stderr
+    assert b"\nold mode 100644\nnew mode 100755\n" in whole.stdout
+    assert b"+no newline\n\\ No newline at end of file\n" in whole.stdout
+    assert b"binary: nothing before, 3 bytes now\n" in whole.stdout
+    assert b"a/hello/program" not in whole.stdout
+    data = json.loads(nbs("diff", name, "--json").stdout)
+    made = {change["path"] for change in data["changes"] if change["product"]}
+    assert {"hello/hello.o", "hello/program"} <= made
+    assert (data["source_root"], data["told_apart"]) == ("hello", False)
+
+
+def test_only_the_paths_that_were_asked_for_are_shown(nbs, session, kept_by_nix, state, user):
+    name = session(kept_by_nix, state, EDITS, user)
+    top = nbs("diff", name, "hello/hello.c", "--names", "/tmp/note", "nothing")
+    assert top.stdout.decode().split("\n")[:-1] == ["M hello/hello.c", "A /tmp/note"]
+    nothing = nbs("diff", name, "env-vars")
+    assert (nothing.returncode, nothing.stdout.count(b"\n")) == (0, 1)
+    elsewhere = nbs("diff", name, "/etc/passwd")
+    assert (elsewhere.returncode, b"path-elsewhere" in elsewhere.stderr) == (2, True)
+
+
+def test_the_patch_makes_of_the_kept_source_what_was_made_of_it_inside(
+    nbs, session, kept_by_nix, state, user, tmp_path
+):
+    name = session(kept_by_nix, state, EDITS, user)
+    done = nbs("patch", name)
+    assert done.returncode == 0, done.stderr
+    assert b"not in the patch: image (binary" in done.stderr
+    assert b"made by a build: hello.o, program\n" in done.stderr
+    assert nbs("patch", name).stdout == done.stdout
+    shutil.copytree(f"{kept_by_nix.path}/hello", tmp_path / "hello", symlinks=True)
+    subprocess.run(
+        ["patch", "-p1", "--fuzz=0"], input=done.stdout, cwd=tmp_path / "hello", check=True
+    )
+    place = f"{state}/ws/{name}/upper/hello"
+    for file in ("hello.c", "new file", "po/de.po", "Makefile"):
+        with open(f"{place}/{file}", "rb") as made:
+            assert (tmp_path / "hello" / file).read_bytes() == made.read()
+    assert os.access(tmp_path / "hello/Makefile", os.X_OK)
+    assert os.readlink(tmp_path / "hello/link") == "hello.c"
+    assert not (tmp_path / "hello/test.sh").exists()
+    assert not (tmp_path / "hello/program").exists()
+
+
+def test_files_can_be_left_out_and_the_rest_taken_in(nbs, session, kept_by_nix, state, user):
+    name = session(kept_by_nix, state, EDITS, user)
+    less = nbs("patch", name, "--exclude", "po", "--exclude", "new*", "--exclude", "hello.c")
+    assert b"po/de.po" not in less.stdout
+    assert b"new file\n" not in less.stdout
+    assert b"hello.c b/hello.c" not in less.stdout
+    assert b"a/Makefile" in less.stdout
+    assert b"a/program" in nbs("patch", name, "--all").stdout
+
+
+def test_without_a_change_there_is_no_patch(nbs, session, kept_by_nix, state, user):
+    name = session(kept_by_nix, state, "echo > /tmp/note", user)
+    done = nbs("patch", name)
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"no source file was changed" in done.stderr
+    assert nbs("diff", name, "hello").returncode == 0
+
+
+def test_a_workspace_or_a_snapshot_that_is_not_there_is_an_error(nbs, session, kept_by_nix, state):
+    done = nbs("diff")
+    assert (done.returncode, b"workspace-unknown" in done.stderr) == (2, True)
+    done = nbs("diff", "nothing-like-this")
+    assert (done.returncode, b"workspace-unknown" in done.stderr) == (2, True)
+
+
+def test_a_snapshot_that_is_not_there_is_an_error(nbs, session, kept_by_nix, state, user):
+    name = session(kept_by_nix, state, EDITS, user)
+    done = nbs("diff", name, "--since", "nothing")
+    assert (done.returncode, b"snapshot-unknown" in done.stderr) == (2, True)
+
+
+def test_what_a_terminal_could_take_for_a_command_is_shown_harmlessly(
+    nbs, session, kept_by_nix, state, user
+):
+    evil = "cd /build/hello; printf '\\033]0;evil\\007\\n' > \"$(printf 'a\\033[2J')\""
+    name = session(kept_by_nix, state, evil, user)
+    raw = nbs("diff", name).stdout
+    assert b"+\x1b]0;evil\x07\n" in raw
+    shown = nbs("diff", name, "--color=always").stdout
+    assert re.sub(rb"\x1b\[\d*m", b"", shown).count(b"\x1b") == 0
+
+
+def test_a_name_cannot_add_a_line_to_the_head_of_a_patch(nbs, session, kept_by_nix, state, user):
+    evil = "cd /build; mkdir -p $'hello/x\\n--- a/hello.c\\n+++ b/hello.c\\n@@ -1 +1 @@\\n-a\\n+b'"
+    name = session(kept_by_nix, state, f"{evil}; echo > hello/file", user)
+    text = nbs("patch", name).stdout
+    assert [line for line in text.split(b"\n") if line.startswith(b"---")] == [b"--- /dev/null"]
+
+
+def test_a_hostile_source_root_is_not_believed(nbs, session, kept_by_nix, state, user):
+    name = session(kept_by_nix, state, EDITS, user)
+    done = nbs("patch", name, "--source-root", "../..")
+    assert (done.returncode, b"path-elsewhere" in done.stderr) == (2, True)
+    assert b"a/hello/hello.c" in nbs("patch", name, "--source-root", ".").stdout
+
+
+def test_the_line_for_the_recipe_names_the_file(nbs, session, kept_by_nix, state, user):
+    name = session(kept_by_nix, state, EDITS, user)
+    file = f"{state}/fix.patch"
+    done = nbs("patch", name, "--nix", "-o", file)
+    assert done.stdout == b"patches = [ ./fix.patch ];\n"
+    with open(file, "rb") as written:
+        assert written.read() == nbs("patch", name).stdout
+
+
+@pytest.mark.nix
+def test_a_repair_comes_home_as_a_patch_with_which_nix_builds(
+    nix_world: NixWorld, session, run_nbs, open_directory: Path
+):
+    source = open_directory / "repaired/hello"
+    demo = os.path.join(os.path.dirname(__file__), "../../sandbox/demo/hello")
+    shutil.copytree(demo, source)
+    text = (source / "hello.c").read_text()
+    assert "return 0;" in text
+    (source / "hello.c").write_text(text.replace("return 0;", "return 0"))
+    stdenv = os.path.join(os.path.dirname(__file__), "../nix/stdenv.nix")
+    recipe = (
+        f'(import {stdenv} {{ }}).mkDerivation {{ name = "hello-2.0"; src = {source}; PATCHES }}'
+    )
+    failure = nix_world.fail(recipe.replace("PATCHES", ""))
+    state = str(open_directory / "state-round-trip")
+    repair = "cd /build/hello; sed -i 's/return 0$/&;/' hello.c; make"
+
+    class Build:
+        store, path = f"{nix_world.root}/store", failure.kept
+
+    name = session(Build, state, repair)
+    patch = source.parent / "fix.patch"
+    done = run_nbs("patch", name, "--nix", "-o", str(patch), env={"NBS_STATE_HOME": state})
+    assert done.returncode == 0, done.stderr
+    assert patch.read_bytes().count(b"diff --git") == 1
+    line = done.stdout.decode().replace("./", f"{source.parent}/")
+    assert nix_world.build(recipe.replace("PATCHES", line)).endswith("-hello-2.0")

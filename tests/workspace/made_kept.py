@@ -1,0 +1,48 @@
+"""Kept workspaces as sessions leave them, made without a sandbox."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from sandbox.workspace.holding import Held, create, note_inputs
+from sandbox.workspace.kept import Kept
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+INPUTS = ("0123-bash", "4567-gcc")
+STORE = "root/nix/store"
+
+
+def record(place: Path, **more: object) -> Kept:
+    fields = {
+        "name": "hello-1.0",
+        "path": "",
+        "kept": f"{place}/kept",
+        "build": f"{place}/kept",
+        "identity": (1, 2),
+        "build_name": "hello-1.0",
+        "created": 1000.0,
+        "used": 2000.0,
+        "store_place": STORE,
+    }
+    return Kept(**{**fields, **more})
+
+
+def make(place: Path, *, in_session: bool = False, **more: object) -> str:
+    """A workspace with nothing changed; its path. `in_session`: as a killed session leaves it."""
+    held = Held(str(place), "")
+    create(str(place), record(place, **more), held)
+    path = held.path
+    os.mkdir(f"{path}/upper")
+    os.mkdir(f"{path}/work")
+    note_inputs(held.directory, INPUTS)
+    if in_session:
+        os.makedirs(f"{path}/{STORE}")
+        os.mkdir(f"{path}/root/tmp", 0o777)
+        for name in INPUTS:
+            os.mkdir(f"{path}/{STORE}/{name}")
+    held.write(held.kept, times=("prepared_ns",))
+    held.forget()
+    return path
