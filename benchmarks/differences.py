@@ -55,6 +55,7 @@ def make_workspace(state: Path, kept: Path, name: str, method: str) -> Path:
         identity=(0, 0),
         build_name=name,
         method=method,
+        prepared_ns=1,
     )
     (path / "workspace.json").write_text(as_record(record))
     return path / "upper"
@@ -72,7 +73,7 @@ def timed(command: list[str], place: Path, environment: dict[str, str]) -> tuple
     """Seconds, and the peak memory of the process in kB."""
     begun = time.perf_counter()
     process = subprocess.Popen(
-        command, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=place, env=environment, stdout=subprocess.DEVNULL, stderr=None
     )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
@@ -81,7 +82,14 @@ def timed(command: list[str], place: Path, environment: dict[str, str]) -> tuple
     return time.perf_counter() - begun, used.ru_maxrss
 
 
-def compare(name: str, ours: list[str], theirs: list[str], runs: int, place: Path, environment):
+def compare(
+    name: str,
+    ours: list[str],
+    theirs: list[str],
+    runs: int,
+    place: Path,
+    environment: dict[str, str],
+) -> None:
     """Print the medians of both, and that of the ratios."""
     pairs = []
     for number in range(runs + 1):

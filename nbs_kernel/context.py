@@ -63,6 +63,10 @@ class KernelContext:
         """Move into another build: does not return. Raises `sandbox.Error`."""
         self._kernel.move(build, self.done, store, derivation, workspace)
 
+    def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
+        """What was changed in the workspace, with colours. Raises `sandbox.Error`."""
+        return self._kernel.outside.diff(paths, since, stat=stat)
+
     def restart(self) -> None:
         """A fresh shell in the same workspace. Raises `sandbox.Error`."""
         self._kernel.cells.close(keep=self._execution)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbs_kernel.requests import (
     LONGEST_SOURCE,
+    Diff,
     Enter,
     Entered,
     Handover,
@@ -11,6 +12,7 @@ from nbs_kernel.requests import (
     Reader,
     Refused,
     Remember,
+    Shown,
     receive,
     send,
 )
@@ -47,6 +49,19 @@ class Outside:
             raise answer.error()
         if not isinstance(answer, Entered):
             raise _gone("it gave no answer")
+
+    def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
+        """What was changed in the workspace, as a text with colours. Raises `Error`."""
+        try:
+            send(self.descriptor, Diff(stat=stat, since=since, paths=paths))
+            answer = receive(self.descriptor, self._reader)
+        except (OSError, Malformed) as error:
+            raise _gone(str(error)) from None
+        if isinstance(answer, Refused):
+            raise answer.error()
+        if not isinstance(answer, Shown):
+            raise _gone("it gave no answer")
+        return answer.text
 
     def hand_over(self, handover: Handover) -> None:
         """The last word of a kernel whose place is taken."""

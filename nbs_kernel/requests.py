@@ -45,6 +45,23 @@ class Enter(Value):
     workspace: str = ""
 
 
+class Diff(Value):
+    """Tell what was changed in the kernel's workspace: all of it, or at `paths`. `stat`: in short.
+
+    Answered with `Shown` or `Refused`.
+    """
+
+    stat: bool = False
+    since: str = ""
+    paths: tuple[str, ...] = ()
+
+
+class Shown(Value):
+    """An answer that is a text to be shown, harmless for a terminal but for colours."""
+
+    text: str
+
+
 class Remember(Value):
     """Keep a line of history for later kernels of this build. Not answered."""
 
@@ -85,9 +102,9 @@ class Refused(Value):
         return Error(self.message, reason=self.reason, evidence=self.evidence, hint=self.hint)
 
 
-Passed = Enter | Remember | Handover | Entered | Refused
+Passed = Enter | Diff | Remember | Handover | Entered | Shown | Refused
 KINDS: dict[str, type[Passed]] = {
-    kind.__name__: kind for kind in (Enter, Remember, Handover, Entered, Refused)
+    kind.__name__: kind for kind in (Enter, Diff, Remember, Handover, Entered, Shown, Refused)
 }
 
 
@@ -122,6 +139,11 @@ def decode(body: bytes) -> Passed:
 def _checked(kind: type[Passed], content: dict[str, Any]) -> Passed:
     if kind is Enter:
         return Enter(**{name: _text(value, LONGEST_NAME) for name, value in content.items()})
+    if kind is Diff:
+        paths = tuple(_text(path, LONGEST_NAME) for path in content["paths"])
+        return Diff(
+            stat=bool(content["stat"]), since=_text(content["since"], LONGEST_NAME), paths=paths
+        )
     if kind is Remember:
         source = _text(content.pop("source"), LONGEST_SOURCE)
         return Remember(source=source, **{name: _number(v) for name, v in content.items()})

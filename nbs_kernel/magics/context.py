@@ -58,6 +58,9 @@ if TYPE_CHECKING:
         ) -> None:
             """Move into another build; what is empty is found out. Raises `sandbox.Error`."""
 
+        def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
+            """What was changed in the workspace, with colours. Raises `sandbox.Error`."""
+
         def restart(self) -> None:
             """A fresh shell in the same workspace. Raises `sandbox.Error`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nbs_kernel.magics.build import BUILD, ENTER, PLAN, RESET, RESTART
+from nbs_kernel.magics.changes import DIFF
 from nbs_kernel.magics.context import Call, Code, Magic
 from nbs_kernel.magics.environment import ENV
 from nbs_kernel.magics.session import LIMIT, STDIN, STREAMS, TIME
@@ -29,6 +30,7 @@ MAGICS: dict[str, Magic] = {
         ENTER,
         BUILD,
         PLAN,
+        DIFF,
         ENV,
         DISPLAY,
         TIME,

@@ -26,10 +26,6 @@ _BACKTICKS = re.compile("`+")
 _HARMLESS = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ,.:+-]*[A-Za-z0-9])?")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9+._-]+")
 
-MARKER = """\
-# Files that are newer than this one were written in this notebook: the last cell lists them.
-for entered in /tmp/.entered "$NIX_BUILD_TOP/.entered"; do : >|"$entered" && break; done 2>/dev/null
-"""
 SOURCE = """\
 (
   noDumpEnvVars=1 NIX_LOG_FD=
@@ -40,22 +36,7 @@ SOURCE = """\
   if [ -n "${PHASE-}" ]; then printf '%s\\n' "$PHASE"; else declare -f PHASE; fi
 ) || echo "PHASE is not a phase of \\$stdenv/setup"
 """
-CHANGES = """\
-(
-  places=("$NIX_BUILD_TOP")
-  for name in ${outputs-out}; do [ -e "${!name-}" ] && places+=("${!name}"); done
-  if type -P find >/dev/null; then
-    find "${places[@]}" ! -type d -newer "${entered:?the first cell sets it}"
-  else
-    shopt -s dotglob globstar nullglob
-    for place in "${places[@]}"; do
-      for file in "$place" "$place"/**; do
-        [ ! -d "$file" ] && [ "$file" -nt "${entered:?the first cell sets it}" ] && echo "$file"
-      done
-    done
-  fi
-) || :
-"""
+CHANGES = "%diff"
 
 
 class Failure(Value):
@@ -82,15 +63,15 @@ def document(failure: Failure) -> dict[str, Any]:
     return {
         "cells": [
             _markdown("failure", _title(failure)),
-            _code("enter", f"%enter {' '.join(map(quoted, failure.enter))}\n{MARKER}"),
+            _code("enter", f"%enter {' '.join(map(quoted, failure.enter))}"),
             _markdown("log", _log(failure)),
             *_phase(failure),
             _markdown("investigation", "## Investigation\n\nWhat is here, and what is not?"),
             _code("try", ""),
             _markdown(
                 "changes",
-                "## What was changed\n\nFiles of the build, and of its outputs, that were written "
-                "since the first cell; the cell of the phase writes some, too.",
+                "## What was changed\n\nIn the build tree, in /tmp and in the outputs since the "
+                "first cell. `nbs patch` makes a patch for the recipe of what is source.",
             ),
             _code("changed", CHANGES),
         ],

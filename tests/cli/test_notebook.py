@@ -15,7 +15,7 @@ import pytest
 from nbs_kernel.magics.cell import prepare
 from sandbox.cli import build, console, jupyter, notebook, report
 from sandbox.errors import Error
-from sandbox.model.notebook import CHANGES, MARKER, SOURCE, Failure, document, file_name, quoted
+from sandbox.model.notebook import SOURCE, Failure, document, file_name, quoted
 from tests.host.made_store import MadeStore, env_vars, output, store_path
 
 EVIL = (
@@ -96,7 +96,7 @@ def test_the_cells_tell_the_failure_in_order():
     ]
     text = cells(FAILURE)
     assert text["failure"].startswith("# hello-1.0 failed in checkPhase (exit 2)\n")
-    assert text["enter"].startswith("%enter /tmp/nix-build-hello-1.0.drv-0\n")
+    assert text["enter"] == "%enter /tmp/nix-build-hello-1.0.drv-0"
     assert "> ./test.sh: not found" in text["log"]
     assert (text["again"], text["try"]) == ("echo again", "")
 
@@ -201,7 +201,7 @@ def test_prose_of_a_hostile_build_is_text_and_nothing_else(evil):
 def test_the_path_of_a_build_is_one_word_on_one_line(word):
     line = f"%enter --store /s {quoted(word)}"
     assert line.isprintable()
-    (call,) = prepare(line + "\n" + MARKER).calls
+    (call,) = prepare(line + "\necho").calls
     assert call.arguments == ("--store", "/s", word)
 
 
@@ -252,34 +252,11 @@ def test_the_source_of_a_phase_of_structured_attributes_is_found(tmp_path):
     assert done.stdout == "make it\n"
 
 
-@pytest.mark.parametrize("path", ["/usr/bin:/bin", "/nowhere"])
-def test_what_was_changed_is_listed_with_find_and_without(tmp_path, path):
-    top, out = tmp_path / "the build", tmp_path / "out"
-    for name in ("deep/er/new file", ".hidden", "old"):
-        (top / name).parent.mkdir(parents=True, exist_ok=True)
-        (top / name).touch()
-    (top / "link").symlink_to("/nowhere")
-    out.write_text("an output may be a file")
-    os.utime(top / "old", (1000, 1000))
-    (tmp_path / "marker").touch()
-    os.utime(tmp_path / "marker", (2000, 2000))
-    script = f"entered={tmp_path}/marker\n{CHANGES}"
-    done = bash(script, NIX_BUILD_TOP=str(top), out=str(out), PATH=path)
-    assert (done.returncode, done.stderr) == (0, "")
-    found = set(done.stdout.splitlines()) - {f"{top}/link"}
-    assert found == {f"{top}/deep/er/new file", f"{top}/.hidden", str(out)}
-
-
-def test_the_marker_is_written_where_it_can_be(tmp_path):
-    done = bash(MARKER.replace("/tmp/", "/nowhere/") + "echo $entered", NIX_BUILD_TOP=str(tmp_path))
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}/.entered\n", "")
-
-
 def test_a_notebook_is_written_and_its_path_said(kept, capsys):
     assert notebook.command([kept, "--no-open"]) == 0
     assert capsys.readouterr().out == "hello-1.0.ipynb\n"
     text = {cell["id"]: "".join(cell["source"]) for cell in written()["cells"]}
-    assert text["enter"].startswith(f"%enter {kept}\n")
+    assert text["enter"] == f"%enter {kept}"
     assert "````text\n" in text["log"]
     assert "- /build/config.log" in text["log"].replace("`", "")
     assert "phases=checkPhase" in text["again"] or text["again"] == "phase checkPhase"
@@ -291,7 +268,7 @@ def test_store_and_derivation_are_in_the_cell_that_enters(kept):
     options = ["--no-open", "--store", "../s", "--derivation", os.path.relpath(drv)]
     assert notebook.command([kept, "it.ipynb", *options]) == 0
     (cell,) = [cell for cell in written("it.ipynb")["cells"] if cell["id"] == "enter"]
-    assert cell["source"][0] == f"%enter --store {root} --derivation {drv} {kept}\n"
+    assert cell["source"][0] == f"%enter --store {root} --derivation {drv} {kept}"
 
 
 def test_a_file_that_is_there_is_left_alone_unless_forced(kept):

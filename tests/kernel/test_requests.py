@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from nbs_kernel.outside import Outside
 from nbs_kernel.requests import (
     LONGEST_NAME,
+    Diff,
     Enter,
     Entered,
     Handover,
@@ -20,6 +21,7 @@ from nbs_kernel.requests import (
     Reader,
     Refused,
     Remember,
+    Shown,
     decode,
     encode,
     receive,
@@ -34,6 +36,8 @@ MESSAGES = st.one_of(
     st.builds(Enter, build=TEXTS, store=TEXTS, derivation=TEXTS),
     st.builds(Remember, session=NUMBERS, line=NUMBERS, source=TEXTS),
     st.builds(Entered),
+    st.builds(Diff, stat=st.booleans(), since=TEXTS, paths=st.lists(TEXTS).map(tuple)),
+    st.builds(Shown, text=TEXTS),
     st.builds(
         Refused, message=TEXTS, reason=TEXTS, hint=TEXTS, evidence=st.lists(TEXTS).map(tuple)
     ),

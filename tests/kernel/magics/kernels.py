@@ -41,6 +41,10 @@ class Noted:
             raise Error("there is no build `missing`", reason="build-unknown")
         self.done.append(" ".join(filter(None, ("enter", build, store, derivation))))
 
+    def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
+        self.done.append(" ".join(["diff", f"since={since}", f"stat={stat}", *paths]))
+        return "2 changes\n"
+
     def restart(self) -> None:
         self.done.append("restart")
 

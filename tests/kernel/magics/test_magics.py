@@ -83,6 +83,17 @@ def test_the_build_is_entered_restarted_and_reset() -> None:
     assert caught.value.reason == "build-unknown"
 
 
+def test_what_was_changed_is_asked_for_and_shown() -> None:
+    kernel = Noted()
+    kernel.run("%diff --stat --since works a 'b c'")
+    kernel.run("%diff")
+    assert kernel.done == ["diff since=works stat=True a b c", "diff since= stat=False"]
+    assert kernel.text == "2 changes\n2 changes\n"
+    with pytest.raises(Error) as caught:
+        kernel.run("%diff --json")
+    assert caught.value.reason == "magic-usage"
+
+
 def test_the_build_s_store_and_derivation_may_be_named() -> None:
     kernel = Noted()
     kernel.run("%enter --store /s 'a b'")
