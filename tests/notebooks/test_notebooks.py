@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nbs_kernel.magics.registry import MAGICS
 from tests.conftest import _cache
 from tests.kernel.conftest import ROOT, prepare
 
@@ -206,6 +207,13 @@ def test_what_it_links_to_is_there(path):
     for cell in cells_of(path, "markdown"):
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", source(cell)):
             assert "://" in target or (path.parent / target).exists(), target
+
+
+@each_notebook
+def test_the_magic_commands_that_it_names_are_there(path):
+    for cell in cells_of(path, "markdown") + cells_of(path):
+        named = re.findall(r"(?:^|`)%([a-z]+)", source(cell), re.MULTILINE)
+        assert set(named) <= MAGICS.keys(), source(cell)
 
 
 def test_a_build_that_is_not_there_is_named(tmp_path):
