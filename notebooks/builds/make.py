@@ -2,7 +2,7 @@
 """The failing builds of the notebooks, made by Nix in a store of their own.
 
 Nothing of the machine's own Nix is read or changed, and root is not needed. The packages are made
-of this machine's programs; the first time takes about a minute.
+of this machine's programs; the first time takes some seconds.
 """
 
 from __future__ import annotations
