@@ -142,6 +142,24 @@ def test_the_first_ones_do_so_where_there_is_no_nix(without_nix, path, tmp_path)
 
 
 @pytest.mark.nix
+@pytest.mark.jupyter
+@pytest.mark.namespaces
+def test_the_patch_of_the_notebook_is_that_of_the_recipe_and_is_verified(
+    tutorial, run_nbs, tmp_path
+):
+    path = ROOT / "notebooks/06-repair-and-patch.ipynb"
+    executed(tutorial, path, tmp_path)
+    given = {name: tutorial.environment[name] for name in ("HOME", "NBS_STATE_HOME")}
+    made = run_nbs("patch", "ledger", env=given)
+    told, begin, hunks = made.stdout.decode().partition("diff --git ")
+    assert "ledger-1.0" in told, made.stderr
+    assert begin + hunks == (ROOT / "notebooks/builds/ledger.patch").read_text()
+    done = run_nbs("verify", "ledger", "--to-end", env=given)
+    assert done.returncode == 0, done.stderr
+    assert "ledger-1.0 passes with" in done.stderr.decode()
+
+
+@pytest.mark.nix
 @pytest.mark.namespaces
 def test_nix_builds_each_with_the_repair(tutorial):
     done = make(tutorial, "--repaired")
