@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from sandbox.kept import find_workspace as find_workspace
     from sandbox.kept import fork_workspace as fork_workspace
     from sandbox.kept import hold_workspace as hold_workspace
+    from sandbox.kept import is_kept_by_nix as is_kept_by_nix
     from sandbox.kept import new_session as new_session
     from sandbox.kept import read_again as read_again
     from sandbox.kept import remove_workspace as remove_workspace
@@ -150,6 +151,7 @@ IMPORTED_LATE = {
     "find_workspace": "sandbox.kept",
     "fork_workspace": "sandbox.kept",
     "hold_workspace": "sandbox.kept",
+    "is_kept_by_nix": "sandbox.kept",
     "new_session": "sandbox.kept",
     "require_build": "sandbox.kept",
     "resumed_session": "sandbox.kept",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import MachineError
-from sandbox.host.case import Case, read
+from sandbox.host.case import Case, read, store_of
 from sandbox.model.facts import Request
 from sandbox.model.spec import BuildDirectory, Sandbox
+from sandbox.roots import ProtectedSession, is_protected
 from sandbox.workspace import kept as listing
 from sandbox.workspace import sizes
 from sandbox.workspace.fork import fork
@@ -120,6 +121,11 @@ def require_build(kept: Kept) -> None:
     _require_build(kept)
 
 
+def is_kept_by_nix(kept: Kept) -> bool:
+    """Are its inputs safe from Nix's garbage collection?"""
+    return is_protected(kept)
+
+
 def workspace_usage(kept: Kept) -> Usage:
     """How much it takes on disk, and how many files were changed in it."""
     return sizes.usage(kept)
@@ -138,11 +144,11 @@ def new_session(
         build=os.path.realpath(case.kept.outer),
         identity=identity(os.stat(build.source)),
         derivation=case.nix.derivation_path,
-        store=store,
+        store=store or store_of(case.kept.outer),
         build_name=name,
         options=options,
     )
-    return Session(state_directory(os.environ), kept=kept)
+    return ProtectedSession(state_directory(os.environ), kept=kept)
 
 
 def read_again(kept: Kept) -> Case:
@@ -185,4 +191,4 @@ def fork_workspace(name: str, progress: Callable[[int, int], None] | None = None
 
 def resumed_session(name: str) -> Session:
     """A session in the kept workspace of that name."""
-    return Session(state_directory(os.environ), name=name)
+    return ProtectedSession(state_directory(os.environ), name=name)

@@ -145,7 +145,7 @@ LAYERS = {
     ),
     "sandbox/kept.py": Layer(
         "a kept workspace is a case and a session",
-        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        ("sandbox.host", "sandbox.model", "sandbox.roots", "sandbox.workspace", "sandbox.errors"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/living.py": Layer(
@@ -157,6 +157,11 @@ LAYERS = {
         "snapshots are made of kept workspaces, whoever is inside",
         ("sandbox.living", "sandbox.workspace", "sandbox.errors"),
         NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/roots.py": Layer(
+        "Nix is asked to keep what a workspace needs",
+        ("sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | {"shutil", "tempfile", "socket"},
     ),
     "sandbox/cli": Layer(
         "cli/ speaks, and goes in by the front door",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SCHEMA = "nix-build-shell.ws/1"
 DAY_S = 86400
+SHOWN = 3
 USAGE = """\
 usage: nbs ws ls [--json | --names]
        nbs ws rm NAME…
@@ -75,6 +76,10 @@ def print_list(argv: list[str]) -> int:
         _print(seen)
     else:
         speak.say("No workspace is kept: nothing was changed in a shell or a kernel yet.")
+    exposed = [one.name for one in kept if not sandbox.is_kept_by_nix(one)]
+    if exposed and not asked.json:
+        more = ", …" if len(exposed) > SHOWN else ""
+        speak.say(f"Nix may collect the inputs of {', '.join(exposed[:SHOWN])}{more}")
     for name in sandbox.damaged_workspaces():
         speak.say(f"{name}: its record cannot be read; `nbs ws path {name}` tells where it is")
     return 0
@@ -83,7 +88,15 @@ def print_list(argv: list[str]) -> int:
 def _print_json(seen: list[tuple[sandbox.Kept, sandbox.Usage]]) -> None:
     import json
 
-    found = [{**one.fields(), **usage.fields(), "state": _state(one)} for one, usage in seen]
+    found = [
+        {
+            **one.fields(),
+            **usage.fields(),
+            "state": _state(one),
+            "inputs_protected": sandbox.is_kept_by_nix(one),
+        }
+        for one, usage in seen
+    ]
     json.dump({"schema": SCHEMA, "workspaces": found}, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
@@ -142,7 +155,7 @@ def _remove(name: str) -> None:
         raise MachineError(
             f"{removal.left} files of the workspace `{name}` could not be removed",
             reason="workspace-unwritable",
-            evidence=removal.examples[:3],
+            evidence=removal.examples[:SHOWN],
         )
 
 
@@ -243,8 +256,6 @@ def print_path(argv: list[str]) -> int:
     print(path)
     sys.stdout.flush()
     if not whole:
-        speak.say(
-            "only what was changed lies there; while a session is open, the whole directory can be"
-            f" seen: `nbs shell --ws {shlex.quote(name)}`, then `nbs ws path` from another terminal"
-        )
+        quoted = shlex.quote(name)
+        speak.say(f"only what was changed; the whole while `nbs shell --ws {quoted}` is open")
     return 0

@@ -50,7 +50,6 @@ def _fork(source: Kept, state: str, progress: Callable[[int, int], None] | None)
         note_inputs(held.directory, inputs)
         path = held.path
         with_rights(lambda tally: _copy(source, inputs, path, tally), Tally(progress))
-        os.mkdir(f"{path}/work", 0o700)
         now = time.time()
         # All in it is later than that: what a fork began with is never taken for unchanged.
         return held.write(held.kept.replace(created=now, used=now, begun_ns=1, prepared_ns=1))

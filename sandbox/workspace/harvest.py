@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-OF_A_SESSION = ("root", "store", "store-work", "places")
+OF_A_SESSION = ("root", "store", "store-work", "places", "work")
 """The directories of a workspace that are made anew for each session."""
 TMP, OUTPUTS = "tmp", "outputs"
 

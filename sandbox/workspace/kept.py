@@ -4,8 +4,8 @@
                   workspace.json   what it is of (`Kept`), always replaced as a whole
                   inputs           the names in the store directory that are no outputs, a line each
                   session          the pid and the start time of the sandbox's first process
-                  root/ store/ store-work/ places/    a session's own, made anew for each
-                  upper/ work/     the build tree: what an overlay changed, or the whole copy
+                  root/ work/ store/ store-work/ places/    a session's own, made anew for each
+                  upper/           the build tree: what an overlay changed, or the whole copy
                   tmp/ outputs/    between sessions: what was in /tmp, and the outputs
                   snapshots/       see `workspace.snapshots`
                   roots/           links that keep the inputs from Nix's garbage collector
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 VERSION = 1
-RECORD, SESSION, INPUTS = "workspace.json", "session", "inputs"
+RECORD, SESSION, INPUTS, ROOTS = "workspace.json", "session", "inputs", "roots"
 LARGEST_RECORD = 1 << 20
 LARGEST_INPUTS = 1 << 26
 LONGEST_NAME = 100
@@ -48,10 +48,11 @@ class Kept(Value):
     `method` is "overlay" or "copy". `options` are pairs of an option of entering and its value.
     `created` and `used` are seconds since the epoch. What preparing made or copied has a ctime from
     `begun_ns` to `prepared_ns`, which is 0 until it is done. `build_place` is where a session sees
-    the build tree, `store_place` is where, relative to `path`, a session has the outputs; `partial`
-    are the names of those that were copied there, and `places` the names that preparing made in
-    /tmp. `copies` are what was copied, each with its place relative to `path`, its source and the
-    ids it was given to. `session` is the pid of a living session, or 0.
+    the build tree, `store_dir` what it calls the store, `store_place` is where, relative to
+    `path`, a session has the outputs; `partial` are the names of those that were copied there, and
+    `places` the names that preparing made in /tmp. `copies` are what was copied, each with its
+    place relative to `path`, its source and the ids it was given to. `session` is the pid of a
+    living session, or 0.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Kept(Value):
     begun_ns: int = 0
     prepared_ns: int = 0
     build_place: str = ""
+    store_dir: str = ""
     store_place: str = ""
     partial: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
@@ -221,6 +223,7 @@ _TEXTS = (
     "build_name",
     "method",
     "build_place",
+    "store_dir",
     "store_place",
 )
 

@@ -75,6 +75,14 @@ class Session:
         """Is there anything in it by now that would stay?"""
         return self._held.is_changed()
 
+    def inputs(self) -> frozenset[str]:
+        """The names in the store directory that the sandbox has besides outputs."""
+        return read_inputs(self._held.directory)
+
+    def is_mine(self) -> bool:
+        """Does this process have it, and not the one that forked it?"""
+        return self._held.is_mine()
+
     def fitting(self, sandbox: Sandbox) -> Sandbox:
         """The sandbox for this workspace: what was copied once is not laid over anything now.
 
@@ -119,7 +127,8 @@ class Session:
             else:
                 _require_inputs(self._held, shape.inputs)
                 self._clear(harvest.OF_A_SESSION)
-                os.mkdir(f"{self.path}/root", 0o700)
+                for name in ("root", "work"):
+                    os.mkdir(f"{self.path}/{name}", 0o700)
                 prepare(tuple(_of_a_session(steps, self.upper)), copy)
                 harvest.give_tmp(self._held.directory, self._held.kept.places)
                 harvest.give_outputs(self._held.directory, self._held.kept.store_place)
@@ -129,7 +138,7 @@ class Session:
 
     def _begin(self, shape: Shape) -> None:
         """Empty directories, also after a first attempt that came to nothing."""
-        self._clear((*harvest.OF_A_SESSION, "upper", "work"))
+        self._clear((*harvest.OF_A_SESSION, "upper"))
         for name in ("root", "upper", "work"):
             os.mkdir(f"{self.path}/{name}", 0o700)
         note_inputs(self._held.directory, shape.inputs)
@@ -137,6 +146,7 @@ class Session:
         kept = self._held.kept.replace(
             method=shape.method,
             build_place=shape.build_place,
+            store_dir=shape.store_dir,
             store_place=shape.store_place,
             partial=shape.partial,
             places=shape.places,
@@ -171,7 +181,7 @@ class Session:
 
         Nothing in a forked child: the workspace is its parent's.
         """
-        if not self._held.is_mine():
+        if not self.is_mine():
             self._held.forget()
             return
         self.kept = None
@@ -200,11 +210,23 @@ class Session:
 class Shape:
     """What of a sandbox decides how a workspace of it is laid out."""
 
-    __slots__ = ("build_place", "copies", "inputs", "method", "partial", "places", "store_place")
+    __slots__ = (
+        "build_place",
+        "copies",
+        "inputs",
+        "method",
+        "partial",
+        "places",
+        "store_dir",
+        "store_place",
+    )
 
-    def __init__(self, build: BuildDirectory, store_place: str, inputs: frozenset[str]) -> None:
+    def __init__(
+        self, build: BuildDirectory, store_dir: str, store_place: str, inputs: frozenset[str]
+    ) -> None:
         self.method = "overlay" if build.method == "overlay" else "copy"
         self.build_place = build.path
+        self.store_dir = store_dir
         self.store_place = store_place
         self.inputs = inputs
         self.partial: tuple[str, ...] = ()
@@ -216,12 +238,12 @@ def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape
     build = next(e for e in sandbox.entries if isinstance(e, BuildDirectory))
     store = next((e for e in sandbox.entries if isinstance(e, Inputs)), None)
     if store is None:
-        shape = Shape(build, "", frozenset())
+        shape = Shape(build, "", "", frozenset())
         shape.copies = _copies(steps, path)
         return shape
     place = f"root{store.path}" if store.places == "disk" else "store"
     names = (*store.directories, *store.files, *(name for name, _ in store.links))
-    shape = Shape(build, place, frozenset(names))
+    shape = Shape(build, store.path, place, frozenset(names))
     shape.copies = _copies(steps, path)
     within, tmp = f"{path}/{place}/", f"{path}/root/tmp/"
     shape.partial = tuple(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -15,7 +16,7 @@ from sandbox.workspace.holding import Held, create, note_session, sweep_kept
 from sandbox.workspace.kept import find_workspace, name_for, names, workspaces
 from sandbox.workspace.sizes import usage
 from tests.workspace.made_kept import STORE, make, record
-from tests.workspace.trees import python
+from tests.workspace.trees import enter_mount_namespace, in_child, mount_tmpfs, python
 
 Run = Callable[[Callable[[], None]], None]
 
@@ -161,7 +162,6 @@ def test_what_a_killed_session_left_is_taken_home(place: Path, run_as_caller: Ru
                 "outputs",
                 "tmp",
                 "upper",
-                "work",
                 "workspace.json",
             ]
         assert Path(path, "tmp/note").read_text() == "note"
@@ -335,3 +335,35 @@ def test_a_record_tells_people_what_it_is_of(place: Path) -> None:
     assert text["version"] == 1
     assert text["name"] == "hello-1.0"
     assert os.stat(f"{path}/workspace.json").st_mode & 0o777 == 0o600
+
+
+def fill(path: str) -> None:
+    """Take all the room that is left."""
+    with contextlib.suppress(OSError), open(path, "wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def test_a_full_disk_loses_nothing_and_leaves_nothing_half_made(place: Path) -> None:
+    def check() -> None:
+        enter_mount_namespace()
+        mount_tmpfs(str(place), "1m")
+        path = make(place, in_session=True)
+        Path(path, "root/tmp/note").write_text("note")
+        Path(path, STORE, "89ab-hello").write_text("made")
+        Path(path, "upper/file").write_text("changed")
+        fill(f"{place}/filler")
+        with pytest.raises(MachineError) as caught:
+            make(place)
+        assert caught.value.reason == "disk-full"
+        sweep_kept(str(place))
+        assert Path(path, "upper/file").read_text() == "changed"
+        os.unlink(f"{place}/filler")
+        sweep_kept(str(place))
+        with Held(str(place), "hello-1.0"):
+            assert Path(path, "tmp/note").read_text() == "note"
+            assert Path(path, "outputs/89ab-hello").read_text() == "made"
+            assert Path(path, "upper/file").read_text() == "changed"
+        assert os.listdir(place / "ws") == ["hello-1.0"]
+
+    in_child(check)

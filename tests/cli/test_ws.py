@@ -1,0 +1,377 @@
+"""`nbs shell` keeps what was changed; `nbs ws` lists it, removes it, and tells where it is."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from sandbox.workspace.remove import remove_tree
+from tests.linux.test_terminal import Screen
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.conftest import Kept, RunTool
+
+pytestmark = pytest.mark.namespaces
+
+CHANGE = b"echo changed > new; rm notes; echo note > /tmp/note; mkdir /nix/store/out; exit\n"
+CHANGED = 2
+"""Files of the build's directory: one is new, one is gone."""
+
+
+class Nbs:
+    """`nbs` of one user, with a state of its own."""
+
+    def __init__(self, run: RunTool, user: int | None, state: Path, kept: Kept) -> None:
+        self._run = run
+        self.user = user
+        self.state = state
+        self.kept = kept
+        self.environment = {"NBS_STATE_HOME": str(state)}
+
+    def __call__(
+        self, *argv: str, given: bytes | None = None, **more: str
+    ) -> subprocess.CompletedProcess[bytes]:
+        return self._run(*argv, as_user=self.user, input=given, env={**self.environment, **more})
+
+    def shell(self, given: bytes, *options: str) -> str:
+        """A shell in the build that reads `given`; what it said on stderr."""
+        done = self("shell", "--store", self.kept.store, *options, self.kept.path, given=given)
+        return done.stderr.decode()
+
+    def resumed(self, *command: str, name: str = "hand-made") -> str:
+        done = self("shell", "--ws", name, "--", *command)
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def listed(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self("ws", "ls", "--json").stdout)["workspaces"]
+        return found
+
+    def reason(self, *argv: str) -> str:
+        """The word for what is wrong."""
+        last = self(*argv).stderr.decode().splitlines()[-1]
+        return last.strip().removeprefix("(").partition(",")[0]
+
+
+@pytest.fixture(params=["root", "unprivileged"])
+def nbs(
+    request: pytest.FixtureRequest,
+    run_nbs: RunTool,
+    unprivileged: int,
+    open_directory: Path,
+    hand_made: Kept,
+) -> Iterator[Nbs]:
+    if request.param == "root" and os.getuid() != 0:
+        pytest.skip("only root can be root")
+    user = None if request.param == "root" else unprivileged
+    state = open_directory / f"state-{request.param}"
+    state.mkdir(mode=0o700)
+    path = open_directory / f"hand-made-{request.param}" / "hand-made"
+    shutil.copytree(hand_made.path, path)
+    if os.getuid() == 0:
+        os.chown(state, 0 if user is None else user, -1)
+        for one in (path, *path.rglob("*")):
+            os.chown(one, unprivileged, unprivileged)
+    yield Nbs(run_nbs, user, state, replace(hand_made, path=str(path)))
+    for left in (state, path.parent):
+        assert remove_tree(str(left)).left == 0
+
+
+@pytest.mark.parametrize("options", [(), ("--copy",)], ids=["overlay", "copy"])
+def test_what_was_changed_is_kept_and_one_can_go_on(nbs: Nbs, options: tuple[str, ...]) -> None:
+    said = nbs.shell(CHANGE, *options)
+    assert (
+        "kept as hand-made: `nbs shell --ws hand-made` resumes · `nbs diff hand-made` ·"
+        " `nbs ws rm hand-made`\n"
+    ) in said
+    (one,) = nbs.listed()
+    assert (one["name"], one["build"]) == ("hand-made", nbs.kept.path)
+    assert one["state"] == ("kept, a copy" if options else "kept")
+    # What is gone from a copy has left nothing that could be counted.
+    assert one["changed"] == (1 if options else CHANGED)
+    look = "ls . /tmp; cat new /tmp/note; test -d /nix/store/out && echo out"
+    seen = nbs.resumed("bash", "-c", look)
+    assert seen == ".:\nenv-vars\nnew\n\n/tmp:\nnote\nchanged\nnote\nout\n"
+    nbs.resumed("bash", "-c", "echo again >> new")
+    assert nbs.resumed("cat", "new") == "changed\nagain\n"
+    assert sorted(os.listdir(nbs.kept.path)) == ["env-vars", "notes"]
+
+
+def test_a_shell_that_changed_nothing_leaves_nothing_and_says_nothing(nbs: Nbs) -> None:
+    assert nbs.shell(b"cat notes; ls /tmp; exit\n").count("kept") == 0
+    assert os.listdir(nbs.state / "ws") == []
+
+
+def test_one_command_leaves_nothing(nbs: Nbs, run_tool: RunTool) -> None:
+    words = ("--store", nbs.kept.store, nbs.kept.path)
+    for done in (
+        nbs("shell", *words, "--", "touch", "new"),
+        run_tool(*words, "touch", "new", as_user=nbs.user, env=nbs.environment),
+        nbs("phase", *words, "--list"),
+    ):
+        assert b"kept" not in done.stderr
+    assert not (nbs.state / "ws").exists()
+    assert os.listdir(nbs.state / "run") == []
+
+
+def test_who_enters_again_is_told_what_is_kept_and_begins_anew(nbs: Nbs) -> None:
+    nbs.shell(CHANGE)
+    said = nbs.shell(b"ls; echo other > other; exit\n")
+    assert "is kept: `nbs shell --ws hand-made` resumes it\n" in said
+    assert "kept as hand-made-2:" in said
+    assert nbs.resumed("cat", "new") == "changed\n"
+    assert nbs.resumed("ls", name="hand-made-2") == "env-vars\nnotes\nother\n"
+
+
+@pytest.fixture
+def living(
+    nbs: Nbs, tool_command: Callable[..., tuple[list[str], dict[str, str]]]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A shell that has changed something and waits."""
+    command, environment = tool_command("sandbox.cli.nbs", nbs.user)
+    who = {} if nbs.user in (None, os.getuid()) else {"user": nbs.user, "group": nbs.user}
+    process = subprocess.Popen(
+        [*command, "shell", "--store", nbs.kept.store, nbs.kept.path],
+        cwd="/",
+        env={**environment, **nbs.environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        **({**who, "extra_groups": ()} if who else {}),
+    )
+    assert process.stdin
+    assert process.stdout
+    process.stdin.write(CHANGE.replace(b"exit\n", b"echo ready\n"))
+    process.stdin.flush()
+    assert process.stdout.readline() == b"ready\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+
+
+def test_a_session_that_is_killed_has_lost_nothing(
+    nbs: Nbs, living: subprocess.Popen[bytes]
+) -> None:
+    living.send_signal(signal.SIGKILL)
+    living.wait()
+    look = "ls; cat new /tmp/note; test -d /nix/store/out && echo out"
+    assert nbs.resumed("bash", "-c", look) == "env-vars\nnew\nchanged\nnote\nout\n"
+    (one,) = nbs.listed()
+    assert (one["state"], one["changed"]) == ("kept", CHANGED)
+
+
+def test_a_session_whose_shell_is_killed_has_lost_nothing(
+    nbs: Nbs, living: subprocess.Popen[bytes]
+) -> None:
+    os.kill(nbs.listed()[0]["session"], signal.SIGKILL)
+    living.wait()
+    assert nbs.resumed("cat", "new", "/tmp/note") == "changed\nnote\n"
+
+
+def test_a_workspace_with_somebody_inside_is_not_entered_or_removed_but_copied(
+    nbs: Nbs, living: subprocess.Popen[bytes]
+) -> None:
+    (one,) = nbs.listed()
+    assert one["state"] == f"open, process {one['session']}"
+    assert nbs.reason("shell", "--ws", "hand-made") == "workspace-in-use"
+    assert nbs.reason("ws", "rm", "hand-made") == "workspace-in-use"
+    assert nbs("ws", "prune", "--older-than", "0", "--yes").returncode == 0
+    look = "ls; cat new /tmp/note; test -d /nix/store/out && echo out; echo mine > new"
+    done = nbs("shell", "--ws", "hand-made", "--fork", "--", "bash", "-c", look)
+    assert done.stdout == b"env-vars\nnew\nchanged\nnote\nout\n", done.stderr.decode()
+    assert b"a copy of the workspace `hand-made`: hand-made-2\n" in done.stderr
+    living.kill()
+    living.wait()
+    assert nbs.resumed("cat", "new") == "changed\n"
+    assert nbs.resumed("cat", "new", name="hand-made-2") == "mine\n"
+
+
+def test_the_host_sees_the_whole_directory_while_somebody_is_inside(
+    nbs: Nbs, living: subprocess.Popen[bytes], unprivileged: int
+) -> None:
+    path = nbs("ws", "path", "hand-made").stdout.decode().strip()
+    assert path == f"/proc/{nbs.listed()[0]['session']}/root/build"
+    assert sorted(os.listdir(path)) == ["env-vars", "new"]
+    assert os.stat(f"{path}/new").st_uid == os.stat(nbs.kept.path).st_uid
+    living.kill()
+    living.wait()
+    done = nbs("ws", "path", "hand-made")
+    path = done.stdout.decode().strip()
+    assert path == f"{nbs.state}/ws/hand-made/upper"
+    assert sorted(os.listdir(path)) == ["new", "notes"]
+    assert b"only what was changed; the whole while" in done.stderr
+
+
+def test_a_workspace_whose_build_is_gone_says_so_and_its_files_stay(nbs: Nbs) -> None:
+    nbs.shell(CHANGE)
+    shutil.move(nbs.kept.path, nbs.kept.path + "-away")
+    assert nbs.reason("shell", "--ws", "hand-made") == "workspace-build-gone"
+    assert nbs.listed()[0]["state"] == "its build is gone"
+    os.mkdir(nbs.kept.path, 0o755)
+    assert nbs.reason("shell", "--ws", "hand-made") == "workspace-build-gone"
+    assert nbs("ws", "path", "hand-made").returncode == 0
+    done = nbs("ws", "prune", "--unused", "--yes")
+    assert (done.returncode, nbs.listed()) == (0, [])
+
+
+def test_a_workspace_that_would_see_other_inputs_is_not_entered(nbs: Nbs) -> None:
+    nbs.shell(CHANGE)
+    with (nbs.state / "ws/hand-made/inputs").open("a") as file:
+        file.write("0123-gone\n")
+    done = nbs("shell", "--ws", "hand-made")
+    assert b"(workspace-inputs-changed, 125)" in done.stderr
+    assert b"not there any more: 0123-gone" in done.stderr
+
+
+def test_what_was_decided_at_the_beginning_stays(nbs: Nbs) -> None:
+    nbs.shell(CHANGE, "--whole-store", "--copy")
+    assert dict(nbs.listed()[0]["options"])["--whole-store"] == ""
+    assert nbs.resumed("cat", "new") == "changed\n"
+    assert nbs.reason("shell", "--ws", "hand-made", "--copy") == "option-value"
+    assert nbs.reason("shell", "--copy", "--ws", "hand-made") == "option-value"
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (("shell", "--ws", "none"), "workspace-unknown"),
+        (("shell", "--ws", "../x"), "workspace-unknown"),
+        (("shell", "--ws", "x", "build"), "option-value"),
+        (("shell", "--fork", "build"), "option-value"),
+        (("shell", "--ws"), "option-value"),
+        (("ws", "rm", "none"), "workspace-unknown"),
+        (("ws", "path", "none"), "workspace-unknown"),
+        (("ws", "rm"), "option-value"),
+        (("ws", "prune"), "option-value"),
+        (("ws", "prune", "--larger-than", "much"), "option-value"),
+        (("ws", "frobnicate"), "verb-unknown"),
+        (("ws", "--what"), "option-unknown"),
+    ],
+)
+def test_wrong_words_are_told(nbs: Nbs, words: tuple[str, ...], reason: str) -> None:
+    assert nbs.reason(*words) == reason
+
+
+def age(nbs: Nbs, name: str, days: float) -> None:
+    record = nbs.state / "ws" / name / "workspace.json"
+    fields = json.loads(record.read_text())
+    record.write_text(json.dumps({**fields, "used": time.time() - days * 86400}))
+
+
+def test_prune_removes_what_fits_and_only_when_it_may(nbs: Nbs) -> None:
+    for size in (0, 3000, 0):
+        nbs.shell(b"touch new; head -c %dK /dev/zero > data; exit\n" % size)
+    age(nbs, "hand-made", 40)
+    age(nbs, "hand-made-2", 10)
+
+    def names() -> list[str]:
+        return [one["name"] for one in nbs.listed()]
+
+    assert names() == ["hand-made-3", "hand-made-2", "hand-made"]
+    done = nbs("ws", "prune", "--older-than", "5", "--larger-than", "2M", "--dry-run")
+    assert b"hand-made-2 " in done.stdout
+    assert len(done.stdout.splitlines()) == 2
+    assert nbs("ws", "prune", "--older-than", "5").returncode == 1
+    assert len(names()) == 3
+    assert nbs("ws", "prune", "--older-than", "30", "--yes").returncode == 0
+    assert names() == ["hand-made-3", "hand-made-2"]
+    assert nbs("ws", "prune", "--total", "1M", "--yes").returncode == 0
+    assert names() == ["hand-made-3"]
+    assert nbs("ws", "prune", "--larger-than", "1G", "--yes").returncode == 0
+    assert nbs("ws", "rm", "hand-made-3").returncode == 0
+    assert os.listdir(nbs.state / "ws") == []
+
+
+def test_much_that_is_kept_is_told_and_stays(nbs: Nbs) -> None:
+    words = ("shell", "--store", nbs.kept.store, nbs.kept.path)
+    script = b"head -c 3M /dev/zero > data; exit\n"
+    assert b"take" not in nbs(*words, given=script).stderr
+    said = nbs(*words, given=script, NBS_WS_LIMIT="1M").stderr.decode()
+    assert "kept workspaces take " in said
+    assert "`nbs ws prune --older-than 14`" in said
+    assert len(nbs.listed()) == 2
+
+
+@pytest.mark.terminal
+def test_a_person_at_a_terminal_leaves_and_comes_back(
+    nbs: Nbs, tool_command: Callable[..., tuple[list[str], dict[str, str]]], tmp_path: Path
+) -> None:
+    if nbs.user not in (None, os.getuid()):
+        pytest.skip("the terminal is that of who runs the tests")
+    argv, environment = tool_command("sandbox.cli.nbs")
+    settings = [f"{key}={value}" for key, value in {**environment, **nbs.environment}.items()]
+    tool = tmp_path / "tool"
+    tool.write_text(f'#!/bin/sh\nexec {shlex.join(["env", *settings, *argv])} "$@"\n')
+    tool.chmod(0o755)
+    screen = Screen(tmp_path)
+    try:
+        screen.type(shlex.join(["./tool", "shell", "--store", nbs.kept.store, nbs.kept.path]))
+        screen.type("echo by hand > new; echo written-$((1 + 1))")
+        screen.wait_for("written-2")
+        screen.type("exit")
+        screen.wait_for("kept as hand-made: `nbs shell --ws hand-made` resumes…")
+        screen.type("clear; ./tool shell --ws hand-made")
+        screen.wait_for("the workspace `hand-made`, last used…")
+        screen.type("echo =$(cat new)=")
+        screen.wait_for("=by hand=")
+    finally:
+        screen.close()
+    # The terminal is gone with its shell.
+    deadline = time.monotonic() + 30
+    while nbs.listed()[0]["session"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert nbs.resumed("cat", "new") == "by hand\n"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="another user's files are needed")
+def test_over_the_files_of_another_user_a_copy_is_kept(
+    run_nbs: RunTool, unprivileged: int, open_directory: Path, hand_made: Kept
+) -> None:
+    path = open_directory / "of-root"
+    shutil.copytree(hand_made.path, path)
+    state = open_directory / "state-of-root"
+    state.mkdir(mode=0o700)
+    os.chown(state, unprivileged, -1)
+    nbs = Nbs(run_nbs, unprivileged, state, replace(hand_made, path=str(path)))
+    nbs.shell(b"echo changed > new; echo more >> notes; exit\n")
+    (one,) = nbs.listed()
+    assert (one["name"], one["method"], one["changed"]) == ("of-root", "copy", 2)
+    assert nbs.resumed("tail", "-n1", "new", "notes", name="of-root").endswith("more\n")
+    shutil.rmtree(path)
+    assert remove_tree(str(state)).left == 0
+
+
+def test_nix_keeps_the_inputs_of_a_workspace_until_that_is_removed(
+    nix_world: Any, kept_by_nix: Kept, run_nbs: RunTool, open_directory: Path
+) -> None:
+    state = open_directory / "state-roots"
+    environment = {**nix_world.environment, "NBS_STATE_HOME": str(state)}
+    words = ("shell", "--store", kept_by_nix.store, kept_by_nix.path)
+    done = run_nbs(*words, input=b"echo changed > new; exit\n", env=environment)
+    name = os.listdir(state / "ws")[0]
+    assert f"kept as {name}: " in done.stderr.decode()
+    names = (state / "ws" / name / "inputs").read_text().split()
+    inputs = {f"/nix/store/{one}" for one in names}
+
+    def dead() -> set[str]:
+        return set(nix_world.run("nix-store", "--gc", "--print-dead").stdout.split())
+
+    assert inputs
+    assert not inputs & dead()
+    assert b"Nix may collect" not in run_nbs("ws", "ls", env=environment).stderr
+    assert run_nbs("ws", "rm", name, env=environment).returncode == 0
+    assert inputs & dead()
