@@ -128,7 +128,9 @@ def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> Non
     for part in ("new", "new/outputs", "old", "old/outputs"):
         os.mkdir(f"{new}/{part}", 0o700)
     upper = os.stat(trees.at("upper"))
-    _empty(f"{new}/new/work", 0o700, upper)
+    if os.path.lexists(trees.at("work")):
+        # Between sessions there is none.
+        _empty(f"{new}/new/work", 0o700, upper)
     if name == FAILED:
         _build_failed(trees, f"{new}/new", upper)
         return
