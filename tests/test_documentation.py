@@ -82,9 +82,9 @@ def test_a_command_that_is_written_is_one_that_there_is(page: str, line: str) ->
         assert verb in {*nbs.VERBS, "VERB", "--help"}
         known = help_of(verb) if verb in nbs.VERBS else "--help"
     else:
-        known = " ".join((*arguments.FLAGS, *arguments.WITH_VALUE))
+        known = " ".join((*arguments.FLAGS, *arguments.WITH_VALUE, arguments.REPEATED))
     own = words[: words.index("--")] if "--" in words else words
-    entering = {*arguments.FLAGS, *arguments.WITH_VALUE, "--help"}
+    entering = {*arguments.FLAGS, *arguments.WITH_VALUE, arguments.REPEATED, "--help"}
     said = {word.partition("=")[0] for word in own if word.startswith("--")}
     # `phase` takes the options of the word, which its own tests have.
     if program == "nbs" and verb == "phase":

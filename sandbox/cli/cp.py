@@ -45,8 +45,20 @@ def parser() -> Parser:
         description="Copy files and directories out of the sandbox of a failed build, or into it.",
         epilog=EPILOG,
     )
-    made.add_argument("source", metavar="SOURCE", help="[BUILD]:PATH, a path of the host, or -")
-    made.add_argument("target", metavar="TARGET", help="the same; one of the two has a BUILD")
+    made.add_argument(
+        "source",
+        nargs="?",
+        default="",
+        metavar="SOURCE",
+        help="[BUILD]:PATH, a path of the host, or -",
+    )
+    made.add_argument(
+        "target",
+        nargs="?",
+        default="",
+        metavar="TARGET",
+        help="the same; one of the two has a BUILD",
+    )
     made.add_argument("-r", "--recursive", action="store_true", help="accepted, and always so")
     made.add_argument("--derivation", default="", metavar="DRV")
     made.add_argument("--store", default="", metavar="STORE")
@@ -57,7 +69,8 @@ def command(argv: list[str]) -> int:
     """Find the place, and copy."""
     asked = parser().parse_args(argv)
     source, target = side(asked.source), side(asked.target)
-    if (source.build is None) == (target.build is None):
+    there = asked.source and asked.target
+    if not there or (source.build is None) == (target.build is None):
         raise UsageError(
             "one of the two, and only one, is a path in a sandbox",
             reason="copy-sides",

@@ -17,6 +17,7 @@ kept. `undone` is what the last restore replaced. Without --ws: the workspace th
   nbs snapshots --names              names alone, one a line
   nbs snapshots --json --ws hello-1.0
 """
+SCHEMA = "nix-build-shell.snapshots/1"
 
 
 def command(argv: list[str]) -> int:
@@ -31,7 +32,8 @@ def command(argv: list[str]) -> int:
         import json
 
         snapshots = [{"name": "failed"}, *(one.fields() for one in found)]
-        json.dump({"workspace": kept.name, "snapshots": snapshots}, sys.stdout, indent=1)
+        document = {"schema": SCHEMA, "workspace": kept.name, "snapshots": snapshots}
+        json.dump(document, sys.stdout, indent=2)
         sys.stdout.write("\n")
     elif "--names" in options:
         snapshotting.write(("failed", *(one.name for one in found)))

@@ -18,6 +18,21 @@ if TYPE_CHECKING:
     import argparse
 
 SCHEMA = "nix-build-shell.ws/1"
+PUBLISHED = (
+    "name",
+    "path",
+    "kept",
+    "build",
+    "derivation",
+    "store",
+    "build_name",
+    "method",
+    "options",
+    "created",
+    "used",
+    "session",
+)
+"""What `ls --json` tells of a workspace's record; the rest is how it is kept."""
 DAY_S = 86400
 SHOWN = 3
 USAGE = """\
@@ -90,7 +105,7 @@ def _print_json(seen: list[tuple[sandbox.Kept, sandbox.Usage]]) -> None:
 
     found = [
         {
-            **one.fields(),
+            **{name: getattr(one, name) for name in PUBLISHED},
             **usage.fields(),
             "state": _state(one),
             "inputs_protected": sandbox.is_kept_by_nix(one),

@@ -277,7 +277,7 @@ def errors_in(path):
         words_ = {k.arg: k.value for k in node.keywords}
         if name.endswith("Error") and "reason" in words_:
             reason = words_["reason"]
-            yield text_of(node.args[0]), getattr(reason, "value", ""), text_of(words_.get("hint"))
+            yield text_of(node.args[0]), text_of(reason), text_of(words_.get("hint"))
 
 
 def text_of(node):

@@ -104,3 +104,15 @@ def test_what_is_told_of_a_real_failure_is_as_its_schema_says(run_nbs, kept_by_n
     done = run_nbs(verb, "--json", "--store", kept_by_nix.store, kept_by_nix.path)
     assert done.returncode == 0, done.stderr
     validate(done.stdout, verb)
+
+
+@pytest.mark.parametrize("words", [("diff",), ("ws", "ls"), ("snapshots",)], ids=" ".join)
+def test_what_is_told_of_a_workspace_is_as_its_schema_says(run_nbs, kept_by_nix, tmp_path, words):
+    environment = {"NBS_STATE_HOME": str(tmp_path / "state")}
+    shell = ("shell", "--store", kept_by_nix.store, kept_by_nix.path)
+    edits = b"echo more >>Makefile; : >new; rm test.sh; chmod +x hello.c\n"
+    assert run_nbs(*shell, input=edits, env=environment).returncode == 0
+    assert run_nbs("snapshot", "one", env=environment).returncode == 0
+    done = run_nbs(*words, "--json", env=environment)
+    assert len(json.loads(done.stdout).get("changes", [0, 0])) >= 2
+    validate(done.stdout, words[0])
