@@ -31,7 +31,7 @@ class TestKernel(jupyter_kernel_test.KernelTests):
         {"text": "whil", "matches": {"while"}},
         {"text": "cat Makef", "matches": {"Makefile"}},
         {"text": "echo $NIX_BUILD_T", "matches": {"NIX_BUILD_TOP"}},
-        {"text": "%rest", "matches": {"%restart"}},
+        {"text": "%rest", "matches": {"%restart", "%restore"}},
     ]
     complete_code_samples = (
         "",

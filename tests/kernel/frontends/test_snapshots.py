@@ -106,10 +106,10 @@ def listed(client: Any) -> list[str]:
 
 
 def test_a_cell_can_begin_with_a_snapshot_of_its_own(client: Any) -> None:
-    text = shown(client, "%%snapshot before\nrm -r -- *\necho gone")
-    assert text.startswith("snapshot before: ")
+    text = shown(client, "%%snapshot untouched\nrm -r -- *\necho gone")
+    assert text.startswith("snapshot untouched: ")
     assert text.endswith("gone\n")
-    shown(client, "%restore before")
+    shown(client, "%restore untouched")
     assert shown(client, "ls | wc -l").strip() != "0"
 
 
