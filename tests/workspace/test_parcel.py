@@ -33,6 +33,7 @@ def carried(source: Path, target: Path, name: str = "copy", base: str = "x"):
             pass
         finally:
             os.close(writer)
+            os.close(handle)
 
     return received(reader, target, name, other)
 
