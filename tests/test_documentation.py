@@ -84,7 +84,7 @@ def test_a_command_that_is_written_is_one_that_there_is(page: str, line: str) ->
     else:
         known = " ".join((*arguments.FLAGS, *arguments.WITH_VALUE))
     own = words[: words.index("--")] if "--" in words else words
-    entering = {*arguments.FLAGS, *arguments.WITH_VALUE, "--help"}
+    entering = {*arguments.FLAGS, *arguments.WITH_VALUE, arguments.REPEATED, "--help"}
     said = {word.partition("=")[0] for word in own if word.startswith("--")}
     # `phase` takes the options of the word, which its own tests have.
     if program == "nbs" and verb == "phase":
