@@ -178,3 +178,22 @@ def test_the_readme_names_the_command_that_the_checks_run() -> None:
 def test_the_readme_fits_lines_of_120_columns() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()
     assert not [line for line in lines if len(line) > 120 and not line.startswith("|")]
+
+
+def test_every_page_can_be_reached_from_the_first() -> None:
+    docs = ROOT / "docs"
+    reached, waiting = set(), [docs / "index.md"]
+    while waiting:
+        page = waiting.pop()
+        reached.add(page)
+        links = re.findall(r"\]\(([^)\s#:]+\.md)(?:#[^)\s]*)?\)", page.read_text())
+        targets = {(page.parent / link).resolve() for link in links}
+        waiting += [t for t in targets - reached if t.is_relative_to(docs) and t not in waiting]
+    assert reached == set(docs.rglob("*.md"))
+
+
+def test_every_page_that_tells_how_to_do_something_is_on_the_first() -> None:
+    first = (ROOT / "docs/index.md").read_text()
+    pages = [*(ROOT / "docs/how-to").glob("*.md"), *(ROOT / "docs/reference").glob("*.md")]
+    paths = [str(page.relative_to(ROOT / "docs")) for page in [*pages, ROOT / "docs/tutorial.md"]]
+    assert [path for path in sorted(paths) if f"({path})" not in first] == []

@@ -122,7 +122,12 @@ def _fail(root: str) -> str:
     os.makedirs(os.path.dirname(log), exist_ok=True)
     with open(os.devnull, "rb") as nothing, open(log, "wb") as output:
         stdio = (nothing.fileno(), output.fileno(), output.fileno())
-        status = sandbox.enter(build, say=speak.say, stdio=stdio, keep=f"{outer}/build")
+        try:
+            status = sandbox.enter(build, say=speak.say, stdio=stdio, keep=f"{outer}/build")
+        except BaseException:
+            # A build that never began leaves nothing that the next demonstration could enter.
+            os.rmdir(outer)
+            raise
     os.chmod(f"{outer}/build", 0o755)  # noqa: S103  as Nix keeps it
     with open(log, "a", encoding="utf-8") as output:
         output.write(

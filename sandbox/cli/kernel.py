@@ -156,7 +156,10 @@ def uninstall(argv: list[str]) -> int:
     made.add_argument("names", nargs="*", metavar="NAME", help="as `nbs kernel list` shows them")
     asked = made.parse_args(argv)
     jupyter = _jupyter()
-    known = {name: place for name, place, _ in _installed(jupyter)}
+    # Jupyter removes the first of a name.
+    known: dict[str, str] = {}
+    for name, place, _ in _installed(jupyter):
+        known.setdefault(name, place)
     wanted = list(dict.fromkeys(asked.names)) or ["nbs"]
     for name in wanted:
         if name not in known:
@@ -188,7 +191,8 @@ def print_list(argv: list[str]) -> int:
         build = str(found.get("env", {}).get("NBS_BUILD", "")).replace("$$", "$")
         rows.append((name, str(found["display_name"]), build or "-", str(found["argv"][0]), place))
     if asked.names:
-        sys.stdout.write("".join(f"{sandbox.one_line(row[0])}\n" for row in rows[1:]))
+        names = dict.fromkeys(sandbox.one_line(row[0]) for row in rows[1:])
+        sys.stdout.write("".join(f"{name}\n" for name in names))
         return 0
     if len(rows) == 1:
         speak.say("Jupyter knows no kernel of this program.")
@@ -223,8 +227,16 @@ def _jupyter() -> Any:
 
 
 def _installed(jupyter: Any) -> Iterator[tuple[str, str, Kernelspec]]:
-    """Name, directory and content of each kernelspec that starts this kernel."""
-    for name, place in sorted(jupyter.find_kernel_specs().items()):
+    """Name, directory and content of each kernelspec that starts this kernel.
+
+    Of those with one name the first is what this Python's Jupyter starts; another may start the
+    others, as one entry of the user's is for all of them.
+    """
+    listed = []
+    for folder in dict.fromkeys(jupyter.kernel_dirs):
+        of_folder = type(jupyter)(kernel_dirs=[folder], ensure_native_kernel=False)
+        listed += of_folder.find_kernel_specs().items()
+    for name, place in sorted(listed, key=lambda one: one[0]):
         found = _read(f"{place}/kernel.json")
         if _is_ours(found):
             yield name, place, found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from sandbox.errors import UsageError
 
@@ -19,10 +19,22 @@ class Parser(argparse.ArgumentParser):
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
+        self._words: tuple[str, ...] = ()
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse has it; the words are remembered for `error`."""
+        self._words = tuple(args or ())
+        return super().parse_known_args(args, namespace)
+
+    def _is_unknown(self, word: str) -> bool:
+        return word.startswith("--") and word.partition("=")[0] not in self._option_string_actions
 
     def error(self, message: str) -> NoReturn:
         """Raises `UsageError` (`option-unknown`, `option-value`)."""
         unknown = message.removeprefix("unrecognized arguments: ")
+        if message.startswith("the following arguments are required"):
+            # argparse tells of these first, and an option that there is not explains more.
+            unknown = next(filter(self._is_unknown, self._words), message)
         if unknown != message:
             text, reason = f"`{self.prog}` has no argument `{unknown}`", "option-unknown"
         else:

@@ -72,14 +72,18 @@ NEEDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(PROGRAMS, ("host-libs", "bash")),
     "bash": ("host-libs",),
     "libc-dev": ("host-libs",),
-    "gcc-unwrapped": ("host-libs",),
+    "gcc-unwrapped": ("host-libs", "bash"),
     "gcc": ("bash", "binutils", "gcc-unwrapped", "host-libs", "libc-dev"),
     "stdenv": (*INITIAL_PATH.split(), "gcc", "binutils"),
 }
 """Every component, each after those that it names. What is not built yet may not be named."""
 
-COMPILER_PROGRAMS = ("cc1", "collect2", "lto-wrapper")
-COMPILER_FILES = ("include", "include-fixed", "libgcc.a", "libgcc_eh.a", "libgcc_s.so")
+COMPILER_PROGRAMS = ("cc1", "collect2", "lto-wrapper", "liblto_plugin.so")
+COMPILER_FILES = (
+    "include include-fixed libgcc.a libgcc_eh.a libgcc_s.so"
+    # gcc 16 links every program with these, which take from the others what is needed.
+    " libgcc_s_asneeded.so libatomic_asneeded.so libatomic_asneeded.a libatomic.a"
+)
 C_LIBRARIES = "libc.so.6 libm.so.6 libmvec.so.1 libpthread.so.0 libdl.so.2 librt.so.1 libutil.so.1"
 C_LINKS = "libc libm libpthread libdl librt libutil"
 C_HEADERS = (
@@ -122,6 +126,14 @@ def is_elf(path: str) -> bool:
     """Whether the file starts as every program and library does."""
     with open(path, "rb") as file:
         return file.read(4) == b"\x7fELF"
+
+
+def has_fixed_address(path: str) -> bool:
+    """Is it a program that has a loader and is not position-independent? elf(5): ET_EXEC."""
+    with open(path, "rb") as file:
+        header = file.read(18)
+    kind = int.from_bytes(header[16:18], sys.byteorder)
+    return header.startswith(b"\x7fELF") and kind == 2 and loader_of(path) is not None  # noqa: PLR2004
 
 
 def loader_of(path: str) -> str | None:
@@ -182,17 +194,17 @@ def programs_of(component: str) -> Iterator[tuple[str, str]]:
 
 
 def compiler_programs() -> Iterator[str]:
-    """The ELF files that make up the C compiler of this host."""
+    """The ELF files that make up the C compiler of this host: what one calls, and its parts.
+
+    The plugin of the linker is looked for among the programs since gcc 13, before among the
+    libraries; where a host has it at both places, one is a link.
+    """
     gcc = find_gcc()
     if gcc is not None:
-        yield gcc
-        for name in COMPILER_PROGRAMS:
-            found = ask_gcc("-print-prog-name", name)
-            if found is not None:
-                yield found
-        plugin = ask_gcc("-print-file-name", "liblto_plugin.so")
-        if plugin is not None:
-            yield plugin
+        asked = [("-print-prog-name", name) for name in COMPILER_PROGRAMS]
+        asked.append(("-print-file-name", "liblto_plugin.so"))
+        parts = (ask_gcc(question, name) for question, name in asked)
+        yield from dict.fromkeys((gcc, *(part for part in parts if part is not None)))
 
 
 def all_libraries() -> dict[str, str]:
@@ -244,6 +256,35 @@ def link(target: str, path: str) -> None:
     os.symlink(target, path)
 
 
+def install(source: str, target: str, roots: tuple[str, str], inputs: Mapping[str, str]) -> None:
+    """Copy an ELF file of the host so that it runs with the loader and libraries of `host-libs`.
+
+    `roots` are where the component will be seen, and where it is made.
+    """
+    if "bash" in inputs and has_fixed_address(source):
+        place_loaded(source, target, roots, inputs)
+    else:
+        place(source, target)
+        patch(target, inputs["host-libs"])
+
+
+def place_loaded(
+    source: str, target: str, roots: tuple[str, str], inputs: Mapping[str, str]
+) -> None:
+    """Copy a program as it is, and write a script that starts it with the loader of `host-libs`.
+
+    patchelf has to move the headers of a program that is not position-independent, and breaks some:
+    cc1 of gcc 14 and gawk of the same Debian then end with a segmentation fault.
+    """
+    logical, out = roots
+    real = os.path.join(os.path.dirname(target), "loaded", os.path.basename(target))
+    place(source, real)
+    libraries = f"{inputs['host-libs']}/lib"
+    loader = f"{libraries}/{os.path.basename(host_loader())}"
+    command = f"{loader} --library-path {libraries} {logical}{real.removeprefix(out)}"
+    write(target, f'#!{inputs["bash"]}/bin/bash\nexec {command} "$@"\n')
+
+
 def build_host_libs(out: str, logical: str) -> None:
     """The loader and all libraries, in one directory.
 
@@ -257,15 +298,14 @@ def build_host_libs(out: str, logical: str) -> None:
             patch(f"{out}/lib/{name}", logical)
 
 
-def build_programs(component: str, out: str, inputs: Mapping[str, str]) -> None:
+def build_programs(component: str, out: str, logical: str, inputs: Mapping[str, str]) -> None:
     """Programs under the names they have on the host; a name that is a link there stays one."""
     os.makedirs(f"{out}/bin")
     for name, real in programs_of(component):
         target = f"{out}/bin/{os.path.basename(real)}"
         if not os.path.lexists(target):
             if is_elf(real):
-                place(real, target)
-                patch(target, inputs["host-libs"])
+                install(real, target, (logical, out), inputs)
             elif not place_script(real, target, inputs):
                 continue
         if os.path.basename(real) != name:
@@ -341,19 +381,23 @@ def copy_tree(source: str, target: str) -> None:
         shutil.copyfile(source, target)
 
 
-def build_gcc_unwrapped(out: str, inputs: Mapping[str, str]) -> None:
+def build_gcc_unwrapped(out: str, logical: str, inputs: Mapping[str, str]) -> None:
     """The C compiler, in the layout of the host: gcc finds its parts relative to its program."""
     os.makedirs(f"{out}/bin")
     for index, program in enumerate(compiler_programs()):
         target = f"{out}/bin/gcc" if index == 0 else out + below_usr(program).removeprefix("/usr")
-        place(program, target)
-        patch(target, inputs["host-libs"])
+        if index == 0:
+            # It finds its parts by its own name, and a script that starts another has another.
+            place(program, target)
+            patch(target, inputs["host-libs"])
+        else:
+            install(program, target, (logical, out), inputs)
     crt = ask_gcc("-print-file-name", "crtbegin.o")
     if crt is None:
         return
     folder = os.path.dirname(crt)
     names = [name for name in os.listdir(folder) if name.endswith(".o")]
-    for name in sorted((*names, *COMPILER_FILES)):
+    for name in sorted((*names, *COMPILER_FILES.split())):
         if os.path.exists(f"{folder}/{name}"):
             target = out + below_usr(f"{folder}/{name}").removeprefix("/usr")
             copy_tree(f"{folder}/{name}", target)
@@ -419,13 +463,13 @@ def build(component: str, out: str, inputs: Mapping[str, str], logical: str | No
     elif component == "libc-dev":
         build_libc_dev(out, inputs)
     elif component == "gcc-unwrapped":
-        build_gcc_unwrapped(out, inputs)
+        build_gcc_unwrapped(out, logical or out, inputs)
     elif component == "gcc":
         build_gcc(out, inputs)
     elif component == "stdenv":
         build_stdenv(out, inputs)
     else:
-        build_programs(component, out, inputs)
+        build_programs(component, out, logical or out, inputs)
 
 
 def store_name(component: str, setup: str) -> str:

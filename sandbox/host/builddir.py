@@ -90,6 +90,16 @@ def name_in(name: str) -> str:
     return middle if found and number.replace("-", "").isdigit() else ""
 
 
+def is_of_a_build(kept: KeptDirectory) -> bool:
+    """Does anything about the directory itself say that a build ran in it?
+
+    A build without env-vars, as of a builder that is no shell of stdenv's, is known by the name
+    that Nix gave its directory. A time alone is no proof: every build that fails writes to /tmp.
+    """
+    named = kept.layout != "flat" or bool(kept.name_hint)
+    return named or kept.structured or kept.env_vars.state != "absent"
+
+
 def _describe(outer: str, inner: str, layout: str, store_dir: str) -> KeptDirectory:
     status = os.stat(inner, follow_symlinks=False)
     env_vars = read_env_vars(inner, store_dir)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import EvidenceError
-from sandbox.host.builddir import read_env_vars, read_kept_directory
+from sandbox.host.builddir import is_of_a_build, read_env_vars, read_kept_directory
 from sandbox.host.database import open_database
 from sandbox.host.derivation import Finder, Found, read_derivation
 from sandbox.host.inputs import (
@@ -85,6 +85,8 @@ def _case(
     try:
         if found is None:
             found = Finder(kept, locations, database).find()
+        if found is None and not whole and not is_of_a_build(kept):
+            raise _not_of_a_build(kept)
         inputs = _inputs(kept, locations, database, found, settings, whole=whole)
         if not whole:
             require_shell(kept, locations)
@@ -111,6 +113,15 @@ def _case(
     )
     machine = read_machine(settings)
     return Case(kept=kept, nix=nix, machine=machine, locations=locations)
+
+
+def _not_of_a_build(kept: KeptDirectory) -> EvidenceError:
+    return EvidenceError(
+        f"`{kept.outer}` is not the kept directory of a build",
+        reason="not-a-build",
+        evidence=("there is no env-vars in it, and its name is none that Nix gives",),
+        hint="`nbs ls` lists the kept directories of this machine",
+    )
 
 
 def read_unbuilt(derivation: str, *, store: str = "", profile: str = "") -> Case:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import DerivationSyntaxError, EvidenceError
-from sandbox.host.builddir import read_bounded
+from sandbox.host.builddir import is_of_a_build, read_bounded
 from sandbox.model import aterm, storepath
 from sandbox.model.command import shell_word
 from sandbox.model.value import Value
@@ -59,7 +59,7 @@ class Finder:
             found = self._by_output(out)
             if found is not None:
                 return found
-        if self.kept.env_vars.state == "read" and out:
+        if (self.kept.env_vars.state == "read" and out) or not is_of_a_build(self.kept):
             return None
         return self._by_name()
 

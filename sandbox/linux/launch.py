@@ -15,7 +15,7 @@ import gc
 import os
 import select
 
-from sandbox.errors import CommandError, MachineError, StepFailed
+from sandbox.errors import CommandError, Error, MachineError, StepFailed
 from sandbox.linux import syscalls
 from sandbox.linux.apply import Linux, apply
 from sandbox.model.steps import SetIds, SetParentDeathSignal
@@ -135,7 +135,12 @@ def start(
     children = [founder]
     held = syscalls.blocked_signals()
     try:
-        meanwhile()
+        try:
+            meanwhile()
+        except Error:
+            # Without namespaces even the caller's own files may be refused: the cause comes first.
+            _expect_namespaces(from_inside.receive(), plan)
+            raise
         # Until here a signal does to the caller what it does elsewhere: a copy may take long.
         syscalls.set_blocked_signals(watched)
         _expect_namespaces(from_inside.receive(), plan)

@@ -266,20 +266,22 @@ def shell_entries(
 ) -> tuple[Entry, ...]:
     """/bin/sh and what else `sandbox-paths` names. Nix: getPathsInSandbox, doBind.
 
-    /bin/sh is the one that nix.conf names, if it exists; else the build's own SHELL. A file of
-    `made` gives way to one that nix.conf names; a directory or a mount of the sandbox's own stays.
+    /bin/sh is the one that nix.conf names, or that lies in the /bin that it names, if that exists;
+    else the build's own SHELL. A file of `made` gives way to one that nix.conf names, and so does
+    /bin, which is there for the shell; another directory or mount of the sandbox's own stays.
     """
     exists = {file.path: file for file in machine.files}
     there = {entry.path: entry for entry in made}
     entries: list[Entry] = []
-    for wanted in nix.settings.sandbox_paths:
+    # As in Nix's map of them, what lies in another comes after it.
+    for wanted in sorted(nix.settings.sandbox_paths, key=lambda p: p.target):
         file = exists.get(wanted.source)
         if file is not None and can_be_shown(wanted.target, there):
             entries += missing_parents(wanted.target, there, who, "sandbox-paths")
             entries.append(_host_file(wanted.target, file, "sandbox-paths"))
             there.update((entry.path, entry) for entry in entries)
     shell = kept.env_vars.shell
-    if shell and not any(e.path == "/bin/sh" for e in entries):
+    if shell and not any(e.path in ("/bin", "/bin/sh") and isinstance(e, Bind) for e in entries):
         rule = "contract: the build's SHELL"
         entries.append(
             Bind(path="/bin/sh", source=shell, kind="file", read_only=True, within=True, rule=rule)
@@ -290,7 +292,7 @@ def shell_entries(
 def can_be_shown(path: str, there: Mapping[str, Entry]) -> bool:
     """Can a file of the host be mounted at `path`, beside what is there already?"""
     own = there.get(path)
-    if own is not None and not is_file(own):
+    if own is not None and not is_file(own) and own.rule != PATHS:
         return False
     above = [there[parent] for parent in parents_of(path) if parent in there]
     return all(

@@ -127,6 +127,17 @@ def test_all_programs_that_are_missing_are_named_with_what_brings_them(
     assert error.hint.startswith(hint)
 
 
+def test_a_build_that_never_began_is_not_there_to_be_entered(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> int:
+        raise MachineError("no namespaces", reason="user-namespaces-forbidden")
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(demo.sandbox, "enter", refuse)
+    with pytest.raises(MachineError):
+        demo.command([])
+    assert os.listdir(tmp_path / "nix-build-shell/demo/nix/var/nix/builds") == []
+
+
 def test_an_unknown_option_is_told():
     with pytest.raises(UsageError) as caught:
         demo.command(["--bogus"])

@@ -68,7 +68,10 @@ def test_a_directory_of_no_build_is_told_with_status_125(run_tool, open_director
     directory.mkdir(exist_ok=True)
     done = run_tool(str(directory), "true", as_user=unprivileged)
     assert (done.returncode, done.stdout) == (125, b"")
-    assert "(inputs-unknown, 125)" in done.stderr.decode()
+    said = done.stderr.decode()
+    assert f"error: `{directory}` is not the kept directory of a build\n" in said
+    assert "hint: `nbs ls`" in said
+    assert "(not-a-build, 125)" in said
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="another user's directory is needed")

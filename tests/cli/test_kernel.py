@@ -212,6 +212,23 @@ def test_of_several_names_none_is_removed_if_one_is_unknown(home):
     assert (home / "nbs").exists()
 
 
+def test_an_entry_of_the_user_s_is_listed_beside_one_of_the_environment_s_by_that_name(
+    home, tmp_path, monkeypatch, capsys
+):
+    kernel.command(["install"])
+    kernel.command(["install", "--prefix", str(tmp_path / "environment")])
+    folders = [str(tmp_path / "environment/share/jupyter/kernels"), str(home)]
+    monkeypatch.setattr("jupyter_client.kernelspec.jupyter_path", lambda *_: [*folders])
+    capsys.readouterr()
+    kernel.command(["list"])
+    places = [line.split()[-1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert places == [f"{folder}/nbs" for folder in folders]
+    kernel.command(["list", "--names"])
+    assert capsys.readouterr().out == "nbs\n"
+    kernel.command(["uninstall"])
+    assert [(home / "nbs").exists(), (tmp_path / folders[0] / "nbs").exists()] == [True, False]
+
+
 @pytest.mark.parametrize("action", ["install", "uninstall", "list"])
 def test_without_jupyter_the_error_tells_how_to_get_it(action, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)

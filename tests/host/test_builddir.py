@@ -8,7 +8,13 @@ import socket
 import pytest
 
 from sandbox.errors import Error, EvidenceError, UsageError
-from sandbox.host.builddir import MOST_BYTES, name_in, read_bounded, read_kept_directory
+from sandbox.host.builddir import (
+    MOST_BYTES,
+    is_of_a_build,
+    name_in,
+    read_bounded,
+    read_kept_directory,
+)
 
 STORE = "/nix/store"
 RANDOM = "0123456789abcdfghijklmnpqr"
@@ -233,3 +239,24 @@ def test_any_bytes_are_some_env_vars(tmp_path, raw):
     path = keep(tmp_path, "x", "")
     (path / "env-vars").write_bytes(raw)
     assert read(path).env_vars.state == "read"
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "is_one"),
+    [
+        ("tmp", (), False),
+        ("source", ("Makefile", "hello.c"), False),
+        ("copied", ("env-vars",), True),
+        ("copied", (".attrs.json", ".attrs.sh"), True),
+        ("nix-build-hello-1.0.drv-0", (), True),
+        ("nix-77-5/build", ("hello",), True),
+    ],
+)
+def test_a_directory_is_a_build_s_by_its_name_or_by_what_nix_wrote_there(
+    tmp_path, name, files, is_one
+):
+    directory = tmp_path / name
+    directory.mkdir(parents=True)
+    for file in files:
+        (directory / file).touch()
+    assert is_of_a_build(read_kept_directory(str(directory), "/nix/store")) is is_one

@@ -146,6 +146,15 @@ def test_without_any_name_the_log_of_that_time_leads_to_it(store):
     assert (found.path, found.how) == (drv, "the only one that failed then")
 
 
+def test_a_directory_that_only_changed_at_that_time_leads_nowhere(store, tmp_path):
+    drv = store.derive("hello-1.0")
+    store.log(drv, at_s=1_000)
+    directory = tmp_path / "tmp"
+    directory.mkdir()
+    os.utime(directory, (1_000, 1_000))
+    assert find(store, directory) is None
+
+
 def test_without_any_name_or_log_nothing_is_guessed(store):
     store.derive("hello-1.0")
     assert find(store, store.keep("nix-77-5", env_vars=None)) is None

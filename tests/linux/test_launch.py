@@ -256,3 +256,16 @@ def test_a_pipe_that_nobody_reads_ends_the_command_alone(argv):
             **options,
         )
     assert done.returncode == 128 + signal.SIGPIPE
+
+
+@pytest.mark.parametrize("option", ["--copy", "--sandboxed"])
+def test_namespaces_that_are_forbidden_are_named_whatever_else_was_refused(argv, option):
+    # As root of a user namespace, where the files of others cannot be given away either.
+    start, options = argv
+    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"'
+    within = ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh"]
+    command = [*within, *start[:-1], option, start[-1], "true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    assert done.returncode == 125
+    assert "(user-namespaces-forbidden, 125)" in done.stderr
+    assert "hint: `nbs doctor`" in done.stderr

@@ -411,6 +411,20 @@ def test_bin_sh_is_the_build_s_own_shell_otherwise():
         assert (shell.source, shell.within, shell.read_only) == (made.SHELL, True, True)
 
 
+def test_a_bin_of_nix_conf_s_is_the_host_s_with_the_shell_that_it_has():
+    inside = shown("/bin", kinds={"/bin": "directory"})
+    assert [(e.source, e.read_only) for e in inside.entries if e.path == "/bin"] == [
+        ("/HOST/bin", True)
+    ]
+    assert at(inside, "/bin/sh") is None
+
+
+def test_a_shell_of_nix_conf_s_is_mounted_after_the_bin_that_it_lies_in():
+    inside = shown("/bin/sh=/usr/bin/busybox", "/bin", kinds={"/bin": "directory"})
+    assert [p for p in paths_of(inside) if p.startswith("/bin")] == ["/bin", "/bin/sh"]
+    assert at(inside, "/bin/sh").source == "/HOST/usr/bin/busybox"
+
+
 def test_a_build_without_either_has_no_bin_sh():
     nix = NIX.replace(environment=BuildEnvironment(variables=(("stdenv", "/s"),)))
     assert at(described(WITHOUT_ENV_VARS, nix), "/bin/sh") is None

@@ -39,7 +39,7 @@ let
     host-libs = component "host-libs" [ ] [ ];
     bash = component "bash" [ "host-libs" ] [ ];
     libc-dev = component "libc-dev" [ "host-libs" ] [ ];
-    gcc-unwrapped = component "gcc-unwrapped" [ "host-libs" ] [ ];
+    gcc-unwrapped = component "gcc-unwrapped" [ "bash" "host-libs" ] [ ];
     gcc = component "gcc" [ "bash" "binutils" "gcc-unwrapped" "host-libs" "libc-dev" ] [ ];
     stdenv = component "stdenv" (initialPath ++ [ "gcc" "binutils" ]) [ "setup=${setup}" ];
   };

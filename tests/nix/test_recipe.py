@@ -81,6 +81,21 @@ def test_a_compiled_program_uses_the_libraries_of_the_store(
     assert f"{packages['host-libs']}/lib".encode() in sine.read_bytes()
 
 
+def test_a_program_at_a_fixed_address_is_the_host_s_own_started_by_the_loader(
+    packages: dict[str, str],
+) -> None:
+    cc1 = recipe.ask_gcc("-print-prog-name", "cc1")
+    if cc1 is None or not recipe.has_fixed_address(cc1):
+        pytest.skip("this machine's compiler is position-independent")
+    (copied,) = Path(packages["gcc-unwrapped"]).rglob("loaded/cc1")
+    assert copied.read_bytes() == Path(cc1).read_bytes()
+    started = (copied.parent.parent / "cc1").read_text()
+    assert started.startswith(
+        f"#!{packages['bash']}/bin/bash\nexec {packages['host-libs']}/lib/ld-"
+    )
+    assert str(copied) in started
+
+
 def test_a_store_that_is_there_is_kept(packages: dict[str, str]) -> None:
     store = os.path.dirname(packages["bash"])
     before = {path: os.stat(path).st_ino for path in packages.values()}
