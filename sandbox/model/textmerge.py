@@ -2,8 +2,10 @@
 
 `old` has become `new`; `base` has become `old` by somebody else's doing. What has to be done to
 `base` so that the change is in it? Line by line, as diff3(1) has it: both `base` and `new` are
-compared with `old`, and a run of lines that differs in `new` is carried if nothing that touches it
-differs in `base`. Where both differ nobody can know what was meant: that is left out, and told.
+compared with `old`, and a run of lines that differs in `new` is carried if none of it differs in
+`base`. Where both differ nobody can know what was meant: that is left out, and told. Lines beside
+each other may differ, one on either side, which diff3 has for a conflict: what is carried is to be
+tried before it is believed, and a repair is often beside the line that a recipe changes.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ def carry(base: bytes, old: bytes, new: bytes) -> Carried:
     fitting: list[Run] = []
     left_out: list[Run] = []
     for run in changed_runs(before, after):
-        (left_out if _touches_any(run, theirs) else fitting).append(run)
+        (left_out if _meets_any(run, theirs) else fitting).append(run)
     edits = [(run, after) for run in fitting] + [(run, ours) for run in theirs]
     merged: list[bytes] = []
     at = 0
@@ -56,9 +58,17 @@ def carry(base: bytes, old: bytes, new: bytes) -> Carried:
     return Carried(content=b"".join(merged), left_out=_places(left_out))
 
 
-def _touches_any(run: Run, others: list[Run]) -> bool:
-    """Nothing between them is no ground to stand on: which of both would come first?"""
-    return any(run[0] <= other[1] and other[0] <= run[1] for other in others)
+def _meets_any(run: Run, others: list[Run]) -> bool:
+    return any(_meet(run[0], run[1], other[0], other[1]) for other in others)
+
+
+def _meet(start: int, end: int, from_: int, to: int) -> bool:
+    """Do two runs share a line? What is only put between lines may not even touch the other: which
+    of both would come first?
+    """
+    if start == end or from_ == to:
+        return start <= to and from_ <= end
+    return start < to and from_ < end
 
 
 def _places(runs: list[Run]) -> tuple[tuple[int, int], ...]:

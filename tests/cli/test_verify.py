@@ -81,7 +81,9 @@ def test_a_patch_that_repairs_nothing_fails_as_the_build_did(
     done = run_nbs("verify", *words, as_user=user)
     assert done.returncode == 2
     assert b"checkPhase failed: exit status 2" in done.stderr
-    assert done.stderr.endswith(b"hello-1.0 fails with no-help.patch: exit status 2\n")
+    assert done.stderr.endswith(
+        b"hello-1.0 fails with no-help.patch in checkPhase: exit status 2\n"
+    )
 
 
 def test_a_patch_that_does_not_apply_fails_in_patch_phase(
@@ -92,6 +94,7 @@ def test_a_patch_that_does_not_apply_fails_in_patch_phase(
     done = run_nbs("verify", "--store", kept_by_nix.store, kept_by_nix.path, "--patch", str(patch))
     assert done.returncode == 1
     assert b"patchPhase failed: exit status 1" in done.stderr
+    assert done.stderr.endswith(b" fails with of-another.patch in patchPhase: exit status 1\n")
 
 
 def test_all_phases_run_if_asked(run_nbs, kept_by_nix, repair, user) -> None:

@@ -99,9 +99,11 @@ def test_the_line_that_both_have_changed_stays_as_in_the_base() -> None:
     )
 
 
-def test_lines_beside_each_other_meet() -> None:
+def test_lines_beside_each_other_do_not_meet_but_nothing_is_put_between_them() -> None:
     carried = carry(b"A\nb\nc\n", b"a\nb\nc\n", b"a\nB\nc\n")
-    assert carried == Carried(content=b"A\nb\nc\n", left_out=((2, 3),))
+    assert carried == Carried(content=b"A\nB\nc\n")
+    put = carry(b"A\nb\nc\n", b"a\nb\nc\n", b"a\nnew\nb\nc\n")
+    assert put == Carried(content=b"A\nb\nc\n", left_out=((2, 3),))
 
 
 def test_a_last_line_without_an_end_stays_the_last() -> None:
