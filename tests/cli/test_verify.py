@@ -151,7 +151,9 @@ def test_a_real_build_that_fails_has_the_status_of_nix_build(failed, open_direct
     patch.write_text(patch_of("hello.c", "hello world", "hello"))
     done = failed("check-phase", "--real", "--patch", str(patch))
     assert done.returncode == 100
-    assert done.stderr.endswith(b"hello-1.0 fails with no-help.patch: exit status 100\n")
+    assert done.stderr.endswith(
+        b"hello-1.0 fails with no-help.patch in checkPhase: exit status 100\n"
+    )
 
 
 def test_the_expression_may_be_written_and_built_by_hand(
