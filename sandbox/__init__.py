@@ -112,6 +112,8 @@ if TYPE_CHECKING:
     from sandbox.snapshots import snapshot_workspace as snapshot_workspace
     from sandbox.snapshots import snapshots_of as snapshots_of
     from sandbox.snapshots import told as told
+    from sandbox.sources import has_sources as has_sources
+    from sandbox.sources import take_sources as take_sources
     from sandbox.version import VERSION as VERSION
     from sandbox.workspace.before import take_before as take_before
     from sandbox.workspace.before import tidy as tidy
@@ -141,6 +143,8 @@ IMPORTED_LATE = {
     "Comparison": "sandbox.workspace.compared",
     "Finding": "sandbox.workspace.compared",
     "compare_workspace": "sandbox.comparison",
+    "has_sources": "sandbox.sources",
+    "take_sources": "sandbox.sources",
     "workspace_of": "sandbox.comparison",
     "Patch": "sandbox.patching",
     "patch": "sandbox.patching",

@@ -18,7 +18,6 @@ from sandbox.workspace.workspace import state_directory
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.workspace.kept import Kept
-    from sandbox.workspace.layers import View
 
 
 def workspace_of(build: str, *, store: str = "") -> Kept:
@@ -60,13 +59,12 @@ def compare_workspace(
     *,
     since: str = FAILED,
     paths: tuple[str, ...] = (),
-    sources: View | None = None,
     root: str = "",
 ) -> Comparison:
     """The workspace beside the snapshot `since`, not compared before it is entered.
 
-    `paths` are those inside, or relative to the build tree; `sources` the tree that patchPhase
-    left, if somebody has made it again; `root` the source root, where it is known better.
+    `paths` are those inside, or relative to the build tree; `root` is the source root, where it is
+    known better. What a build made is known where `sources.take_sources` has been asked for.
     """
     settings = read_settings(os.environ)
     locations = find_locations(os.environ, settings, kept.store)
@@ -82,7 +80,7 @@ def compare_workspace(
         real_store=locations.real_store_dir,
         root=root or source_root(said.get("sourceRoot", ""), said.get("PWD", ""), top, directories),
     )
-    return Comparison(kept, where, since, paths, sources)
+    return Comparison(kept, where, since, paths)
 
 
 def _directories(path: str) -> list[str]:

@@ -159,7 +159,7 @@ def read_again(kept: Kept) -> Case:
     options = dict(kept.options)
     return read(
         kept.build,
-        store=options.get("--store", ""),
+        store=options.get("--store", "") or kept.store,
         derivation=options.get("--derivation", ""),
         profile=options.get("--profile", ""),
         whole="--whole-store" in options,

@@ -1,4 +1,9 @@
-"""The changes to the sources of a build as a patch for its `patches`."""
+"""The changes to the sources of a build as a patch for its `patches`.
+
+`patches` are applied before the recipe itself changes anything, in postPatch, configure or later.
+Where the sources are known as they are then, the changes are carried over to them; what the build
+has changed at the same place cannot be, and is left out.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +13,20 @@ from sandbox.errors import Error, EvidenceError
 from sandbox.host.buildlog import logged_build
 from sandbox.host.summary import ending_text
 from sandbox.model import patchfile
+from sandbox.model.textdiff import is_binary
+from sandbox.model.textmerge import carry
 from sandbox.model.value import Value
 from sandbox.showing import counting, sides
 from sandbox.workspace.compared import BUILD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sandbox.model.patchfile import Side
     from sandbox.workspace.compared import Comparison, Finding
     from sandbox.workspace.kept import Kept
 
+_LATER = "the build itself changes it after `patches`"
+_NO_TEXT = "binary, or too large for a text"
 _FROM_A_DIRECTORY = "a directory on one side, and none on the other"
 
 
@@ -24,7 +34,8 @@ class Patch(Value):
     """`text` is for `patch -p1` in the source root, empty if there is nothing to carry.
 
     `files` are in it, relative to the source root. `left_out` are pairs of a source file that it
-    cannot carry and why; `products` what the build made; `outside` changes beyond the source root.
+    cannot carry, or lines of it, and why; `products` what the build made; `outside` changes beyond
+    the source root. `carried` are those of `files` that the build itself changes after `patches`.
     """
 
     text: bytes
@@ -32,6 +43,7 @@ class Patch(Value):
     left_out: tuple[tuple[str, str], ...]
     products: tuple[str, ...]
     outside: tuple[str, ...]
+    carried: tuple[str, ...] = ()
 
 
 def patch(
@@ -48,11 +60,12 @@ def patch(
             sorted_out.add(finding)
     text = b"".join(part for _, part in sorted(sorted_out.parts.items()))
     return Patch(
-        text=_header(comparison.kept, tuple(sorted_out.left_out)) + text if text else b"",
+        text=_header(comparison.kept, sorted_out) + text if text else b"",
         files=tuple(sorted(sorted_out.parts)),
         left_out=tuple(sorted_out.left_out),
         products=tuple(sorted_out.products),
         outside=tuple(sorted_out.outside),
+        carried=tuple(sorted_out.carried),
     )
 
 
@@ -75,6 +88,7 @@ class _SortedOut:
         self.left_out: list[tuple[str, str]] = []
         self.products: list[str] = []
         self.outside: list[str] = []
+        self.carried: list[str] = []
         self._turned: list[str] = []
 
     def add(self, finding: Finding) -> None:
@@ -104,10 +118,57 @@ class _SortedOut:
         if not {"file", "link"}.issuperset(kinds):
             return f"{kinds[-1]}, {change.what}"
         old, new, readable = sides(self.comparison, finding)
-        why = patchfile.hindrance(old, new) if readable else "binary, or too large for a text"
+        if not readable:
+            return _NO_TEXT
+        if self.comparison.told_apart:
+            return self._carry_over(finding, path, old, new)
+        return self._take(path, old, new)
+
+    def _take(self, path: str, old: Side | None, new: Side | None) -> str:
+        why = patchfile.hindrance(old, new)
         if not why:
             self.parts[path] = patchfile.file_patch(path, old, new)
         return why
+
+    def _carry_over(self, finding: Finding, path: str, old: Side | None, new: Side | None) -> str:
+        """The same, to what the file is when `patches` are applied."""
+        entry, content = self.comparison.source(finding.path)
+        if content is None:
+            return _NO_TEXT
+        if entry is None:
+            return self._take(path, None, new) if new else "the build itself makes it"
+        if not finding.change.content:
+            content = b""
+        base = patchfile.Side(kind=entry.kind, mode=entry.mode, content=content)
+        if old is not None and _are_alike(base, old):
+            return self._take(path, old, new)
+        if old is None or new is None or not base.kind == old.kind == new.kind == "file":
+            return _LATER
+        return _NO_TEXT if is_binary(content) else self._merge(path, base, old, new)
+
+    def _merge(self, path: str, base: Side, old: Side, new: Side) -> str:
+        merged = carry(base.content, old.content, new.content)
+        mode = base.mode if patchfile.git_mode(old) == patchfile.git_mode(new) else new.mode
+        goal = patchfile.Side(kind="file", mode=mode, content=merged.content)
+        if _are_alike(base, goal):
+            return _LATER
+        why = self._take(path, base, goal)
+        if not why:
+            self.left_out += [(f"{path}, {_lines(*place)}", _LATER) for place in merged.left_out]
+            self.carried.append(path)
+        return why
+
+
+def _are_alike(one: Side, other: Side) -> bool:
+    return (one.kind, patchfile.git_mode(one), one.content) == (
+        other.kind,
+        patchfile.git_mode(other),
+        other.content,
+    )
+
+
+def _lines(first: int, behind: int) -> str:
+    return f"lines {first}-{behind - 1}" if behind - first > 1 else f"line {first}"
 
 
 def _is_excluded(path: str, globs: tuple[str, ...]) -> bool:
@@ -116,7 +177,7 @@ def _is_excluded(path: str, globs: tuple[str, ...]) -> bool:
     return any(fnmatchcase(one, glob.rstrip("/")) for glob in globs for one in tried)
 
 
-def _header(kept: Kept, left_out: tuple[tuple[str, str], ...]) -> bytes:
+def _header(kept: Kept, sorted_out: _SortedOut) -> bytes:
     """What the patch repairs, and what it does not; nothing that differs between two runs."""
     name = kept.build_name or kept.name
     lines = [f"{name}: changes to the source, made in the sandbox of its failed build"]
@@ -135,7 +196,8 @@ def _header(kept: Kept, left_out: tuple[tuple[str, str], ...]) -> bytes:
             lines.append(f"failed in: {log.failing_phase or 'the builder'}{how}")
         if log.error is not None:
             lines.append(f"first error: {log.error.text}")
-    lines += [f"not in this patch: {path} ({why})" for path, why in left_out]
+    lines += [f"the build itself changes it after `patches`: {path}" for path in sorted_out.carried]
+    lines += [f"not in this patch: {path} ({why})" for path, why in sorted_out.left_out]
     return patchfile.comment(*lines) + b"\n"
 
 

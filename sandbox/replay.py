@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import EvidenceError
-from sandbox.host.builddir import unchanged_files
+from sandbox.host.builddir import read_bounded, unchanged_files
 from sandbox.host.case import of_derivation
 from sandbox.model import patched, rules
 from sandbox.model.command import shell_word
@@ -29,6 +29,8 @@ BEFORE, LAST, PATCHED = "@before", "@last", "@patched"
 """Ends of a replay that are no names: before the failing phase, the last, the patched source."""
 
 KEEP_STATE = "--keep-state"
+NOTE_FAILURE = "--keep-state=noted"
+_NOTE, _LONGEST_NOTE = ".nbs-failed", 100
 LAST_LINES = 5
 _TAIL_BYTES = 4096
 
@@ -55,15 +57,21 @@ def describe_clean(case: Case, request: Request) -> Sandbox:
 
 
 def describe_replay(
-    case: Case, request: Request, until: str = "", patch: PatchFile | None = None
+    case: Case,
+    request: Request,
+    until: str = "",
+    patch: PatchFile | None = None,
+    *,
+    noted: bool = False,
 ) -> Sandbox:
     """The same up to the phase `until`, which is the one that failed if it is empty.
 
     `until` may be `BEFORE`, `LAST` or `PATCHED`. The directory has an env-vars afterwards, as the
-    build would have left it. `patch` is one more of `patches`, and an input.
+    build would have left it. `patch` is one more of `patches`, and an input. `noted`: which phase
+    has failed can be asked of it, see `failed_phase`.
     Raises as `describe_clean`, and `EvidenceError` (`patch-not-applied`).
     """
-    words = (KEEP_STATE, *(("--until", until) if until else ()))
+    words = (NOTE_FAILURE if noted else KEEP_STATE, *(("--until", until) if until else ()))
     request = request.replace(phase_words=words)
     if patch is None:
         return describe_clean(case, request)
@@ -84,6 +92,18 @@ def describe_replay(
         rule="asked for: a patch",
     )
     return described.replace(entries=(*described.entries, file))
+
+
+def failed_phase(directory: str) -> str:
+    """The phase with which a replay that was `noted` ended; empty if it was killed, or has passed.
+
+    A build may have written something there itself: it is a word to be shown, and no more.
+    """
+    try:
+        content, _, _ = read_bounded(f"{directory}/{_NOTE}", _LONGEST_NOTE)
+    except OSError:
+        return ""
+    return " ".join(content.decode("utf-8", "replace").split())
 
 
 def not_applied(case: Case, reason: str) -> EvidenceError:

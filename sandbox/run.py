@@ -147,12 +147,22 @@ def prepare_place(sandbox: Sandbox, steps: Plan, run: Run) -> None:
 def _keep(upper: str, path: str) -> None:
     try:
         os.rename(upper, path)
+    except PermissionError:
+        _rename_closed(upper, path)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         from sandbox.workspace.copy import copy_tree
 
         copy_tree(upper, path, owner=None)
+
+
+def _rename_closed(upper: str, path: str) -> None:
+    """A build may have closed its own directory: rename(2) has to write `..` into it."""
+    mode = stat.S_IMODE(os.lstat(upper).st_mode)
+    os.chmod(upper, mode | stat.S_IRWXU)
+    os.rename(upper, path)
+    os.chmod(path, mode)
 
 
 def _copying_build(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:

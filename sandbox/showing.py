@@ -61,12 +61,16 @@ def _is_plain_directory(finding: Finding) -> bool:
     return None in sides and all(side is None or side.kind == "directory" for side in sides)
 
 
-def shown(comparison: Comparison, *, stat: bool = False, products: bool = False) -> Iterator[Line]:
+def shown(
+    comparison: Comparison, *, stat: bool = False, products: bool = False, later: bool = False
+) -> Iterator[Line]:
     """The summary, and unless `stat` the differences; those of what the build made, with
-    `products` alone.
+    `products` alone. `later`: which sources the build itself had changed, too, where it is known.
     """
     findings = counting(comparison)
     yield from summary(comparison, findings)
+    if later:
+        yield from _changed_later(comparison.changed_later())
     if stat:
         return
     for finding in findings:
@@ -88,6 +92,14 @@ def summary(comparison: Comparison, findings: tuple[Finding, ...]) -> Iterator[L
     if findings and not comparison.told_apart:
         told = "what the build made is told by names and first bytes, not by unpacking again"
         yield _said("warning", f"  {told}")
+
+
+def _changed_later(paths: tuple[str, ...]) -> Iterator[Line]:
+    """What postPatch, configure and the like did to sources: a patch does not find that yet."""
+    for path in paths[:MOST_NAMED]:
+        yield _said("warning", f"  the build itself changed it after `patches`: {path}")
+    if len(paths) > MOST_NAMED:
+        yield _said("warning", f"  the build itself changed {len(paths) - MOST_NAMED} more")
 
 
 def _directories(findings: tuple[Finding, ...]) -> Iterator[Line]:

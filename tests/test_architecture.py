@@ -186,6 +186,17 @@ LAYERS = {
         ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
+    "sandbox/sources.py": Layer(
+        "the sources of a workspace are what a replay leaves that ends early",
+        (
+            "sandbox.host.case",
+            "sandbox.model",
+            "sandbox.workspace",
+            "sandbox.kept",
+            "sandbox.replay",
+        ),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
     "sandbox/showing.py": Layer(
         "it puts what was changed into words",
         ("sandbox.host.words", "sandbox.model", "sandbox.workspace"),

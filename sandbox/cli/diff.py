@@ -9,6 +9,7 @@ import sys
 import sandbox
 from sandbox.cli import speak
 from sandbox.cli.parser import Parser
+from sandbox.cli.unpacking import take_sources
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ examples:
   nbs diff hello src/main.c       one file; paths are relative to the build tree
   nbs diff hello /tmp --stat      how much there is in /tmp
   nbs diff hello --since works    since the snapshot `works` was made
+  nbs diff hello --exact          what is a source is known, and not guessed
   nbs diff hello > all.diff       a patch, byte by byte, that `patch -p1` applies in the build tree
 
 Exit status: 0 nothing was changed, 1 something was.
@@ -49,6 +51,9 @@ def parser() -> Parser:
     how.add_argument("--json", action="store_true", help="everything but the texts, as JSON")
     made.add_argument("--all", action="store_true", help="differences of what the build made, too")
     made.add_argument(
+        "--exact", action="store_true", help="unpack the source again, to know it from the rest"
+    )
+    made.add_argument(
         "--color", choices=("auto", "always", "never"), default="auto", help="default: auto"
     )
     made.add_argument("--no-pager", action="store_true", help="not through $PAGER")
@@ -62,14 +67,18 @@ def command(argv: list[str]) -> int:
     kept = sandbox.workspace_of(asked.build, store=asked.store)
     if not asked.build:
         speak.say(f"the workspace that was used last: {kept.name}")
+    if asked.exact:
+        take_sources(kept)
     with sandbox.compare_workspace(kept, since=asked.since, paths=tuple(asked.paths)) as compared:
         findings = sandbox.showing.counting(compared)
         if asked.json:
-            _print_json(compared, findings)
+            _print_json(compared, findings, exact=asked.exact)
         elif asked.names:
             _print_names(findings, has_colour=_colour(asked) or sys.stdout.isatty())
         else:
-            lines = sandbox.showing.shown(compared, stat=asked.stat, products=asked.all)
+            lines = sandbox.showing.shown(
+                compared, stat=asked.stat, products=asked.all, later=asked.exact
+            )
             _print(lines, asked)
         return 1 if findings else 0
 
@@ -130,7 +139,9 @@ def _print_names(findings: tuple[sandbox.Finding, ...], *, has_colour: bool) -> 
     sys.stdout.flush()
 
 
-def _print_json(compared: sandbox.Comparison, findings: tuple[sandbox.Finding, ...]) -> None:
+def _print_json(
+    compared: sandbox.Comparison, findings: tuple[sandbox.Finding, ...], *, exact: bool
+) -> None:
     import json
 
     document = {
@@ -140,6 +151,7 @@ def _print_json(compared: sandbox.Comparison, findings: tuple[sandbox.Finding, .
         "since": compared.since,
         "source_root": compared.where.root,
         "told_apart": compared.told_apart,
+        "changed_by_build": compared.changed_later() if exact and compared.told_apart else None,
         "changes": [
             {
                 "path": finding.path,

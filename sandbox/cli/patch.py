@@ -8,6 +8,7 @@ import sys
 import sandbox
 from sandbox.cli import speak
 from sandbox.cli.parser import Parser
+from sandbox.cli.unpacking import take_sources
 from sandbox.errors import UsageError
 
 NAMED = 5
@@ -18,6 +19,7 @@ examples:
   nbs patch hello -o fix.patch       into a file
   nbs patch hello --nix              into hello.patch, and the line for the recipe on stdout
   nbs patch hello --exclude '*.log'  without these files
+  nbs patch hello --quick            without unpacking the source again
 
 Exit status: 0 there is a patch, 1 there is nothing that one could carry.
 """
@@ -28,7 +30,8 @@ def parser() -> Parser:
     made = Parser(
         prog="nbs patch",
         description="Write the changes to source files as a patch for `patches`: -p1, relative to\n"
-        "the source root. What the build made is left out.",
+        "the source root. What the build made is left out. The source is unpacked and\n"
+        "patched again, once for a workspace: `patches` come before postPatch.",
         epilog=EPILOG,
     )
     made.add_argument("build", nargs="?", default="", metavar="BUILD|WS")
@@ -39,6 +42,7 @@ def parser() -> Parser:
     made.add_argument("-o", "--output", default="", metavar="FILE", help="default: stdout")
     made.add_argument("--nix", action="store_true", help="print the line for the recipe")
     made.add_argument("--all", action="store_true", help="what the build made, too")
+    made.add_argument("--quick", action="store_true", help="do not unpack the source again")
     made.add_argument(
         "--source-root", default="", metavar="DIR", help="relative to the build tree, if not found"
     )
@@ -55,6 +59,8 @@ def command(argv: list[str]) -> int:
     root = os.path.normpath(asked.source_root) if asked.source_root else ""
     if root.startswith(("/", "..")):
         raise _root_elsewhere(asked.source_root)
+    if not asked.quick:
+        take_sources(kept)
     with sandbox.compare_workspace(kept, since=asked.since, root=root) as compared:
         patch = sandbox.patch(compared, tuple(asked.exclude), everything=asked.all)
         _tell(compared, patch)
@@ -82,6 +88,8 @@ def _tell(compared: sandbox.Comparison, patch: sandbox.Patch) -> None:
     """On stderr: what is not in the patch, and how much can be relied on that."""
     for path, why in patch.left_out:
         speak.say(sandbox.one_line(f"not in the patch: {path} ({why})"))
+    if patch.carried:
+        speak.say(_named("the build itself changes after `patches`", patch.carried))
     if patch.products:
         speak.say(_named("not in the patch, made by a build", patch.products))
     if patch.outside:
@@ -90,6 +98,7 @@ def _tell(compared: sandbox.Comparison, patch: sandbox.Patch) -> None:
         speak.say(f"{compared.unread_count} could not be compared: `nbs diff --stat` names them")
     if not compared.told_apart and patch.files:
         speak.say("sources are told from what the build made by names and first bytes alone")
+        speak.say("it may not apply where the build itself changes a file, in postPatch or later")
 
 
 def _named(what: str, paths: tuple[str, ...]) -> str:

@@ -36,10 +36,19 @@ def verify(case: sandbox.Case, given: Arguments, patch: sandbox.PatchFile) -> in
         if not given.has("--yes") and not confirmed():
             return 1
         warn_if_another(case, path, store)
-        status, _ = building.run(asked)
+        before = sandbox.kept_before(store)
+        status, report = building.run(asked)
     name = case.kept.name_hint
-    ending = f"is built with {patch.name}" if status == 0 else f"fails with {patch.name}"
-    speak.say(f"{name} {ending}" + (f": exit status {status}" if status else ", by Nix itself"))
+    if status == 0:
+        speak.say(f"{name} is built with {patch.name}, by Nix itself")
+        return 0
+    phases = [
+        one.log.failing_phase
+        for one in sandbox.failed_builds(report, store, before)
+        if one.name == name and one.log is not None and one.log.failing_phase
+    ]
+    where = f" in {phases[0]}" if phases else ""
+    speak.say(f"{name} fails with {patch.name}{where}: exit status {status}")
     return status
 
 

@@ -8,6 +8,7 @@ import sys
 import sandbox
 from sandbox.cli import arguments, speak
 from sandbox.cli.replay import case_of, check_exclusive, of_workspace
+from sandbox.cli.unpacking import take_sources
 from sandbox.errors import EvidenceError, UsageError
 
 TYPE_CHECKING = False
@@ -41,6 +42,7 @@ FLAGS = (*(flag for flag in arguments.FLAGS if flag != "--version"), *OWN_FLAGS)
 WITH_VALUE = (*arguments.WITH_VALUE, "--output", "--patch", "--until")
 EXCLUSIVE = (("--until", "--to-end"), ("--real", "--until"), ("--real", "--to-end"))
 LARGEST_PATCH = 64 << 20
+MOST_NAMED = 5
 
 
 def command(argv: list[str]) -> int:
@@ -58,10 +60,13 @@ def command(argv: list[str]) -> int:
         return realbuild.verify(case, given, patch)
     until = "" if request.phase else sandbox.replay.LAST
     until = given.get("--until") or (sandbox.replay.LAST if given.has("--to-end") else until)
-    described = sandbox.replay.describe_replay(case, request, until, patch)
-    status = sandbox.enter(described, say=speak.say, progress=speak.progress())
+    described = sandbox.replay.describe_replay(case, request, until, patch, noted=True)
+    with sandbox.scratch_workspace() as workspace:
+        left = f"{workspace.path}/left"
+        status = sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=left)
+        failed = sandbox.replay.failed_phase(left) if status else ""
     last = "its last phase" if until == sandbox.replay.LAST else until or request.phase
-    speak.say(verdict(described.name, patch, status, last))
+    speak.say(verdict(described.name, patch, status, last, failed))
     return status
 
 
@@ -79,12 +84,14 @@ def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile]:
     workspace = sandbox.workspace_of(build, store=given.get("--store"))
     if not build:
         speak.say(f"the workspace that was used last: {workspace.name}")
+    take_sources(workspace)
     with sandbox.compare_workspace(workspace) as compared:
         made = sandbox.patch(compared)
     if not made.text:
         raise EvidenceError(
             f"no source file that a patch could carry was changed in `{workspace.name}`",
             reason="patch-empty",
+            evidence=tuple(f"{path}: {why}" for path, why in made.left_out[:MOST_NAMED]),
             hint=f"`nbs diff {workspace.name}` shows what was; `--patch FILE` names a patch",
         )
     for path, why in made.left_out:
@@ -94,11 +101,12 @@ def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile]:
     return of_workspace(others, workspace), sandbox.PatchFile(name=name, content=made.text)
 
 
-def verdict(name: str, patch: sandbox.PatchFile, status: int, last: str) -> str:
-    """What came of it, in a line."""
+def verdict(name: str, patch: sandbox.PatchFile, status: int, last: str, failed: str = "") -> str:
+    """What came of it, in a line; `failed` is the phase that did, if it is known."""
     if status == 0:
         return f"{name} passes with {patch.name}, from the first phase to {last}"
-    return f"{name} fails with {patch.name}: exit status {status}"
+    where = f" in {failed}" if failed else ""
+    return f"{name} fails with {patch.name}{where}: exit status {status}"
 
 
 def _check(given: Arguments) -> None:

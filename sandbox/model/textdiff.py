@@ -52,7 +52,7 @@ def hunks(old: bytes, new: bytes, context: int = CONTEXT) -> Iterator[bytes]:
         _onward(old, len(old) - tail, context),
         _onward(new, len(new) - tail, context),
     )
-    a, b = _lines(old[head:old_end]), _lines(new[head:new_end])
+    a, b = lines_of(old[head:old_end]), lines_of(new[head:new_end])
     for group in _grouped(changed_runs(a, b), context):
         yield _hunk(a, b, group, first, context)
 
@@ -166,7 +166,7 @@ def _range(before: int, count: int) -> str:
     return f"{before + 1 if count else before},{count}"
 
 
-def _lines(text: bytes) -> list[bytes]:
+def lines_of(text: bytes) -> list[bytes]:
     """The lines with their newlines. bytes.splitlines would split at a carriage return, too."""
     lines = [line + b"\n" for line in text.split(b"\n")]
     last = lines.pop()[:-1]

@@ -96,6 +96,9 @@ __nbs_ended() {
     done <<<"${__nbs_what[0]:-"it was left with an exit status"}"
     if [[ $__nbs_where ]]; then printf '  at %s\n' "${__nbs_where//[[:cntrl:]]/?}"; fi
   } >|"$__nbs_report" 2>/dev/null
+  if [[ $__nbs_state == noted ]]; then
+    printf '%s' "${__nbs_began:-the set-up}" >|"$NIX_BUILD_TOP/.nbs-failed"
+  fi 2>/dev/null
   return "$1"
 }
 

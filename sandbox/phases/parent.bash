@@ -70,6 +70,7 @@ while (($#)); do
     --until=*) until=${1#*=} ;;
     --until) value_of "$@" && until=$2 && shift ;;
     --keep-state) state=1 ;; # for those who keep the directory: env-vars as the build writes it
+    --keep-state=noted) state=noted ;; # and which phase has failed, in .nbs-failed
     --trace) trace=@2 ;;
     --trace=?*) trace=${1#*=} ;;
     --trace-fd) value_of "$@" && trace=@$2 && shift ;;

@@ -2,6 +2,7 @@
 
 The state is a snapshot, or `failed`: as the failure left it, with nothing in /tmp, and of the
 outputs what the build had written. Both sides are only read; a session may change them meanwhile.
+Beside them are the sources, the tree after `patches`, if somebody has had them made.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 
 from sandbox.errors import UsageError
 from sandbox.model.value import Value
-from sandbox.workspace import changes
+from sandbox.workspace import changes, sources
 from sandbox.workspace.kept import read_inputs
 from sandbox.workspace.layers import Layer, View
 from sandbox.workspace.origins import Origins
@@ -22,7 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-    from sandbox.workspace.changes import Change, Differences
+    from sandbox.workspace.changes import Change, Differences, Entry
     from sandbox.workspace.kept import Kept
 
 BUILD, TMP, OUTPUTS = "build", "tmp", "outputs"
@@ -64,19 +65,17 @@ class Comparison:
         where: Where,
         since: str = FAILED,
         paths: tuple[str, ...] = (),
-        sources: View | None = None,
     ) -> None:
         self.kept = kept
         self.where = where
         self.since = since or FAILED
-        self.told_apart = sources is not None
+        self.told_apart = sources.are_made(kept.path)
         self.findings: tuple[Finding, ...] = ()
         self.unread: tuple[tuple[str, str], ...] = ()
         self.unread_count = 0
         self._layers: dict[str, Layer] = {}
         self._views: dict[str, tuple[View, View]] = {}
         self._paths = paths
-        self._sources = sources
 
     def __enter__(self) -> Self:
         """Compare. Raises UsageError `snapshot-unknown` and `path-elsewhere`."""
@@ -106,6 +105,41 @@ class Comparison:
         except OSError:
             return None
 
+    def source(self, path: str) -> tuple[Entry | None, bytes | None]:
+        """What the sources have at a path of the build tree; its content as `side` gives it."""
+        view = self._sources()
+        if view is None:
+            return None, b""
+        try:
+            parts = changes.parts_of(path)
+            entry = changes.entry_of(view.lookup(parts), parts)
+            if entry is None or entry.kind not in ("file", "link"):
+                return entry, b""
+            return entry, changes.read_side(view, path, LARGEST_TEXT)
+        except OSError:
+            return None, None
+
+    def changed_later(self) -> tuple[str, ...]:
+        """The paths of sources that the build itself had changed, or removed, when it failed.
+
+        Everything of both is looked at, and none of the paths that were asked for matters.
+        """
+        view = self._sources()
+        if view is None:
+            return ()
+        kept = self._view(*layers(self.kept.path, FAILED, self.kept.kept, overlay=True))
+        found = changes.compare(view, kept).changes
+        return tuple(
+            change.path
+            for change in found
+            if change.old is not None
+            and change.old.kind != "directory"
+            and change.path != "env-vars"
+        )
+
+    def _sources(self) -> View | None:
+        return self._view(sources.place_of(self.kept.path)) if self.told_apart else None
+
     def _compare(self) -> None:
         base = self._base()
         for place, asked in self._wanted().items():
@@ -123,7 +157,7 @@ class Comparison:
 
     def _take(self, place: str, found: Differences) -> None:
         old, new = self._views[place]
-        origins = Origins(old, new, self.where.root, self._sources)
+        origins = Origins(old, new, self.where.root, self._sources())
         prefix = {BUILD: "", TMP: "/tmp/", OUTPUTS: f"{self.where.store}/"}[place]  # noqa: S108
         self.findings += tuple(
             Finding(

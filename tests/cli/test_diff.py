@@ -214,6 +214,58 @@ def test_a_hostile_source_root_is_not_believed(nbs, session, kept_by_nix, state,
     assert b"a/hello/hello.c" in nbs("patch", name, "--source-root", ".").stdout
 
 
+def test_since_a_snapshot_only_what_came_later_counts(nbs, session, kept_by_nix, state, user):
+    name = session(kept_by_nix, state, "cd /build/hello; echo > first.txt; echo 1 > both", user)
+    assert nbs("snapshot", "--ws", name, "works").returncode == 0
+    upper = f"{state}/ws/{name}/upper/hello"
+    for file in ("both", "second.txt"):
+        with open(f"{upper}/{file}", "w") as written:
+            written.write("2\n")
+    names = nbs("diff", name, "--since", "works", "--names")
+    assert names.stdout == b"M hello/both\nA hello/second.txt\n", names.stderr
+    made = nbs("patch", name, "--since", "works")
+    assert made.returncode == 0, made.stderr
+    assert b"second.txt" in made.stdout
+    assert b"first.txt" not in made.stdout
+    assert nbs("diff", name, "--since", "failed", "--names").stdout.count(b"\n") == 3
+
+
+@pytest.mark.parametrize(
+    ("said", "root"),
+    [
+        ("../../../etc", "hello"),
+        ("/etc", "hello"),
+        ("$(touch /tmp/believed)", "hello"),
+        ("link", "hello"),
+        ("hello/../../etc", "hello"),
+        (".", "."),
+    ],
+)
+def test_a_hostile_source_root_of_the_build_leads_nowhere(
+    nbs, session, kept_by_nix, state, user, open_directory, said, root
+):
+    kept = open_directory / re.sub(r"\W", "-", f"hostile-{user}-{said}") / "nix-build-hello.drv-3"
+    shutil.copytree(kept_by_nix.path, kept, symlinks=True)
+    os.symlink("/etc", kept / "link")
+    text = (kept / "env-vars").read_text()
+    text = re.sub(r"declare -x sourceRoot=.*\n", "", text)
+    (kept / "env-vars").write_text(f"{text}declare -x sourceRoot='{said}'\n")
+    if user is not None and os.getuid() == 0:
+        for path in (kept, *kept.rglob("*")):
+            os.chown(path, user, user, follow_symlinks=False)
+
+    class Build:
+        store, path = kept_by_nix.store, str(kept)
+
+    name = session(Build, state, "echo more > /build/hello/more.txt", user)
+    data = json.loads(nbs("diff", name, "--json").stdout)
+    assert data["source_root"] == root
+    made = nbs("patch", name)
+    assert made.returncode == 0, made.stderr
+    inside = "more.txt" if root == "hello" else "hello/more.txt"
+    assert f"+++ b/{inside}\n".encode() in made.stdout
+
+
 def test_the_line_for_the_recipe_names_the_file(nbs, session, kept_by_nix, state, user):
     name = session(kept_by_nix, state, EDITS, user)
     file = f"{state}/fix.patch"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,7 +73,74 @@ def test_what_was_repaired_inside_is_a_patch_with_which_the_recipe_builds(
     assert os.listdir(tmp_path / "state/run") == []
 
 
-def test_what_the_recipe_itself_wrote_into_the_source_is_told_not_to_be_repaired(
+CHANGED_BY_THE_RECIPE = """
+with import {stdenv} {{ }};
+mkDerivation {{
+  name = "later-1.0";
+  src = {source};
+  {patches}
+  postPatch = "sed -i 's/hello world/hello, world/' hello.c";
+}}
+"""
+MADE = "sed -i 's/return 0$/&;/' hello.c; make SHELL=\"$SHELL\" hello"
+
+
+@pytest.fixture
+def later(nix_world, open_directory):
+    """A recipe whose source lacks a semicolon in one line, and whose postPatch changes another."""
+    source = open_directory / "later/hello"
+    shutil.rmtree(source.parent, ignore_errors=True)
+    shutil.copytree(ROOT / "sandbox/demo/hello", source)
+    text = (source / "hello.c").read_text()
+    (source / "hello.c").write_text(text.replace("return 0;", "return 0"))
+
+    def recipe(patches: str = "") -> str:
+        return CHANGED_BY_THE_RECIPE.format(stdenv=STDENV, source=source, patches=patches)
+
+    return recipe
+
+
+def test_a_repair_beside_a_line_that_post_patch_changes_is_carried_to_before_that(
+    nix_world, run_nbs, environment, tmp_path, later
+) -> None:
+    failure = nix_world.fail(later())
+    name = repaired(failure.kept, f"{nix_world.root}/store", MADE, environment)
+
+    told = run_nbs("diff", name, "--exact", env=environment)
+    assert b"the build itself changed it after `patches`: hello/hello.c\n" in told.stdout, told
+    data = json.loads(run_nbs("diff", name, "--json", env=environment).stdout)
+    assert data["told_apart"], "from then on it is known without asking"
+    products = {change["path"]: change["product"] for change in data["changes"]}
+    assert products == {"hello/hello": True, "hello/hello.c": False}
+
+    patch = tmp_path / "repair.patch"
+    made = run_nbs("patch", name, "-o", str(patch), env=environment)
+    assert (made.returncode, b"unpacking" in made.stderr) == (0, False)
+    text = patch.read_text()
+    assert "the build itself changes it after `patches`: hello.c" in text
+    assert "hello, world" not in text, "the recipe writes that itself, after the patch"
+
+    verified = run_nbs("verify", name, "--until", "buildPhase", env=environment)
+    assert verified.returncode == 0, verified.stderr
+    assert nix_world.build(later(f"patches = [ {patch} ];")).endswith("-later-1.0")
+
+
+def test_with_the_kept_files_as_its_base_the_same_patch_does_not_apply(
+    nix_world, run_nbs, environment, tmp_path, later
+) -> None:
+    """What it is for: the context of the hunk is what postPatch wrote."""
+    failure = nix_world.fail(later())
+    name = repaired(failure.kept, f"{nix_world.root}/store", MADE, environment)
+    patch = tmp_path / "quick.patch"
+    made = run_nbs("patch", name, "--quick", "-o", str(patch), env=environment)
+    assert b"may not apply where the build itself changes a file" in made.stderr
+    assert "hello, world" in patch.read_text()
+    assert os.listdir(f"{environment['NBS_STATE_HOME']}/ws/{name}").count("sources") == 0
+    failed = run_nbs("verify", name, "--patch", str(patch), env=environment)
+    assert b" fails with quick.patch in patchPhase: exit status 1\n" in failed.stderr
+
+
+def test_a_line_that_the_recipe_itself_wrote_is_left_out_and_named(
     nix_world, run_nbs, environment
 ) -> None:
     """`patches` come before postPatch: a line that this writes is not there yet."""
@@ -79,8 +148,41 @@ def test_what_the_recipe_itself_wrote_into_the_source_is_told_not_to_be_repaired
     line = "sed -i 's/EXIT_SUCCESS$/&;/' hello.c"
     name = repaired(failure.kept, f"{nix_world.root}/store", line, environment)
     verified = run_nbs("verify", name, env=environment)
-    assert verified.returncode != 0
-    assert b"patchPhase failed" in verified.stderr
+    assert verified.returncode == 125
+    assert b"hello.c: the build itself changes it after `patches`" in verified.stderr
+    made = run_nbs("patch", name, env=environment)
+    assert (made.returncode, made.stdout) == (1, b"")
+    assert b"not in the patch: hello.c (the build itself changes it" in made.stderr
+
+
+def test_what_fits_of_a_file_is_in_the_patch_and_the_rest_is_named_in_its_head(
+    nix_world, run_nbs, environment
+) -> None:
+    failure = nix_world.fail("compile-error")
+    line = "sed -i -e 's/EXIT_SUCCESS$/&;/' -e '1s,^,/* mended */\\n,' hello.c"
+    name = repaired(failure.kept, f"{nix_world.root}/store", line, environment)
+    made = run_nbs("patch", name, env=environment)
+    assert made.returncode == 0, made.stderr
+    named = re.search(rb"not in the patch: hello.c, line \d+ \(the build itself", made.stderr)
+    assert named, made.stderr
+    assert b"# not in this patch: hello.c, line" in made.stdout
+    assert b"+/* mended */\n" in made.stdout
+    assert b"EXIT_SUCCESS" not in made.stdout
+
+
+def test_where_the_source_cannot_be_made_again_one_goes_on_by_signs(
+    nix_world, run_nbs, environment
+) -> None:
+    failure = nix_world.fail("build-command")
+    line = "echo more > added.txt"
+    name = repaired(failure.kept, f"{nix_world.root}/store", line, environment)
+    made = run_nbs("patch", name, "--source-root", ".", env=environment)
+    assert made.returncode == 0, made.stderr
+    assert b"going on without: the source of " in made.stderr
+    assert b"(source-unmade)" in made.stderr
+    assert b"by names and first bytes alone" in made.stderr
+    assert os.listdir(f"{environment['NBS_STATE_HOME']}/run") == []
+    assert not [n for n in os.listdir(f"{environment['NBS_STATE_HOME']}/ws/{name}") if "sour" in n]
 
 
 def repaired(kept: str, store: str, line: str, environment: dict[str, str]) -> str:

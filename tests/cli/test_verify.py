@@ -81,7 +81,9 @@ def test_a_patch_that_repairs_nothing_fails_as_the_build_did(
     done = run_nbs("verify", *words, as_user=user)
     assert done.returncode == 2
     assert b"checkPhase failed: exit status 2" in done.stderr
-    assert done.stderr.endswith(b"hello-1.0 fails with no-help.patch: exit status 2\n")
+    assert done.stderr.endswith(
+        b"hello-1.0 fails with no-help.patch in checkPhase: exit status 2\n"
+    )
 
 
 def test_a_patch_that_does_not_apply_fails_in_patch_phase(
@@ -92,6 +94,7 @@ def test_a_patch_that_does_not_apply_fails_in_patch_phase(
     done = run_nbs("verify", "--store", kept_by_nix.store, kept_by_nix.path, "--patch", str(patch))
     assert done.returncode == 1
     assert b"patchPhase failed: exit status 1" in done.stderr
+    assert done.stderr.endswith(b" fails with of-another.patch in patchPhase: exit status 1\n")
 
 
 def test_all_phases_run_if_asked(run_nbs, kept_by_nix, repair, user) -> None:
@@ -148,7 +151,9 @@ def test_a_real_build_that_fails_has_the_status_of_nix_build(failed, open_direct
     patch.write_text(patch_of("hello.c", "hello world", "hello"))
     done = failed("check-phase", "--real", "--patch", str(patch))
     assert done.returncode == 100
-    assert done.stderr.endswith(b"hello-1.0 fails with no-help.patch: exit status 100\n")
+    assert done.stderr.endswith(
+        b"hello-1.0 fails with no-help.patch in checkPhase: exit status 100\n"
+    )
 
 
 def test_the_expression_may_be_written_and_built_by_hand(

@@ -20,9 +20,9 @@ _nbs_options() {
     report) printf '%s\n' --help --output ;;
     log) printf '%s\n' --derivation --errors --file --help --json --phase --store ;;
     diff)
-      printf '%s\n' --all --color --help --json --names --no-pager --since --stat --store
+      printf '%s\n' --all --color --exact --help --json --names --no-pager --since --stat --store
       ;;
-    patch) printf '%s\n' --all --exclude --help --nix --output --since --source-root --store ;;
+    patch) printf '%s\n' --all --exclude --help --nix --output --quick --since --source-root --store ;;
     phase)
       printf '%s\n' --all --clean --copy --debug-libs --derivation --failing --from --help --inputs \
         --list --profile --sandboxed --store --trace --trace-fd --unsandboxed --until --whole-store

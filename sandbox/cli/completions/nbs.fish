@@ -148,6 +148,8 @@ complete --command nbs --condition '__nbs_verb_is diff' --long-option stat -d 't
 complete --command nbs --condition '__nbs_verb_is diff' --long-option names -d 'the names alone'
 complete --command nbs --condition '__nbs_verb_is diff' --long-option no-pager -d 'not through the pager'
 complete --command nbs --condition '__nbs_verb_is diff' --long-option color --exclusive --arguments 'auto always never' -d 'when to use colour'
+complete --command nbs --condition '__nbs_verb_is diff' --long-option exact -d 'unpack the source again, to know it'
+complete --command nbs --condition '__nbs_verb_is patch' --long-option quick -d 'do not unpack the source again'
 complete --command nbs --condition '__nbs_verb_is diff patch' --long-option since --exclusive -d 'the snapshot to compare with'
 complete --command nbs --condition '__nbs_verb_is diff patch' --long-option all -d 'what the build made, too'
 complete --command nbs --condition '__nbs_verb_is patch' --long-option exclude --exclusive -d 'without such files'
