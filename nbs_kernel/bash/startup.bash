@@ -16,7 +16,7 @@ __nbs_nonce=@NONCE@
 __nbs_reported=0 __nbs_last=0 __nbs_options='' __nbs_prompt=() __nbs_user_err='' __nbs_int=''
 __nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_status=0 __nbs_command='' __nbs_frames='' __nbs_base=0
 __nbs_flags='' __nbs_reached='' __nbs_own_trap='' __nbs_debug='' __nbs_passed='' __nbs_none=''
-__nbs_last_command='' __nbs_seen=''
+__nbs_last_command='' __nbs_seen='' __nbs_called=''
 
 __nbs_record() {
   builtin printf '%s\0' "@$__nbs_nonce $1 $2 $(($# - 2))" "${@:3}" >&62
@@ -27,13 +27,17 @@ __nbs_record() {
 # kept, nor that of the `eval` that a cell is run with: an error of expansion gets there, and what
 # fails in a cell that does not tell its end.
 __nbs_note() {
-  builtin local "line=$3" frames='' i stale=''
+  builtin local "line=$3" frames='' i stale='' "command=$2"
+  # The word `phase` ends so. It has said how it was called.
+  if [[ $2 == 'builtin return' && $__nbs_called ]]; then command=$__nbs_called __nbs_called=''; fi
   if (($# > 4)); then __nbs_is_stale "$1" "$2" "${@:5}" && stale=1; fi
   for ((i = $4; i < ${#FUNCNAME[@]}; i++)); do
     if ((i < 60)); then frames+=${FUNCNAME[i]}$'\036'${BASH_SOURCE[i]}$'\036'$line$'\036'; fi
     line=${BASH_LINENO[i]}
   done
   frames+=$'\036\036'$line
+  # In quotes as it is told.
+  # shellcheck disable=SC2016
   if [[ $frames == $'\036\036'"$line" && $2 == '\builtin eval '*'__nbs_begin "$LINENO" "'* ]]; then
     __nbs_passed=$1
     builtin return "$1"
@@ -42,7 +46,7 @@ __nbs_note() {
   if [[ $stale ]]; then
     __nbs_status=$1 __nbs_frames='' __nbs_command=''
   elif [[ $1 != "$__nbs_status" || $__nbs_frames != *$'\036'"$frames" ]]; then
-    __nbs_status=$1 __nbs_frames=$frames __nbs_command=${2:0:10000}
+    __nbs_status=$1 __nbs_frames=$frames __nbs_command=${command:0:10000}
   fi
   builtin return "$1"
 }
@@ -54,7 +58,7 @@ __nbs_is_stale() {
   builtin local status=$1 i
   # The last of what is run before a cell.
   # shellcheck disable=SC2016
-  if [[ $2 == 'builtin return "$__nbs_last"' ]]; then builtin return; fi
+  if [[ $2 == 'builtin return "$__nbs_last"' ]]; then builtin return 0; fi
   if [[ $2 == '(('* || $2 == '[['* ]]; then builtin return 1; fi
   for i in "${@:3}"; do
     if [[ $i == "$status" ]]; then builtin return 1; fi
@@ -176,7 +180,7 @@ __nbs_take_prompt_back() {
 # that has to do with ERR traps; and what is to be known of the user's ERR trap, "-" that there is none.
 __nbs_begin() {
   __nbs_ran=1 __nbs_ended='' __nbs_base=$1 __nbs_why='' __nbs_status=0 __nbs_command='' __nbs_frames=''
-  __nbs_passed='' __nbs_seen='' __nbs_last_command=''
+  __nbs_passed='' __nbs_seen='' __nbs_last_command='' __nbs_called=''
   if [[ $2 == *n* ]]; then __nbs_ended=1; fi
   if [[ $2 == *t* ]] && ! builtin declare -F trap >/dev/null; then
     __nbs_own_trap=1

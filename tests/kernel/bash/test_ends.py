@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from importlib.resources import files
 
 import pytest
 
@@ -99,6 +100,19 @@ def test_a_command_is_not_blamed_for_files_that_the_next_one_cannot_open(driver,
     for code in ("{ true; } </rux", "while false; do :; done </rux"):
         outcome = driver.run(before + code).outcome
         assert (outcome.status, outcome.command, outcome.frames) == (1, "", ())
+
+
+@pytest.mark.parametrize("before", ["", "set -e\n", "false\n", "trap : DEBUG\n"])
+def test_a_failed_phase_is_named_as_it_was_called(driver, before):
+    word = files("sandbox").joinpath("phases/word.bash").read_text()
+    driver.run(word + "\n__nbs_phase_leave() { exit 3; }")
+    outcome = driver.run(before + "true\nphase check -j1\n").outcome
+    line = before.count("\n") + 2
+    assert (outcome.status, outcome.command) == (3, "phase check -j1")
+    assert [(f.function, f.line) for f in outcome.frames] == [("", line)]
+    outcome = driver.run("set +e\nbuild() {\n  phase check\n}\n\nbuild").outcome
+    assert (outcome.status, outcome.command) == (3, "phase check")
+    assert [(f.function, f.line) for f in outcome.frames] == [("build", 3), ("", 6)]
 
 
 def test_a_trap_of_the_user_s_sees_a_failure_once_when_there_is_a_debug_trap_too(driver):
