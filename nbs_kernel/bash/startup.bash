@@ -53,13 +53,13 @@ __nbs_note() {
 
 # Whether bash names the command before the one that failed: it does when the files of a compound
 # command cannot be opened, which touches neither BASH_COMMAND nor LINENO. Nor does it touch
-# PIPESTATUS, which all that fails sets but for `((` and `[[`.
+# PIPESTATUS, which all that fails sets but for `((`, `[[` and the jobs that `%` stands for.
 __nbs_is_stale() {
   builtin local status=$1 i
   # The last of what is run before a cell.
   # shellcheck disable=SC2016
   if [[ $2 == 'builtin return "$__nbs_last"' ]]; then builtin return 0; fi
-  if [[ $2 == '(('* || $2 == '[['* ]]; then builtin return 1; fi
+  if [[ $2 == '(('* || $2 == '[['* || $2 == %* ]]; then builtin return 1; fi
   for i in "${@:3}"; do
     if [[ $i == "$status" ]]; then builtin return 1; fi
   done
