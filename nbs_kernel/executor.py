@@ -8,7 +8,7 @@ from nbs_kernel import report
 from nbs_kernel.bash.events import Ended, Outcome
 from nbs_kernel.context import KernelContext
 from nbs_kernel.execution import Execution, wish
-from nbs_kernel.magics.cell import prepare
+from nbs_kernel.magics.cell import misplaced, prepare
 from nbs_kernel.magics.errors import MagicError
 from nbs_kernel.magics.snapshots import KEPT_OF_CELLS, OF_CELLS
 from nbs_kernel.messages import BadRequestError
@@ -110,7 +110,8 @@ class Executor:
         if not _has_commands(prepared.bash):
             return None
         self._snapshot(execution)
-        return report.of_outcome(self.run(execution, prepared.bash))
+        outcome = self.run(execution, prepared.bash)
+        return report.of_outcome(outcome, misplaced(outcome.command))
 
     def _snapshot(self, execution: Execution) -> None:
         """Before a cell, if that is wanted: then it can be undone."""

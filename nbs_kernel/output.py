@@ -10,6 +10,8 @@ import codecs
 import os
 from collections import deque
 
+from nbs_kernel.escapes import Escapes
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +37,7 @@ class Gathered:
         self._since = 0.0
         self._last = -GATHER_S
         self._decoders: dict[str, codecs.IncrementalDecoder] = {}
+        self._escapes: dict[str, Escapes] = {}
 
     @property
     def due(self) -> float | None:
@@ -68,7 +71,9 @@ class Gathered:
     def _send(self, stream: str, data: bytes, *, final: bool) -> None:
         if stream not in self._decoders:
             self._decoders[stream] = decoder("replace")
-        text = self._decoders[stream].decode(data, final)
+        if final or stream not in self._escapes:
+            self._escapes[stream] = Escapes()
+        text = self._decoders[stream].decode(self._escapes[stream].without(data), final)
         if text:
             self._publish(stream, text)
 

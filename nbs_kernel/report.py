@@ -52,8 +52,8 @@ class Failure(Value):
         return {"ename": self.ename, "evalue": self.evalue, "traceback": list(self.traceback)}
 
 
-def of_outcome(outcome: Outcome) -> Failure | None:
-    """Why the cell failed; None if it did not."""
+def of_outcome(outcome: Outcome, hint: str = "") -> Failure | None:
+    """Why the cell failed, and a hint if there is one; None if it did not."""
     if not outcome.status and outcome.why not in {"syntax", "interrupt"}:
         return None
     name = NAMES.get(outcome.why, "ExitStatus")
@@ -63,7 +63,8 @@ def of_outcome(outcome: Outcome) -> Failure | None:
     if outcome.why in {"unset", "expansion", "syntax"} and message:
         return failure(name, message, message, _where(outcome))
     words = status_words(outcome.status)
-    lines = ((message,) if message else ()) + _where(outcome)
+    hints = (f"hint: {hint}",) if hint else ()
+    lines = ((message,) if message else ()) + _where(outcome) + hints
     return failure(name, str(outcome.status), words, lines)
 
 

@@ -15,6 +15,7 @@ import time
 
 import sandbox
 from nbs_kernel.asked import answered
+from nbs_kernel.comparing import aside, difference
 from nbs_kernel.inside import live
 from nbs_kernel.known import Found, Known, find, session_in
 from nbs_kernel.remembered import Remembered
@@ -32,7 +33,6 @@ from nbs_kernel.requests import (
     Remember,
     RemoveSnapshot,
     Restore,
-    Shown,
     TakeSnapshot,
     send,
 )
@@ -42,9 +42,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbs_kernel.connection import Connection
     from sandbox import Session
-
-LONGEST_DIFFERENCE = 8 << 20
-"""Characters of a difference that are handed to a notebook."""
 
 PATIENCE_S = 4.0
 """How long a kernel may take to end when it is told to."""
@@ -241,7 +238,7 @@ class Supervisor:
             case Enter() if self._successor is None:
                 kernel.tell(self._enter(kernel, message))
             case Diff() if kernel.session is not None:
-                kernel.tell(_difference(kernel.session, message))
+                kernel.tell(self._difference(kernel, kernel.session, message))
             case Remember() if kernel.found is not None:
                 Remembered(kernel.found.known.name).append(
                     message.session, message.line, message.source
@@ -262,6 +259,11 @@ class Supervisor:
                         evidence=(type(message).__name__,),
                     )
                 )
+
+    def _difference(self, kernel: Kernel, session: Session, asked: Diff) -> Passed:
+        ends = (self._signals.descriptor, kernel.residence.ended, self._parent)
+        stop = tuple(descriptor for descriptor in ends if descriptor >= 0)
+        return aside(lambda: difference(session, asked), stop)
 
     def _enter(self, kernel: Kernel, asked: Enter) -> Entered | Refused:
         found = kernel.found
@@ -298,26 +300,6 @@ def _tell_what_is_kept(session: Session) -> None:
             f" NBS_WS={kept.name} a kernel; `nbs diff {kept.name}`; `nbs ws rm {kept.name}`\n"
         )
         sys.stderr.flush()
-
-
-def _difference(session: Session, asked: Diff) -> Shown | Refused:
-    """What was changed in a workspace that a kernel lives in. It is looked at from outside."""
-    lines = []
-    left = LONGEST_DIFFERENCE
-    try:
-        kept = sandbox.find_workspace(session.name)
-        with sandbox.compare_workspace(kept, since=asked.since, paths=asked.paths) as compared:
-            for style, line in sandbox.showing.shown(compared, stat=asked.stat):
-                lines.append(sandbox.showing.for_eyes(style, line, colour=True))
-                left -= len(lines[-1])
-                if left < 0:
-                    lines.append(f"and more: `nbs diff {kept.name}` shows all of it")
-                    break
-    except Error as error:
-        return Refused(
-            message=error.message, reason=error.reason, evidence=error.evidence, hint=error.hint
-        )
-    return Shown(text="\n".join([*lines, ""]))
 
 
 def _parent() -> int:

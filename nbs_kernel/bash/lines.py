@@ -15,6 +15,9 @@ _ESCAPES = {n: _PLAIN.get(n, f"\\{n:03o}") for n in range(256)} | {10: "\\n"}
 _OWN_TRAP = re.compile(r"\btrap\b.*\bERR\b", re.DOTALL)
 _INTERRUPT_TRAP = re.compile(r"\btrap\b.*(?:INT\b|\b2\b)", re.DOTALL)
 _BRACE = re.compile(r"(?:^|[\s;&|()])\}")
+_SEEN = "${__nbs_none/${__nbs_seen:=$BASH_COMMAND}}"
+"""Nothing. Yet it keeps the last command of the cell, before there is another."""
+
 PADDING = 2_000
 """So many lines of a cell are told apart from those of the next cells."""
 
@@ -57,7 +60,7 @@ def cell(number: int, code: str, setting: Setting, *, extglob: bool = False) -> 
     option on, for one that turns it on itself.
     """
     flags = _flags(code, setting)
-    tell = "" if "n" in flags else '\n{ \\__nbs_end "$?"; } 2>/dev/null'
+    tell = "" if "n" in flags else f'\n{{ \\__nbs_end "$?"; }} 2>"/dev/null{_SEEN}"'
     begin = _begin(flags, setting, extglob=extglob)
     # The empty line is for a cell that ends in a backslash.
     text = f"{{ {begin}\n{code}\n{tell}\n}} {_redirections(setting)}"

@@ -15,25 +15,54 @@ builtin unset -v PS0 PS1 PS2 PROMPT_COMMAND TMOUT HISTFILE MAILCHECK
 __nbs_nonce=@NONCE@
 __nbs_reported=0 __nbs_last=0 __nbs_options='' __nbs_prompt=() __nbs_user_err='' __nbs_int=''
 __nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_status=0 __nbs_command='' __nbs_frames='' __nbs_base=0
-__nbs_flags='' __nbs_reached='' __nbs_own_trap='' __nbs_debug=''
+__nbs_flags='' __nbs_reached='' __nbs_own_trap='' __nbs_debug='' __nbs_passed='' __nbs_none=''
+__nbs_last_command='' __nbs_seen='' __nbs_called=''
 
 __nbs_record() {
   builtin printf '%s\0' "@$__nbs_nonce $1 $2 $(($# - 2))" "${@:3}" >&62
 }
 
-# Keeps where a command failed: status, command, line, and how many of the innermost calls are ours.
-# A failure that only passes on one of the same status in a function it called is not kept.
+# Keeps where a command failed: status, command, line, how many of the innermost calls are ours, and
+# PIPESTATUS. A failure that only passes on one of the same status in a function it called is not
+# kept, nor that of the `eval` that a cell is run with: an error of expansion gets there, and what
+# fails in a cell that does not tell its end.
 __nbs_note() {
-  builtin local "line=$3" frames='' i
+  builtin local "line=$3" frames='' i stale='' "command=$2"
+  # The word `phase` ends so. It has said how it was called.
+  if [[ $2 == 'builtin return' && $__nbs_called ]]; then command=$__nbs_called __nbs_called=''; fi
+  if (($# > 4)); then __nbs_is_stale "$1" "$2" "${@:5}" && stale=1; fi
   for ((i = $4; i < ${#FUNCNAME[@]}; i++)); do
     if ((i < 60)); then frames+=${FUNCNAME[i]}$'\036'${BASH_SOURCE[i]}$'\036'$line$'\036'; fi
     line=${BASH_LINENO[i]}
   done
   frames+=$'\036\036'$line
-  if [[ $1 != "$__nbs_status" || $__nbs_frames != *$'\036'"$frames" ]]; then
-    __nbs_status=$1 __nbs_frames=$frames __nbs_command=${2:0:10000}
+  # In quotes as it is told.
+  # shellcheck disable=SC2016
+  if [[ $frames == $'\036\036'"$line" && $2 == '\builtin eval '*'__nbs_begin "$LINENO" "'* ]]; then
+    __nbs_passed=$1
+    builtin return "$1"
+  fi
+  __nbs_last_command=$2
+  if [[ $stale ]]; then
+    __nbs_status=$1 __nbs_frames='' __nbs_command=''
+  elif [[ $1 != "$__nbs_status" || $__nbs_frames != *$'\036'"$frames" ]]; then
+    __nbs_status=$1 __nbs_frames=$frames __nbs_command=${command:0:10000}
   fi
   builtin return "$1"
+}
+
+# Whether bash names the command before the one that failed: it does when the files of a compound
+# command cannot be opened, which touches neither BASH_COMMAND nor LINENO. Nor does it touch
+# PIPESTATUS, which all that fails sets but for `((`, `[[` and the jobs that `%` stands for.
+__nbs_is_stale() {
+  builtin local status=$1 i
+  # The last of what is run before a cell.
+  # shellcheck disable=SC2016
+  if [[ $2 == 'builtin return "$__nbs_last"' ]]; then builtin return 0; fi
+  if [[ $2 == '(('* || $2 == '[['* || $2 == %* ]]; then builtin return 1; fi
+  for i in "${@:3}"; do
+    if [[ $i == "$status" ]]; then builtin return 1; fi
+  done
 }
 
 # Back to the command lines, as an interrupt gets there: nothing else leaves all files, functions
@@ -59,12 +88,14 @@ __nbs_leave() {
 
 # The ERR trap: under `set -e` bash would end after it.
 __nbs_err() {
-  __nbs_note "$@" 2 && builtin :
+  __nbs_note "${@:1:3}" 2 "${@:4}" && builtin :
   __nbs_stop
 }
 
 __nbs_stop() {
-  if [[ $- == *e* && $BASHPID == "$$" ]]; then __nbs_throw errexit; fi
+  if [[ $- == *e* && $BASHPID == "$$" ]]; then
+    if [[ $__nbs_passed ]]; then __nbs_throw passed; else __nbs_throw errexit; fi
+  fi
 }
 
 # The user's ERR trap, if there is one, with ours around it. Errors count in functions too.
@@ -73,9 +104,9 @@ __nbs_set_err() {
   # What is in quotes is for the time when the trap is run.
   # shellcheck disable=SC2016
   if [[ $__nbs_user_err ]]; then
-    builtin trap -- '__nbs_note "$?" "$BASH_COMMAND" "$LINENO" 1 && builtin :'$'\n'"$__nbs_user_err"$'\n''__nbs_stop' ERR
+    builtin trap -- '__nbs_note "$?" "$BASH_COMMAND" "$LINENO" 1 "${PIPESTATUS[@]}" && builtin :; case $__nbs_passed in "")'$'\n'"$__nbs_user_err"$'\n''esac; __nbs_stop' ERR
   else
-    builtin trap -- '__nbs_err "$?" "$BASH_COMMAND" "$LINENO"' ERR
+    builtin trap -- '__nbs_err "$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"' ERR
   fi
 }
 
@@ -149,6 +180,7 @@ __nbs_take_prompt_back() {
 # that has to do with ERR traps; and what is to be known of the user's ERR trap, "-" that there is none.
 __nbs_begin() {
   __nbs_ran=1 __nbs_ended='' __nbs_base=$1 __nbs_why='' __nbs_status=0 __nbs_command='' __nbs_frames=''
+  __nbs_passed='' __nbs_seen='' __nbs_last_command='' __nbs_called=''
   if [[ $2 == *n* ]]; then __nbs_ended=1; fi
   if [[ $2 == *t* ]] && ! builtin declare -F trap >/dev/null; then
     __nbs_own_trap=1
@@ -222,7 +254,16 @@ __nbs_done() {
   fi
   case $__nbs_why in
     errexit | exit) status=$__nbs_status ;;
-    '') if [[ $status != "$__nbs_status" ]]; then __nbs_command='' __nbs_frames=''; fi ;;
+    passed)
+      status=$__nbs_passed __nbs_why=${__nbs_ended:-expansion} __nbs_command='' __nbs_frames=''
+      __nbs_why=${__nbs_why#1}
+      ;;
+    '')
+      # What was seen last did not fail as the ERR trap has it: `! true`, or `false && true`.
+      if [[ $status != "$__nbs_status" || ($__nbs_seen && $__nbs_seen != "$__nbs_last_command") ]]; then
+        __nbs_command='' __nbs_frames=''
+      fi
+      ;;
     *) __nbs_command='' __nbs_frames='' ;;
   esac
   if [[ $__nbs_ran ]]; then __nbs_options=${flags//[^euxvTk]/}; fi
@@ -244,7 +285,7 @@ __nbs_done() {
   __nbs_reported=$1 __nbs_last=$status __nbs_ran='' __nbs_flags='' __nbs_reached='' __nbs_int='' __nbs_own_trap=''
 }
 
-builtin readonly -f __nbs_record __nbs_note __nbs_throw __nbs_leave __nbs_err __nbs_stop __nbs_set_err \
+builtin readonly -f __nbs_record __nbs_note __nbs_is_stale __nbs_throw __nbs_leave __nbs_err __nbs_stop __nbs_set_err \
   __nbs_adopt_err __nbs_trap __nbs_put_prompt_away __nbs_take_prompt_back __nbs_begin __nbs_end \
   __nbs_keep_builtin __nbs_definitions __nbs_done __nbs_variables __nbs_answer
 builtin trap '__nbs_leave' RTMAX

@@ -112,6 +112,20 @@ def _displays(bash: str) -> list[tuple[int, tuple[Word, ...]]]:
     return found
 
 
+def misplaced(command: str) -> str:
+    """The hint for a magic line that was left to bash, "" for any other command.
+
+    >>> misplaced("%1"), misplaced("%display map.svg")
+    ('', '`%display` has to be above the commands of its cell, or in a cell of its own')
+    """
+    magic = _LINE.fullmatch(command.strip())
+    if magic is None or magic[2] not in MAGICS:
+        return ""
+    return (
+        f"`{magic[1]}{magic[2]}` has to be above the commands of its cell, or in a cell of its own"
+    )
+
+
 def _call(line: Line) -> Call:
     magic = MAGICS.get(line.name)
     if magic is None:

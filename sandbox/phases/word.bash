@@ -3,11 +3,15 @@
 # put before these lines; it sets the variables that are read here.
 # shellcheck disable=SC2154
 
+# shellcheck disable=SC2034
 phase() {
+  # For those who tell what failed: the kernel does.
+  __nbs_called="phase${*:+ $*}"
   (
     builtin trap - DEBUG ERR EXIT RETURN
     __nbs_phase_leave "$@"
   ) || builtin return
+  __nbs_called=''
 }
 
 # Executes `parent.bash` in a fresh bash. Nothing that was set or exported here goes with it, but for

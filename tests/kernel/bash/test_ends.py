@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+from importlib.resources import files
+
 import pytest
 
 from nbs_kernel.bash.events import Frame
@@ -40,6 +43,80 @@ def test_a_failing_command_is_told_with_its_line(driver):
 def test_what_failed_before_and_was_forgiven_is_not_told(driver):
     outcome = driver.run("false\ntrue\nf() { return 4; }\nf").outcome
     assert (outcome.status, outcome.command, outcome.frames[-1].line) == (4, "return 4", 4)
+
+
+CELLS = (
+    "ls /rux",
+    "X=1 true\nls /rux",
+    "X=1 false",
+    "X=$(false)",
+    "true | false",
+    "true\n(exit 3)",
+    "( true; false )",
+    "f() { return 5; }\nX=1 true\nf",
+    "true && false",
+    "false || (exit 4)",
+    "((0))",
+    "[[ -e /rux ]]",
+    "cat <<E /rux\ntext\nE",
+    "for i in 1 2; do\n  X=1 true\n  false\ndone",
+    "if true; then\n  (exit 7)\nfi",
+    "set -o pipefail\nX=1 true\nls /rux | true",
+    "trap : USR1\nX=1 kill -USR1 $$\nls /rux",
+)
+
+
+@pytest.mark.parametrize("errexit", ["set +e\n", "set -e\n"])
+@pytest.mark.parametrize("debugging", ["", "\n# DEBUG"])
+def test_what_failed_is_what_a_trap_of_bash_s_own_names(driver, bash, tmp_path, errexit, debugging):
+    log = tmp_path / "log"
+    trap = f"""set -E; trap 'printf "%s\\0" "$BASH_COMMAND" "$LINENO" >{log}' ERR; """
+    for cell in CELLS:
+        code = errexit + cell + debugging
+        subprocess.run([bash, "-c", trap + code], capture_output=True, check=False)
+        command, line = log.read_text().split("\0")[:2]
+        outcome = driver.run(code).outcome
+        assert (outcome.command, outcome.frames[-1].line) == (command, int(line)), code
+
+
+@pytest.mark.parametrize("trap", ["", "trap : DEBUG\n"])
+def test_an_error_of_expansion_under_errexit_names_no_command_of_the_driver_s(driver, trap):
+    ran = driver.run(f"set -e\n{trap}X=1 true\necho $((1 / 0))\necho not this")
+    assert (ran.outcome.status, ran.outcome.command, ran.outcome.frames) == (1, "", ())
+    assert b"not this" not in ran.output
+    assert driver.run("set +e; echo on").output == b"on\n"
+
+
+@pytest.mark.parametrize(
+    "code", ["false\n! true", "(exit 1)\ntrue\n[ -e /rux ] && echo", "false\nX=1 true\n! X=2 true"]
+)
+def test_what_failed_before_is_not_blamed_for_what_no_trap_is_told_of(driver, code):
+    outcome = driver.run(code).outcome
+    assert (outcome.status, outcome.command, outcome.frames) == (1, "", ())
+
+
+@pytest.mark.parametrize("before", ["", "true\n", "X=1 true\n", "set -e\ntrue\n"])
+def test_a_command_is_not_blamed_for_files_that_the_next_one_cannot_open(driver, before):
+    for code in ("{ true; } </rux", "while false; do :; done </rux"):
+        outcome = driver.run(before + code).outcome
+        assert (outcome.status, outcome.command, outcome.frames) == (1, "", ())
+
+
+@pytest.mark.parametrize("before", ["", "set -e\n", "false\n", "trap : DEBUG\n"])
+def test_a_failed_phase_is_named_as_it_was_called(driver, before):
+    word = files("sandbox").joinpath("phases/word.bash").read_text()
+    driver.run(word + "\n__nbs_phase_leave() { exit 3; }")
+    outcome = driver.run(before + "true\nphase check -j1\n").outcome
+    line = before.count("\n") + 2
+    assert (outcome.status, outcome.command) == (3, "phase check -j1")
+    assert [(f.function, f.line) for f in outcome.frames] == [("", line)]
+    outcome = driver.run("set +e\nbuild() {\n  phase check\n}\n\nbuild").outcome
+    assert (outcome.status, outcome.command) == (3, "phase check")
+    assert [(f.function, f.line) for f in outcome.frames] == [("build", 3), ("", 6)]
+
+
+def test_a_trap_of_the_user_s_sees_a_failure_once_when_there_is_a_debug_trap_too(driver):
+    assert driver.run("trap 'echo err $?' ERR\ntrap : DEBUG\n(exit 3)").output == b"err 3\n"
 
 
 def test_errexit_ends_the_cell_where_it_failed_and_keeps_the_shell(driver):

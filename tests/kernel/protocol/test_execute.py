@@ -74,6 +74,8 @@ def test_each_user_expression_is_answered_with_an_error(kernel: Served) -> None:
         ("echo ${nothing_there:?is missing}", "BadExpansion", None, ("is missing",)),
         ("echo ran\nif fi", "SyntaxError", None, ("line 2",)),
         ("no-such-command-anywhere", "ExitStatus", "127", ("exit status 127",)),
+        ("true\n%display a.svg", "ExitStatus", "1", ("hint: `%display` has to be above",)),
+        ("%limit 1M\nset -e\n  %diff\n:", "Errexit", "1", ("hint: `%diff` has to be above",)),
     ],
 )
 def test_a_cell_that_fails_says_how_in_an_error_and_in_the_reply(
@@ -89,6 +91,11 @@ def test_a_cell_that_fails_says_how_in_an_error_and_in_the_reply(
     assert all(word in text for word in words), text
     assert "ran" not in run.text
     assert kernel.run("echo on").text == "on\n"
+
+
+def test_a_job_is_no_magic(kernel: Served) -> None:
+    assert "hint" not in str(kernel.run("%1").error)
+    assert kernel.run("sleep 0.1 &\n%1\necho $?").text.endswith("0\n")
 
 
 @pytest.mark.parametrize(
