@@ -15,7 +15,7 @@ restore() {
   __nbs_ask restore "$@" || __nbs_status=$?
   while ! builtin cd -- "${__nbs_here:-/}" 2>/dev/null; do
     __nbs_here=${__nbs_here%/*}
-    if [[ -z $__nbs_here ]]; then builtin cd /; builtin break; fi
+    if [[ -z $__nbs_here ]]; then builtin break; fi
   done
   OLDPWD=$__nbs_before
   builtin return "$__nbs_status"
