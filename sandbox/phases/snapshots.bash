@@ -3,8 +3,6 @@
 # supervisor outside over descriptor 60. Nothing here starts a process: one that runs inside would
 # be in the way of a restore.
 
-__nbs_asked=0
-
 snapshot() { __nbs_ask snapshot "$@"; }
 
 snapshots() { __nbs_ask snapshots "$@"; }
@@ -22,8 +20,8 @@ restore() {
 }
 
 __nbs_ask() {
-  builtin local IFS=' ' __nbs_line
-  __nbs_asked=$(( (__nbs_asked + 1) % 1000000 ))
+  # A number that the answer to a request that was interrupted does not have.
+  builtin local IFS=' ' __nbs_line __nbs_asked=$(((RANDOM * 32768 + RANDOM) % 1000000000))
   if [[ $* == *$'\n'* ]]; then
     builtin echo "error: a name has no newline in it" >&2
     builtin return 2
