@@ -5,13 +5,13 @@
 
 # shellcheck disable=SC2034
 phase() {
-  # For those who tell what failed: the kernel does.
-  __nbs_called="phase${*:+ $*}"
+  # For the kernel, which tells what failed. Another shell is left nothing.
+  if [[ ${__nbs_called+set} ]]; then __nbs_called="phase${*:+ $*}"; fi
   (
     builtin trap - DEBUG ERR EXIT RETURN
     __nbs_phase_leave "$@"
   ) || builtin return
-  __nbs_called=''
+  if [[ ${__nbs_called+set} ]]; then __nbs_called=; fi
 }
 
 # Executes `parent.bash` in a fresh bash. Nothing that was set or exported here goes with it, but for
