@@ -18,7 +18,24 @@ from sandbox.workspace.remove import remove_tree
 from tests.workspace.trees import enter_mount_namespace, in_child, make_odd_tree
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def closed_layers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test opens is closed with it: others count the descriptors that are left."""
+    made: list[Layer] = []
+    open_layer = Layer.at
+
+    def at(path: str) -> Layer:
+        made.append(open_layer(path))
+        return made[-1]
+
+    monkeypatch.setattr(Layer, "at", at)
+    yield
+    for layer in made:
+        layer.close()
 
 
 def view(*paths: Path) -> View:
