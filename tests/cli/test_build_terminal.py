@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cli.test_build import RECIPES
-from tests.linux.test_terminal import Screen
+from tests.linux.test_terminal import OuterShell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.namespaces, pytest.mark.nix, pytest.mark.terminal]
 
 
-class Terminal(Screen):
+class Terminal(OuterShell):
     """A terminal where `./nbs` is this program, and the environment that of the tests' Nix."""
 
     def __init__(self, directory: Path, tool_command, nix_world, first_in_path: str = "") -> None:

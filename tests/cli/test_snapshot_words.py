@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.phases.test_terminal import Screen
+from tests.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,13 +36,13 @@ def screen(
 def test_files_come_back_and_the_shell_stays_as_it_was(screen: Screen) -> None:
     screen.wait_for(PROMPT)
     screen.type("mine=1; echo good >state; mkdir sub; cd sub; echo note >/tmp/note; snapshot good")
-    screen.wait_for("snapshot good: ")
+    screen.wait_for("snapshot good: …")
     screen.type("echo bad >../state; rm ../hello.c /tmp/note; restore good")
-    screen.wait_for("restored: good")
+    screen.wait_for("restored: good…")
     screen.type("echo $mine-$(<../state)-${PWD#/build/}-$(ls .. | grep -c hello.c)-$(</tmp/note)")
     screen.wait_for("1-good-hello/sub-1-note")
     screen.type("snapshots")
-    assert "undone" in screen.wait_for("good ")
+    assert "undone" in screen.wait_for("good …")
     screen.type("exit")
     assert "kept as hello-1.0: `nbs shell --ws hello-1.0`" in screen.wait_for("left")
 
@@ -50,7 +50,7 @@ def test_files_come_back_and_the_shell_stays_as_it_was(screen: Screen) -> None:
 def test_a_job_is_not_left_behind_with_old_files(screen: Screen) -> None:
     screen.wait_for(PROMPT)
     screen.type("snapshot first; sleep 1000 &")
-    screen.wait_for("snapshot first: ")
+    screen.wait_for("snapshot first: …")
     screen.type("restore first; echo refused-$?")
     text = screen.wait_for("refused-125")
     assert "a program still runs inside" in text

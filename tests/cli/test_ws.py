@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.workspace.remove import remove_tree
-from tests.linux.test_terminal import Screen
+from tests.linux.test_terminal import OuterShell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -317,7 +317,7 @@ def test_a_person_at_a_terminal_leaves_and_comes_back(
     tool = tmp_path / "tool"
     tool.write_text(f'#!/bin/sh\nexec {shlex.join(["env", *settings, *argv])} "$@"\n')
     tool.chmod(0o755)
-    screen = Screen(tmp_path)
+    screen = OuterShell(tmp_path)
     try:
         screen.type(shlex.join(["./tool", "shell", "--store", nbs.kept.store, nbs.kept.path]))
         screen.type("echo by hand > new; echo written-$((1 + 1))")

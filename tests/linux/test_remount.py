@@ -184,7 +184,9 @@ def test_between_the_old_and_the_new_the_directories_can_be_renamed(living) -> N
 
 def test_programs_inside_are_named_and_nothing_is_changed(living) -> None:
     def check(one: Living) -> None:
-        one.say("sleep 300 & cd /")
+        one.say(
+            "cd /; sleep 300 & until read -r name </proc/$!/comm && [ $name = sleep ]; do :; done"
+        )
         with pytest.raises(MachineError) as caught:
             replace(one.doors, one.layers(), lambda: pytest.fail("it went on"))
         assert caught.value.reason == "processes-inside"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.linux.processes import eventually, runs
+from tests.screen import LIMIT_S, Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,68 +23,23 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.namespaces, pytest.mark.terminal]
 
-LIMIT_S = 30
 OUTER_PROMPT = "outer$"
 
 
-class Screen:
-    """A terminal of 100 by 30 with a shell in it, seen and typed on by way of tmux.
+class OuterShell(Screen):
+    """A terminal of 100 by 30 with a shell in it.
 
     In its directory, the program `tool` runs nix-build-shell and leaves its PID in the file `pid`.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.name = f"nbs-{os.getpid()}-{directory.name}"
         shell = "env -i TERM=tmux-256color PATH=/usr/bin:/bin HISTFILE= BASH_SILENCE_DEPRECATION_WARNING=1"
         shell += f" PS1='{OUTER_PROMPT} ' bash --norc --noprofile -i"
         config = directory / "tmux.conf"
         config.write_text("set -g status off\nset -g default-terminal tmux-256color\n")
-        size = ["-x", "100", "-y", "30"]
-        self._tmux("-f", str(config), "new-session", "-d", *size, "-c", str(directory), shell)
+        super().__init__(shell, "-c", str(directory), columns=100, rows=30, config=str(config))
         self.wait_for(OUTER_PROMPT)
-
-    def _tmux(self, *arguments: str) -> str:
-        command = ["tmux", "-L", self.name, *arguments]
-        environment = {**os.environ, "TERM": "xterm-256color", "LC_ALL": "C.UTF-8"}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-        return done.stdout
-
-    def type(self, text: str) -> None:
-        """A line of text, and Enter."""
-        self._tmux("send-keys", "-l", text)
-        self._tmux("send-keys", "Enter")
-
-    def press(self, *keys: str) -> None:
-        self._tmux("send-keys", *keys)
-
-    def resize(self, columns: int, rows: int) -> None:
-        self._tmux("resize-window", "-x", str(columns), "-y", str(rows))
-
-    def lines(self) -> list[str]:
-        """What is and was on the screen; a line that the terminal had to break is one."""
-        return [
-            line.rstrip() for line in self._tmux("capture-pane", "-p", "-J", "-S", "-").splitlines()
-        ]
-
-    def wait_for_end(self, ending: str) -> None:
-        """Until there is a line that ends so."""
-        end = time.monotonic() + LIMIT_S
-        while not any(line.endswith(ending) for line in self.lines()):
-            assert time.monotonic() < end, f"no end {ending!r} in:\n" + "\n".join(self.lines())
-            time.sleep(0.02)
-
-    def wait_for(self, line: str) -> None:
-        """Until there is such a line but for spaces, or one that begins so, if it ends with `…`."""
-        end = time.monotonic() + LIMIT_S
-        while not self.shows(line):
-            assert time.monotonic() < end, f"no line {line!r} in:\n" + "\n".join(self.lines())
-            time.sleep(0.02)
-
-    def shows(self, line: str) -> bool:
-        if line.endswith("…"):
-            return any(seen.startswith(line[:-1]) for seen in self.lines())
-        return line in (seen.strip() for seen in self.lines())
 
     def run(self, command: str) -> str:
         """What a command of the outer shell writes into the file `out`."""
@@ -96,24 +52,21 @@ class Screen:
         tool = int((self.directory / "pid").read_text())
         assert eventually(lambda: runs(name, tool))
 
-    def close(self) -> None:
-        subprocess.run(["tmux", "-L", self.name, "kill-server"], capture_output=True, check=False)
-
 
 @pytest.fixture
-def screen(tmp_path: Path, hand_made: Kept, tool_command) -> Iterator[Screen]:
+def screen(tmp_path: Path, hand_made: Kept, tool_command) -> Iterator[OuterShell]:
     argv, environment = tool_command("sandbox.cli.nix_build_shell")
     settings = [f"{name}={value}" for name, value in environment.items()]
     words = ["exec", "env", *settings, *argv, "--store", hand_made.store, hand_made.path]
     tool = tmp_path / "tool"
     tool.write_text(f'#!/bin/sh\necho $$ > pid\n{shlex.join(words)} "$@"\n')
     tool.chmod(0o755)
-    screen = Screen(tmp_path)
+    screen = OuterShell(tmp_path)
     yield screen
     screen.close()
 
 
-def wait_for_status(screen: Screen, status: int) -> None:
+def wait_for_status(screen: OuterShell, status: int) -> None:
     """The echo of a key may stand before it on the line."""
     end = time.monotonic() + LIMIT_S
     wanted = f"status={status}"
