@@ -140,9 +140,6 @@ def twins(
         world = world_of(party, scene)
         arguments = (str(CASES), "-A", scene, "--argstr", "probe", str(probe))
         failure = as_user(party.owner, lambda: world.fail(*arguments))
-        if "(Killed)" in failure.log:
-            # A Nix ends what runs as a build user before it builds: one of another session did.
-            failure = as_user(party.owner, lambda: world.fail(*arguments))
         built = told(failure.log, world)
         assert "process.exe" in built, failure.log[-2000:]
         argv = [*options, *command_line(world, scene, failure, built["process.exe"])]
