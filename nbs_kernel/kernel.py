@@ -15,6 +15,7 @@ from nbs_kernel import report
 from nbs_kernel.answers import Answers
 from nbs_kernel.bash.events import Ended, Finished, InputWanted, Outcome, Output
 from nbs_kernel.bash.shell import Shell
+from nbs_kernel.bash.start import START_S
 from nbs_kernel.execution import Cells, Execution, Stop
 from nbs_kernel.executor import DONE, Executor
 from nbs_kernel.magics.environment import pairs
@@ -252,7 +253,7 @@ class Kernel:
             split=self.settings.split,
             terminal_input=self.settings.terminal_input,
         )
-        self.environment = pairs(shell.ask(("environment",)) or ())
+        self.environment = pairs(shell.ask(("environment",), START_S) or ())
         return shell
 
     @property

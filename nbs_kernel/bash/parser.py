@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sandbox import Command
 
-LIMIT_S = 2.0
+LIMIT_S = 10.0
 MESSAGES = 16_384
 
 

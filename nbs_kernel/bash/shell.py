@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Shell", "ShellFailed"]
 
-ANSWER_S, LOOK_S = 0.2, 0.05
+LOOK_S = 0.05
+ANSWER_S = 1.0
+"""An idle shell answers in milliseconds, but may have to wait for a processor on a busy machine."""
+
 SYNTAX_STATUS = 2
 COMPLETE = Syntax(state="complete")
 
@@ -152,6 +155,9 @@ class Shell:
         if not self._listens:
             foreground.refuse(terminal)
         elif foreground.is_news(terminal):
+            # What it has asked comes before that it waits for the answer.
+            for output in self._streams.drain(self.cell, self.cell):
+                yield from self._noted(output)
             yield InputWanted(cell=self.cell, secret=hides_input(terminal))
 
     def execute(self, code: str) -> int:
@@ -202,14 +208,14 @@ class Shell:
         """What bash's own parser says of the code, in a process of its own. Nothing is run."""
         return parser.parse(self._start, self._command, code)
 
-    def ask(self, words: tuple[str, ...]) -> tuple[str, ...] | None:
+    def ask(self, words: tuple[str, ...], limit_s: float | None = None) -> tuple[str, ...] | None:
         """Ask the shell something, as `answers.read` has it. None if it is busy or does not answer
-        within 200 ms. No state is changed and nothing of the user's is run."""
+        within `limit_s`, or else ANSWER_S. Nothing is changed, and nothing of the user's run."""
         if self.busy or self._gone or self._process.has_unsent:
             return None
         self._question += 1
         self._process.send(lines.question(self._question, words))
-        until = time.monotonic() + ANSWER_S
+        until = time.monotonic() + (ANSWER_S if limit_s is None else limit_s)
         while not self._process.told_all and wait(
             (self._process.records.fileno(),), until - time.monotonic()
         ):

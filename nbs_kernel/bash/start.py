@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbs_kernel.bash.process import Process
 
-START_S = 10.0
+START_S = 30.0
 SHOWN, LINES = 4_000, 5
 READY = 2
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import shutil
 import sys
+import time
 
 import pytest
+
+from nbs_kernel.bash.events import InputWanted, Output
+from tests.kernel.bash.driving import LIMIT_S
 
 READERS = {
     "read": 'read -r x; echo "got $x"',
@@ -38,6 +42,18 @@ def test_a_hidden_line_is_told_to_be_one(drivers):
     assert not driver.go_on_until_input(ran).secret
     driver.shell.answer("shown")
     assert driver.go_on(ran).output == b"word: 6\nshown\n"
+
+
+def test_what_is_asked_is_told_before_that_an_answer_is_waited_for(drivers):
+    driver = drivers.start(terminal_input=True)
+    driver.shell.execute("printf 'name? '; read -r x")
+    events = []
+    until = time.monotonic() + LIMIT_S
+    # Nobody looks for output here: it may come just after somebody has looked.
+    while not events and time.monotonic() < until:
+        events += driver.shell.tick()
+    assert [type(event) for event in events] == [Output, InputWanted]
+    assert events[0].data == b"name? "
 
 
 def test_several_lines_and_the_end_of_input(drivers):
@@ -122,7 +138,7 @@ def test_input_is_turned_on_and_off_from_the_next_cell_on(driver):
     ],
 )
 def test_without_input_nothing_waits_for_it(driver, code):
-    ran = driver.run(f"{code} 2>&1\necho end", limit_s=20)
+    ran = driver.run(f"{code} 2>&1\necho end")
     assert ran.output.endswith(b"end\n")
 
 
@@ -131,10 +147,10 @@ def test_a_pager_does_not_hang(driver, pager):
     if shutil.which(pager.split()[0]) is None:
         pytest.skip(f"{pager} is not there")
     code = f"seq 1000 >lines; TERM=xterm {pager} lines; echo end"
-    assert driver.run(code, limit_s=30).output.endswith(b"end\n")
+    assert driver.run(code).output.endswith(b"end\n")
 
 
 def test_what_reads_on_and_on_without_input_is_hung_up(driver):
     endless = f"{sys.executable} -c 'import tty, os; f = os.open(\"/dev/tty\", 2); tty.setraw(f)\nwhile True: os.read(f, 1)'"
-    ran = driver.run(f"{endless}; echo end", limit_s=30)
+    ran = driver.run(f"{endless}; echo end")
     assert ran.output.endswith(b"end\n")
