@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.kernel.bash.driving import Driver, Drivers
+from tests.kernel.bash.driving import LIMIT_S, Driver, Drivers
 from tests.kernel.readlineless import readlineless_bash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However busy the machine is: an answer is waited for, and the parser's verdict."""
+    monkeypatch.setattr("nbs_kernel.bash.shell.ANSWER_S", LIMIT_S)
+    monkeypatch.setattr("nbs_kernel.bash.parser.LIMIT_S", LIMIT_S)
 
 
 @pytest.fixture(params=["readline", "no-readline"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import time
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from nbs_kernel.bash.events import Ended, Finished, InputWanted, Output
 from nbs_kernel.bash.shell import Shell
+from nbs_kernel.bash.waiting import name_of
 from sandbox import Command
 from tests.kernel import local
 
@@ -20,7 +22,13 @@ if TYPE_CHECKING:
 
 OPTIONS = ("--noprofile", "--noediting", "--rcfile", "/dev/fd/9", "-i")
 LIMIT_S = 60
+LOOK_S = 0.02
 PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def until_there(name: str) -> str:
+    """Commands of a cell that wait until the test has made a file of that name."""
+    return f"until [[ -e {name} ]]; do sleep {LOOK_S}; done"
 
 
 @dataclass
@@ -46,13 +54,19 @@ class Ran:
 
     @property
     def output(self) -> bytes:
-        return b"".join(
-            e.data for e in self.events if isinstance(e, Output) and e.cell == self.cell
-        )
+        return output_of(self.events, self.cell)
 
     def of(self, stream: str) -> bytes:
         found = [e.data for e in self.events if isinstance(e, Output) and e.stream == stream]
         return b"".join(found)
+
+    def output_of(self, cell: int) -> bytes:
+        """What an earlier cell's jobs have written meanwhile."""
+        return output_of(self.events, cell)
+
+
+def output_of(events: list[Event], cell: int) -> bytes:
+    return b"".join(e.data for e in events if isinstance(e, Output) and e.cell == cell)
 
 
 class Driver:
@@ -84,6 +98,11 @@ class Driver:
         """Begin a cell and wait until it has written some text."""
         return self.go_on(self.begin(code), lambda ran: text in ran.output)
 
+    def go_on_until_it_runs(self, ran: Ran, program: str) -> Ran:
+        """Until the job in the foreground has become this program: before, it is bash itself."""
+        master = self.shell._process.terminal.master
+        return self.go_on(ran, lambda _: name_of(os.tcgetpgrp(master)) == program)
+
     def go_on_until_input(self, ran: Ran) -> InputWanted:
         self.go_on(ran, lambda ran: bool(ran.events) and isinstance(ran.events[-1], InputWanted))
         wanted = ran.events[-1]
@@ -101,6 +120,12 @@ class Driver:
         if self.shell.busy:
             found += self.shell.tick()
         return found
+
+    def idle_until_the_end(self) -> Ended:
+        """The end of a shell that is about to end."""
+        events = self.idle_until(lambda found: any(isinstance(e, Ended) for e in found))
+        (end,) = (event for event in events if isinstance(event, Ended))
+        return end
 
     def idle_until(
         self, true: Callable[[list[Event]], bool], limit_s: float = LIMIT_S

@@ -8,6 +8,7 @@ from importlib.resources import files
 import pytest
 
 from nbs_kernel.bash.events import Frame
+from tests.kernel.bash.driving import until_there
 
 IN_A_FUNCTION = """\
 # a comment
@@ -303,10 +304,12 @@ def test_exec_is_told_as_such_and_a_new_shell_can_be_started(drivers):
     assert drivers.start().run("echo again").output == b"again\n"
 
 
-def test_output_and_time_of_what_was_executed_are_the_cell_s(drivers):
+def test_output_and_time_of_what_was_executed_are_the_cell_s(drivers, tmp_path):
     driver = drivers.start()
-    ran = driver.begin_until("exec sh -c 'echo ready; sleep 0.5; echo late'", b"ready")
+    code = f"exec bash -c 'echo ready; {until_there('go')}; echo late'"
+    ran = driver.begin_until(code, b"ready")
     assert driver.shell.busy
+    (tmp_path / "go").touch()
     assert driver.go_on(ran).output == b"ready\nlate\n"
     assert ran.ended.why == "exec"
 
@@ -323,8 +326,8 @@ def test_a_shell_that_is_killed_is_told_as_such(drivers):
     driver = drivers.start()
     driver.begin_until("echo ready; while :; do :; done", b"ready")
     driver.shell._process.signal(9)
-    events = driver.idle_until(bool)
-    assert (events[-1].why, events[-1].status) == ("killed", 137)
+    end = driver.idle_until_the_end()
+    assert (end.why, end.status) == ("killed", 137)
     assert driver.shell.descriptors() == {}
     with pytest.raises(Exception, match="ended"):
         driver.shell.execute(":")
@@ -334,7 +337,7 @@ def test_a_shell_that_is_killed_between_cells_is_told(drivers):
     driver = drivers.start()
     driver.run(":")
     driver.shell._process.signal(9)
-    assert driver.idle_until(bool)[-1].why == "killed"
+    assert driver.idle_until_the_end().why == "killed"
 
 
 def test_a_first_process_survives_what_it_does_to_itself(drivers):

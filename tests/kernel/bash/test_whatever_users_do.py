@@ -48,7 +48,7 @@ def works(driver):
     for _ in range(3):
         driver.step()
     driver.shell.interrupt()
-    assert driver.go_on(ran, limit_s=10).outcome.why == "interrupt"
+    assert driver.go_on(ran).outcome.why == "interrupt"
     assert driver.shell.ask(("names",)) is not None
 
 
