@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -20,6 +21,20 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BIN = os.path.dirname(sys.executable)
+# A time limit for each example would find out how busy the machine is.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
+LIMIT_S = 600
+PATIENT = {
+    # A kernel that takes longer to end is killed by its front end, and cannot clean up.
+    "KernelManager": {"shutdown_wait_time": 120.0},
+    # Output that comes so much later than the reply is left out.
+    "NotebookClient": {"iopub_timeout": 60},
+    # The console asks no kernel again that took longer to say whether a cell is complete.
+    "ZMQTerminalInteractiveShell": {"kernel_is_complete_timeout": 60.0},
+    "ZMQCompleter": {"timeout": 60.0},
+}
+"""How long Jupyter's programs wait for a kernel: limits of theirs are too short for a busy machine."""
 PATH = f"{BIN}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 
 
@@ -36,7 +51,7 @@ class Home:
         return Path(self.environment["NBS_STATE_HOME"])
 
     def run(
-        self, *argv: str | Path, limit_s: float = 120, **environment: str
+        self, *argv: str | Path, limit_s: float = LIMIT_S, **environment: str
     ) -> subprocess.CompletedProcess[str]:
         """A program of this environment's `bin`, to its end."""
         return subprocess.run(
@@ -80,6 +95,8 @@ def prepare(path: Path, build: str, environment: Mapping[str, str]) -> Home:
     """A new directory as the home of a Jupyter that has the kernel, for that build."""
     path.mkdir(mode=0o700)
     _kernelspec(path / "jupyter/kernels/nbs")
+    (path / "config").mkdir()
+    (path / "config/jupyter_config.json").write_text(json.dumps(PATIENT))
     own = {
         "HOME": str(path),
         "TMPDIR": str(path),

@@ -35,7 +35,7 @@ class Served:
         while not self._start(directory, options, connection):
             assert "cannot listen" in self.errors.read_text()
         self.client = self.connect()
-        self.client.wait_for_ready(timeout=LIMIT_S)
+        self.ask("kernel_info_request")
 
     def _start(self, directory: Path, options: tuple[str, ...], connection: Message) -> bool:
         """Start it; whether it lives when it has had the time to listen."""
@@ -58,10 +58,14 @@ class Served:
         return listens
 
     def connect(self) -> BlockingKernelClient:
+        """Another client, that from now on gets all that is published."""
         client = BlockingKernelClient(connection_file=self.file)
         self._clients.append(client)
         client.load_connection_file()
         client.start_channels(hb=False)
+        # Each socket connects for itself: what is sent on one may be answered before another is there.
+        while client.get_iopub_msg(timeout=LIMIT_S)["msg_type"] != "iopub_welcome":
+            pass
         return client
 
     def run(self, code: str, **options: Any) -> Run:
@@ -120,14 +124,26 @@ class Served:
         return False
 
     def interrupt(self, how: str) -> None:
+        """Interrupt, and wait until the kernel has done so."""
         if how == "signal":
             os.kill(self.process.pid, signal.SIGINT)
+            # A signal is noted at the latest when the first is answered, heeded before the second.
+            self.answered("kernel_info_request", "control")
+            self.answered("kernel_info_request", "control")
         else:
-            self.ask_without_waiting("interrupt_request")
+            self.answered("interrupt_request", "control")
 
-    def ask_without_waiting(self, kind: str, channel: str = "control") -> None:
+    def answered(self, kind: str, channel: str = "shell") -> None:
+        """Wait for the answer to a request: what was sent before on the channel has come then."""
         message = self.client.session.msg(kind, {})
         getattr(self.client, f"{channel}_channel").send(message)
+        self.reply(message["header"]["msg_id"], channel=channel)
+
+    def children(self) -> list[str]:
+        """The processes that it has started and not waited for."""
+        pid = self.process.pid
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return file.read().split()
 
     def cpu_seconds(self) -> float:
         with open(f"/proc/{self.process.pid}/stat") as file:
@@ -200,3 +216,8 @@ def wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < end
         time.sleep(0.02)
+
+
+def until_there(path: Path) -> str:
+    """Commands of a cell that wait until the test has made that file."""
+    return f"until [[ -e {path} ]]; do sleep 0.02; done"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import re
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.kernel.protocol.conftest import until_there, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,18 +113,25 @@ def test_a_shell_that_ends_is_told_and_the_next_cell_has_a_fresh_one(
     assert kernel.run("echo ${a-gone}").text == "gone\n"
 
 
-def test_a_shell_that_ends_between_cells_is_told_by_the_next(kernel: Served) -> None:
-    kernel.run("(sleep 0.3; kill -KILL $$; kill -HUP $$) &")
+def test_a_shell_that_ends_between_cells_is_told_by_the_next(
+    kernel: Served, tmp_path: Path
+) -> None:
     kernel.run("trap 'exec true' HUP")
-    time.sleep(1)
+    kernel.run(f"({until_there(tmp_path / 'go')}; kill -KILL $$; kill -HUP $$) &")
+    assert len(kernel.children()) == 1
+    (tmp_path / "go").touch()
+    wait_until(lambda: not kernel.children())
     run = kernel.run("echo on")
     assert run.reply["status"] == "ok"
+    assert "[the shell had ended since the last cell" in run.text
     assert run.text.endswith("on\n")
 
 
-def test_an_error_aborts_the_cells_that_wait(kernel: Served) -> None:
-    failing = kernel.client.execute("sleep 0.3; false")
+def test_an_error_aborts_the_cells_that_wait(kernel: Served, tmp_path: Path) -> None:
+    failing = kernel.client.execute(f"{until_there(tmp_path / 'go')}; false")
     waiting = [kernel.client.execute("echo no") for _ in range(3)]
+    kernel.answered("kernel_info_request")
+    (tmp_path / "go").touch()
     assert kernel.result(failing).reply["status"] == "error"
     for msg_id in waiting:
         run = kernel.result(msg_id)
@@ -146,20 +155,22 @@ def test_a_cell_that_is_sent_on_the_reply_of_a_failed_one_is_not_aborted(kernel:
 
 def test_two_thousand_queued_cells_are_all_run_in_order(kernel: Served) -> None:
     asked = [kernel.client.execute(f"echo {number}") for number in range(2000)]
-    answered = [kernel.client.get_shell_msg(timeout=60) for _ in asked]
-    assert [m["parent_header"]["msg_id"] for m in answered] == asked
-    assert [m["content"]["execution_count"] for m in answered] == list(range(1, 2001))
     texts: list[str] = []
+    # Read as it comes: who reads nothing of so much is left behind after some time.
     while len(texts) < 2000:
-        message = kernel.client.get_iopub_msg(timeout=10)
+        message = kernel.client.get_iopub_msg(timeout=60)
         if message["msg_type"] == "stream":
             texts.append(message["content"]["text"])
     assert texts == [f"{number}\n" for number in range(2000)]
+    answered = [kernel.client.get_shell_msg(timeout=60) for _ in asked]
+    assert [m["parent_header"]["msg_id"] for m in answered] == asked
+    assert [m["content"]["execution_count"] for m in answered] == list(range(1, 2001))
 
 
 def test_an_error_aborts_all_of_two_thousand(kernel: Served, tmp_path: Path) -> None:
-    code = f"until [ -e {tmp_path}/go ]; do sleep 0.05; done; false"
+    code = f"{until_there(tmp_path / 'go')}; false"
     asked = [kernel.client.execute(code) for _ in range(2000)]
+    kernel.answered("kernel_info_request")
     (tmp_path / "go").touch()
     answered = [kernel.client.get_shell_msg(timeout=60)["content"]["status"] for _ in asked]
     assert answered == ["error", *["aborted"] * 1999]
@@ -174,20 +185,19 @@ def test_an_error_aborts_all_of_two_thousand(kernel: Served, tmp_path: Path) -> 
         "for i in {1..1000}; do sleep 0.1; done",
         "sleep 100 | cat | cat",
         "yes",
-        "(trap '' INT; exec sleep 100)",
-        "(trap '' INT TERM; while :; do sleep 100; done)",
+        "(trap '' INT; echo started; exec sleep 100)",
+        "(trap '' INT TERM; echo started; while :; do sleep 100; done)",
     ],
 )
 def test_an_interrupt_ends_a_cell_and_aborts_those_that_wait(
     kernel: Served, code: str, how: str
 ) -> None:
-    running = kernel.client.execute(f"echo started; {code}; echo after")
+    start = "" if "started" in code else "echo started; "
+    running = kernel.client.execute(f"{start}{code}; echo after")
     waiting = kernel.client.execute("echo no", stop_on_error=False)
     kernel.until_output("started")
-    time.sleep(0.2)
-    kernel.interrupt(how)
-    for _ in range(code.count("trap") + code.count("TERM")):
-        time.sleep(0.3)
+    kernel.answered("kernel_info_request")
+    for _ in range(1 + code.count("trap") + code.count("TERM")):
         kernel.interrupt(how)
     run = kernel.result(running)
     assert (run.reply["status"], run.reply["ename"]) == ("error", "KeyboardInterrupt")
@@ -199,21 +209,21 @@ def test_an_interrupt_ends_a_cell_and_aborts_those_that_wait(
 @pytest.mark.parametrize("how", ["message", "signal"])
 def test_an_interrupt_of_nothing_does_nothing(kernel: Served, how: str) -> None:
     kernel.interrupt(how)
-    time.sleep(0.2)
     run = kernel.run("sleep 0.2; echo on")
     assert (run.text, run.reply["status"]) == ("on\n", "ok")
 
 
-def test_help_is_given_while_a_cell_runs_which_then_is_busy_again(kernel: Served) -> None:
-    running = kernel.client.execute("echo started; sleep 2; echo ended")
+def test_help_is_given_while_a_cell_runs_which_then_is_busy_again(
+    kernel: Served, tmp_path: Path
+) -> None:
+    running = kernel.client.execute(f"echo started; {until_there(tmp_path / 'go')}; echo ended")
     kernel.until_output("started")
-    began = time.monotonic()
     assert kernel.ask("complete_request", {"code": "ech", "cursor_pos": 3})["status"] == "ok"
     assert kernel.ask("inspect_request", {"code": "cd", "cursor_pos": 2})["status"] == "ok"
     assert kernel.ask("history_request", {"hist_access_type": "tail", "n": 1})["status"] == "ok"
     assert kernel.ask("is_complete_request", {"code": "if"})["status"] == "incomplete"
     assert kernel.ask("kernel_info_request")["status"] == "ok"
-    assert time.monotonic() - began < 1.5
+    (tmp_path / "go").touch()
     last = kernel.published(running)
     states = [m["content"]["execution_state"] for m in last if m["msg_type"] == "status"]
     assert states == [*["busy"] * (len(states) - 1), "idle"]
@@ -233,10 +243,11 @@ def test_what_was_run_is_in_the_history(kernel: Served) -> None:
     assert [item[1:] for item in history] == [[2, "echo 2"], [3, "echo 2"]]
 
 
-def test_a_job_that_writes_later_is_shown_below_its_cell(kernel: Served) -> None:
-    first = kernel.client.execute("(sleep 0.5; echo late) &")
+def test_a_job_that_writes_later_is_shown_below_its_cell(kernel: Served, tmp_path: Path) -> None:
+    first = kernel.client.execute(f"({until_there(tmp_path / 'go')}; echo late) &")
     kernel.result(first)
     kernel.run("echo other")
+    (tmp_path / "go").touch()
     message = kernel.until(lambda m: "late" in m["content"].get("text", ""))
     assert message["parent_header"]["msg_id"] == first
 
@@ -271,7 +282,7 @@ def test_a_magic_line_that_is_wrong_fails_the_cell_before_anything_runs(kernel: 
 
 
 def test_the_time_that_a_cell_takes_is_told_and_its_failure_too(kernel: Served) -> None:
-    assert "took 0" in kernel.run("%time sleep 0.01").text
+    assert re.search(r"took (\d+ min )?\d+\.\d+ s\n", kernel.run("%time sleep 0.01").text)
     run = kernel.run("%%time\necho out\nfalse")
     assert run.text.startswith("out\n")
     assert "status 1" in run.text
