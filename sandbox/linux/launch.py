@@ -404,7 +404,7 @@ def supervise(command: int) -> int:
                 ended_by = deliver(command, syscalls.next_signal(signals)) or ended_by
             status = reap(command) if ready.get(ended) else None
             if status is not None:
-                return 128 + ended_by if ended_by else status
+                return status_after(status, ended_by)
     finally:
         os.close(signals)
         os.close(ended)
@@ -420,6 +420,14 @@ def reap(command: int) -> int | None:
         return None
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def status_after(status: int, ended_by: int) -> int:
+    """A command's status, or 128 + the signal for whose sake it was ended by force.
+
+    It may have ended by itself in the moment before: then its status is its own.
+    """
+    return 128 + ended_by if ended_by and status == 128 + syscalls.SIGKILL else status
 
 
 def deliver(command: int, number: int) -> int:

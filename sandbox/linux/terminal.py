@@ -151,7 +151,7 @@ class Relay:
                 if status is not None:
                     self.has_ended = True
                     self._drain(signals)
-                    return 128 + self.ended_by if self.ended_by else status
+                    return launch.status_after(status, self.ended_by)
         finally:
             self.terminal.restore()
             for descriptor in (signals, ended, self.output):

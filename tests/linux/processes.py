@@ -40,6 +40,12 @@ def processes_in(namespace: str) -> list[str]:
     return found
 
 
+def has_ended(pid: int) -> bool:
+    """Is it a zombie, which only its parent's waiting takes away?"""
+    with open(f"/proc/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()[0] == "Z"
+
+
 def is_named(name: str, pid: str) -> bool:
     try:
         with open(f"/proc/{pid}/comm") as file:
@@ -54,8 +60,27 @@ def namespace_of(pid: int) -> str:
 
 def runs(name: str, tool: int) -> bool:
     """Is there a process of that name in the sandbox of the tool with that PID?"""
+    return any(is_named(name, pid) for pid in processes_of(tool))
+
+
+def processes_of(tool: int) -> list[str]:
+    """The processes in the sandbox of the tool with that PID, as outside sees them."""
     try:
-        namespace = namespace_of(command_of(tool))
+        return processes_in(namespace_of(command_of(tool)))
     except (OSError, ValueError):
+        return []
+
+
+def runs_in_foreground(name: str, tool: int) -> bool:
+    """Is there one of that name that is not stopped, and gets the signals of the keyboard?"""
+    return any(is_named(name, pid) and _is_in_foreground(pid) for pid in processes_of(tool))
+
+
+def _is_in_foreground(pid: str) -> bool:
+    """proc_pid_stat(5): its process group is the foreground one of its terminal."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            state, _, group, _, _, foreground, *_ = file.read().rpartition(")")[2].split()
+    except OSError:
         return False
-    return any(is_named(name, pid) for pid in processes_in(namespace))
+    return state in "RS" and group == foreground

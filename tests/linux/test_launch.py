@@ -14,6 +14,7 @@ from tests.linux.processes import (
     LIMIT_S,
     command_of,
     eventually,
+    has_ended,
     namespace_of,
     processes_in,
     runs,
@@ -50,12 +51,15 @@ def argv(hand_made: Kept, tool_command, unprivileged: int) -> tuple[list[str], d
 
 @pytest.fixture
 def running(argv) -> Callable[..., object]:
-    """A run that has said `ready` on its standard output: `with running(script) as tool`."""
+    """A run that has said `ready` on its standard output: `with running(script) as tool`.
+
+    Nothing comes on its standard input, which `end_of` ends.
+    """
 
     @contextmanager
     def running(*command: str) -> Iterator[subprocess.Popen[bytes]]:
         start, options = argv
-        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         with subprocess.Popen([*start, *command], **pipes, **options) as tool:
             try:
                 assert tool.stdout.readline() == b"ready\n"
@@ -118,9 +122,20 @@ def test_a_signal_that_the_command_handles_is_its_own_affair(running, number):
 
 
 def test_a_signal_that_the_command_ignores_has_no_effect(running):
-    script = "trap '' TERM; echo ready; sleep 0.5; exit 4"
+    script = "trap '' TERM; echo ready; read; exit 4"
     with running("bash", "-c", script) as tool:
         tool.send_signal(signal.SIGTERM)
+        assert end_of(tool) == (4, b"", b"")
+
+
+def test_a_signal_that_comes_when_the_command_has_ended_does_not_change_its_status(running):
+    with running("bash", "-c", "echo ready; read; exit 4") as tool:
+        tool.send_signal(signal.SIGSTOP)
+        tool.send_signal(signal.SIGTERM)
+        tool.stdin.close()
+        tool.stdin = None
+        assert eventually(lambda: has_ended(command_of(tool.pid)))
+        tool.send_signal(signal.SIGCONT)
         assert end_of(tool) == (4, b"", b"")
 
 
@@ -153,13 +168,13 @@ def test_the_next_start_sweeps_what_a_killed_one_left(running, run, argv):
 
 
 def test_a_run_that_still_lives_is_not_swept(running, run):
-    with running("bash", "-c", "echo ready; sleep 1; [ -e /build/env-vars ] && exit 5") as tool:
+    with running("bash", "-c", "echo ready; read; [ -e /build/env-vars ] && exit 5") as tool:
         assert run("true").returncode == 0
         assert end_of(tool)[0] == 5
 
 
 def test_what_the_command_started_ends_with_it(running):
-    with running("bash", "-c", "setsid sleep 1000 >&- 2>&- & echo ready; sleep 0.5") as tool:
+    with running("bash", "-c", "setsid sleep 1000 <&- >&- 2>&- & echo ready; read; exit 0") as tool:
         namespace = namespace_of(command_of(tool.pid))
         assert end_of(tool)[0] == 0
         assert processes_in(namespace) == []

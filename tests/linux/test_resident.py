@@ -14,7 +14,7 @@ import pytest
 import sandbox
 from sandbox.errors import CommandError, MachineError
 from sandbox.linux import syscalls
-from tests.linux.forks import in_child
+from tests.linux.forks import LIMIT_S, in_child
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -196,22 +196,25 @@ def test_a_program_that_is_not_there_is_told_as_the_shell_would(lived):
 def test_a_resident_ends_with_the_one_who_made_it(described):
     def run() -> bool:
         reader, writer = os.pipe()
+        told, telling = os.pipe()
 
         def life(inside: Inside) -> int:
             del inside
             os.write(writer, b"in")
+            os.write(telling, b"in")
             signal.pause()
             return 0
 
         maker = os.fork()
         if maker == 0:
             os.close(reader)
-            sandbox.settle(described, life, kept_open=(writer,))
+            sandbox.settle(described, life, kept_open=(writer, telling))
+            os.read(told, 2)
             os.kill(os.getpid(), signal.SIGKILL)
         os.close(writer)
         assert os.read(reader, 2) == b"in"
         # The last one who could write is gone.
-        ready = select.select([reader], [], [], 20)[0]
+        ready = select.select([reader], [], [], LIMIT_S)[0]
         os.waitpid(maker, 0)
         return bool(ready) and os.read(reader, 1) == b""
 
@@ -260,7 +263,7 @@ def test_a_machine_without_user_namespaces_is_told_and_nothing_is_left(described
 def test_a_process_beside_has_no_sandbox_and_ends_with_its_maker():
     def run() -> tuple[int, int]:
         residence = sandbox.stay_outside(lambda: 7)
-        select.select([residence.ended], [], [], 20)
+        select.select([residence.ended], [], [], LIMIT_S)
         waiting = sandbox.stay_outside(lambda: signal.pause() or 0)
         return residence.close(), waiting.close()
 

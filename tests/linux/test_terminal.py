@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.linux.processes import eventually, runs
+from tests.linux.processes import eventually, runs, runs_in_foreground
 from tests.screen import LIMIT_S, Screen
 
 if TYPE_CHECKING:
@@ -51,6 +51,23 @@ class OuterShell(Screen):
         """Until a program of that name runs in the sandbox."""
         tool = int((self.directory / "pid").read_text())
         assert eventually(lambda: runs(name, tool))
+
+    def wait_for_foreground(self, name: str) -> None:
+        """Until the keyboard's signals go to a program of that name in the sandbox, which runs."""
+        tool = int((self.directory / "pid").read_text())
+        assert eventually(lambda: runs_in_foreground(name, tool))
+
+    def wait_for_prompt(self) -> None:
+        """Until a shell of the sandbox waits for a line: its prompt is the last that is shown.
+
+        It has made the terminal its own by then. A key that came before would have had the meaning
+        that the terminal gave it.
+        """
+
+        def shown() -> bool:
+            return " ".join(self.lines()).rstrip().endswith("] /build$")
+
+        assert eventually(shown), "\n".join(self.lines())
 
 
 @pytest.fixture
@@ -178,8 +195,7 @@ def test_an_interactive_shell_has_job_control(screen):
     screen.press("C-z")
     screen.wait_for("[1]+  Stopped…")
     screen.type("fg; echo ended-with-$?")
-    screen.wait_for("sleep 1000")
-    time.sleep(0.2)
+    screen.wait_for_foreground("sleep")
     screen.press("C-c")
     screen.type("jobs; echo jobs-$((1 + 1))")
     screen.wait_for("jobs-2")
@@ -192,6 +208,7 @@ def test_ctrl_d_leaves_an_interactive_shell(screen):
     screen.type("./tool; echo status=$?")
     screen.type("echo inner-$((2 + 3))")
     screen.wait_for("inner-5")
+    screen.wait_for_prompt()
     screen.press("C-d")
     wait_for_status(screen, 0)
 

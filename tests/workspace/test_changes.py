@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -300,6 +301,7 @@ def test_a_file_that_a_copy_left_out_since_it_could_not_be_read_was_not_removed(
 
 def test_descriptors_are_few_and_all_are_closed(place):
     def inside() -> None:
+        gc.collect()
         before = os.listdir("/proc/self/fd")
         old, new = Layer.at(str(place / "old")), Layer.at(str(place / "new"))
         assert compare(View(old), View(new)).changes
