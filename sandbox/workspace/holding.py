@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 100
 _PAUSE_S = 0.02
 RESTORING = "restoring"
-PATIENCE_S = 2.0
+PATIENCE_S = 10.0
 """How long one waits for a lock that no session has: somebody only looks after the workspace."""
 
 

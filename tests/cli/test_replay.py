@@ -155,11 +155,11 @@ def test_what_cannot_be_asked_for_is_refused(run_nbs, kept_by_nix, words, reason
     assert f"({reason}, 2)" in done.stderr.decode()
 
 
-def test_nothing_stays_of_a_replay_that_nobody_keeps(run_nbs, kept_by_nix, open_directory) -> None:
-    done = run_nbs("replay", "--store", kept_by_nix.store, kept_by_nix.path, "--check")
+def test_nothing_stays_of_a_replay_that_nobody_keeps(run_nbs, kept_by_nix, tmp_path) -> None:
+    own = {"NBS_STATE_HOME": str(tmp_path / "state")}
+    done = run_nbs("replay", "--store", kept_by_nix.store, kept_by_nix.path, "--check", env=own)
     assert done.returncode == 0
-    state = open_directory / f"home-{os.getuid()}" / "state/run"
-    assert os.listdir(state) == []
+    assert os.listdir(tmp_path / "state/run") == []
 
 
 @pytest.fixture

@@ -90,7 +90,8 @@ def test_a_process_that_runs_already_is_attached_to(run) -> None:
     if Path("/proc/sys/kernel/yama/ptrace_scope").exists():
         pytest.skip("Yama may forbid it on this machine")
     typed = (
-        b"sleep 60 & tool strace -o /tmp/log -p $! & sleep 0.5; kill %1; wait %2; cat /tmp/log\n"
+        b"sleep 1000 & tool strace -o /tmp/log -p $! & until grep -q 'TracerPid:.*[1-9]' "
+        b"/proc/$(jobs -p %1)/status; do sleep 0.05; done; kill %1; wait %2; cat /tmp/log\n"
     )
     assert b"SIGTERM" in run(tools=("strace",), input=typed).stdout
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shlex
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from sandbox.workspace.remove import remove_tree
+from tests.linux.processes import eventually
 from tests.linux.test_terminal import OuterShell
 
 if TYPE_CHECKING:
@@ -156,6 +158,8 @@ def living(
     process.stdin.write(CHANGE.replace(b"exit\n", b"echo ready\n"))
     process.stdin.flush()
     assert process.stdout.readline() == b"ready\n"
+    # The tool writes down who is inside when its shell runs already.
+    assert eventually(lambda: nbs.listed()[0]["session"])
     yield process
     process.kill()
     process.wait()
@@ -330,11 +334,19 @@ def test_a_person_at_a_terminal_leaves_and_comes_back(
         screen.wait_for("=by hand=")
     finally:
         screen.close()
-    # The terminal is gone with its shell.
-    deadline = time.monotonic() + 30
-    while nbs.listed()[0]["session"] and time.monotonic() < deadline:
-        time.sleep(0.05)
+    # The terminal is gone with its shell; the tool puts away what they left.
+    assert eventually(lambda: is_free(nbs.state / "ws/hand-made/lock"))
     assert nbs.resumed("cat", "new") == "by hand\n"
+
+
+def is_free(lock: Path) -> bool:
+    """Has nobody the workspace?"""
+    with lock.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="another user's files are needed")

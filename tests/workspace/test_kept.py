@@ -136,12 +136,17 @@ def test_two_cannot_have_a_workspace_at_once(place: Path, monkeypatch: pytest.Mo
         pass
 
 
-def test_one_waits_for_who_only_looks_after_a_workspace(place: Path) -> None:
+def test_one_waits_for_who_only_looks_after_a_workspace(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holding, "PATIENCE_S", 60)
     make(place)
     other = holder(place)
-    threading.Timer(0.3, other.kill).start()
+    later = threading.Timer(0.3, other.kill)
+    later.start()
     with Held(str(place), "hello-1.0"):
         pass
+    later.join()
     end(other)
 
 
