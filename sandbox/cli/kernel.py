@@ -131,7 +131,10 @@ def _write(jupyter: Any, specification: Kernelspec, name: str, prefix: str) -> s
     import shutil
     from tempfile import TemporaryDirectory
 
-    with TemporaryDirectory() as made:
+    with TemporaryDirectory() as private:
+        # Jupyter copies the directory's mode too, and others than its owner may have to read it.
+        made = f"{private}/made"
+        os.mkdir(made)
         for logo in _logos():
             shutil.copy(logo, made)
         with open(f"{made}/kernel.json", "w", encoding="utf-8") as file:

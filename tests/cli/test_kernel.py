@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +54,14 @@ def kept(tmp_path):
     return path
 
 
+@pytest.fixture
+def usual_umask():
+    """What is made can be read by others, as by default."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
 def written(place: Path) -> dict:
     return json.loads((place / "kernel.json").read_text())
 
@@ -90,6 +100,13 @@ def test_an_entry_can_be_installed_for_another_jupyter(home, tmp_path):
     kernel.command(["install", "--prefix", str(tmp_path / "other")])
     assert (tmp_path / "other/share/jupyter/kernels/nbs/kernel.json").exists()
     assert not home.exists()
+
+
+def test_an_entry_for_everybody_can_be_read_by_everybody(home, tmp_path, usual_umask):
+    kernel.command(["install", "--prefix", str(tmp_path / "other")])
+    place = tmp_path / "other/share/jupyter/kernels/nbs"
+    assert stat.S_IMODE(place.stat().st_mode) == 0o755
+    assert all(path.stat().st_mode & 0o444 == 0o444 for path in place.iterdir())
 
 
 def test_an_entry_for_a_build_is_called_after_it_and_names_its_directory(home, kept, capsys):
