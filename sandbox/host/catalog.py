@@ -8,7 +8,7 @@ import os
 
 from sandbox.errors import EvidenceError, UsageError
 from sandbox.host.database import open_database
-from sandbox.host.nixconf import find_locations, read_settings
+from sandbox.host.nixconf import find_locations, home, read_settings
 from sandbox.host.version import installed_profile
 from sandbox.model.storepath import derivation_name
 from sandbox.model.value import Value
@@ -64,7 +64,7 @@ def tutorial_root(environ: Mapping[str, str]) -> str:
 def _cache(environ: Mapping[str, str]) -> str:
     cache = environ.get("XDG_CACHE_HOME", "")
     if not cache.startswith("/"):
-        cache = environ.get("HOME", "/tmp") + "/.cache"  # noqa: S108
+        cache = f"{home(environ)}/.cache"
     return f"{cache}/nix-build-shell"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from sandbox.host.builddir import read_bounded
+from sandbox.host.nixconf import home
 from sandbox.model.profile import (
     LAYOUT_DEFAULTS,
     NEWEST,
@@ -87,8 +88,8 @@ def _remembered(program: str, environ: Mapping[str, str]) -> Profile | None:
 
 
 def _cache_file(environ: Mapping[str, str]) -> str:
-    home = environ.get("XDG_CACHE_HOME") or environ.get("HOME", "") + "/.cache"
-    return f"{home}/nix-build-shell/nix-version"
+    cache = environ.get("XDG_CACHE_HOME") or f"{home(environ)}/.cache"
+    return f"{cache}/nix-build-shell/nix-version"
 
 
 def _remember(cache: str, text: str) -> None:

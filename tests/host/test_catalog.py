@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 
 import pytest
 
@@ -54,6 +55,13 @@ def refused(store, build=""):
     with pytest.raises(Error) as caught:
         find(store, build)
     return caught.value
+
+
+def test_without_a_variable_for_it_the_demonstration_is_in_the_home_of_the_user_database():
+    """A kernel that a gateway starts for another server has PATH alone."""
+    told = pwd.getpwuid(os.geteuid()).pw_dir
+    assert demo_root({}) == f"{told}/.cache/nix-build-shell/demo"
+    assert demo_root({"HOME": "/h"}) == "/h/.cache/nix-build-shell/demo"
 
 
 def test_all_are_listed_newest_first(store, builds):
