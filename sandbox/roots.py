@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 
+from sandbox.host.version import find_program
 from sandbox.workspace.kept import ROOTS, Kept
 from sandbox.workspace.session import Session
 
@@ -56,13 +57,14 @@ def ask(kept: Kept, names: frozenset[str]) -> subprocess.Popen[bytes] | None:
 
     What is not valid is not built for it, and not fetched.
     """
-    if not 0 < len(names) <= MOST or not kept.store_dir:
+    program = find_program("nix-store", os.environ)
+    if not program or not 0 < len(names) <= MOST or not kept.store_dir:
         return None
     try:
         os.makedirs(f"{kept.path}/{ROOTS}", mode=0o700, exist_ok=True)
         return subprocess.Popen(
             [
-                "nix-store",
+                program,
                 *(("--store", kept.store) if kept.store else ()),
                 *("--option", "substitute", "false"),
                 "--realise",

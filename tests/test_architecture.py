@@ -168,7 +168,7 @@ LAYERS = {
     ),
     "sandbox/roots.py": Layer(
         "Nix is asked to keep what a workspace needs",
-        ("sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
         NETWORK | {"shutil", "tempfile", "socket"},
     ),
     "sandbox/living.py": Layer(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_ANSWER = 4096
+INSTALLED_FOR_ALL = ("/run/current-system/sw/bin", "/nix/var/nix/profiles/default/bin", "/usr/bin")
 
 
 def find_profile(
@@ -45,7 +46,7 @@ def find_profile(
 
 def installed_profile(environ: Mapping[str, str]) -> Profile | None:
     """The Nix that the caller's PATH leads to, or None."""
-    path = _program("nix-store", environ)
+    path = find_program("nix-store", environ)
     if not path:
         return None
     real = os.path.realpath(path)
@@ -59,10 +60,12 @@ def installed_profile(environ: Mapping[str, str]) -> Profile | None:
     return _remembered(real, environ)
 
 
-def _program(name: str, environ: Mapping[str, str]) -> str:
-    places = environ.get("PATH", "").split(":")
-    standard = ["/run/current-system/sw/bin", "/nix/var/nix/profiles/default/bin", "/usr/bin"]
-    for place in places + standard:
+def find_program(name: str, environ: Mapping[str, str]) -> str:
+    """A program of Nix: on PATH, or where Nix is installed for all; empty if there is none.
+
+    What a service or `ssh HOST COMMAND` starts often has a PATH without Nix.
+    """
+    for place in (*environ.get("PATH", "").split(":"), *INSTALLED_FOR_ALL):
         if place.startswith("/") and os.access(f"{place}/{name}", os.X_OK):
             return f"{place}/{name}"
     return ""

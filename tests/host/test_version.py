@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from sandbox.host.version import find_profile, installed_profile
+from sandbox.host.version import find_profile, find_program, installed_profile
 from sandbox.model.profile import LAYOUT_DEFAULTS, Profile
 from tests.model.made import KEPT
 
@@ -114,3 +114,12 @@ def test_else_the_layout_stands_for_a_nix(tmp_path, environ, layout):
     )
     profile, why = find_profile(KEPT.replace(layout=layout), environ)
     assert (profile, why) == (LAYOUT_DEFAULTS[layout], "the kept directory's layout")
+
+
+def test_nix_is_found_where_it_is_installed_for_all_whatever_the_path(tmp_path, monkeypatch):
+    program = install(tmp_path / "profile/bin/nix-store")
+    monkeypatch.setattr("sandbox.host.version.INSTALLED_FOR_ALL", (str(program.parent),))
+    assert find_program("nix-store", {"PATH": "/nowhere"}) == str(program)
+    first = install(tmp_path / "bin/nix-store")
+    assert find_program("nix-store", {"PATH": str(first.parent)}) == str(first)
+    assert not find_program("nix-none", {})
