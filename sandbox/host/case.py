@@ -87,6 +87,7 @@ def _case(
             found = Finder(kept, locations, database).find()
         if found is None and not whole and not is_of_a_build(kept):
             raise _not_of_a_build(kept)
+        kept = _named(kept, found)
         inputs = _inputs(kept, locations, database, found, settings, whole=whole)
         if not whole:
             require_shell(kept, locations)
@@ -113,6 +114,17 @@ def _case(
     )
     machine = read_machine(settings)
     return Case(kept=kept, nix=nix, machine=machine, locations=locations)
+
+
+def _named(kept: KeptDirectory, found: Found | None) -> KeptDirectory:
+    """With the name of its derivation where nothing in the directory tells one.
+
+    From Nix 2.30 on the directory's own name does not, and structured attributes have no `name`
+    in env-vars.
+    """
+    if found is None or kept.name_hint:
+        return kept
+    return kept.replace(name_hint=storepath.derivation_name(found.path))
 
 
 def _not_of_a_build(kept: KeptDirectory) -> EvidenceError:

@@ -7,6 +7,7 @@ import os
 import pytest
 
 from sandbox.errors import DerivationSyntaxError, EvidenceError
+from sandbox.host import case
 from sandbox.host.builddir import read_kept_directory
 from sandbox.host.database import open_database
 from sandbox.host.derivation import Finder, log_time, read_derivation
@@ -42,6 +43,14 @@ def test_it_is_the_one_whose_output_env_vars_names(store):
     store.derive("hello-1.0", "c", output("hello-1.0", "a"))
     found = find(store, store.keep("nix-1-1", env_vars=env_vars(out=store_path("hello-1.0", "b"))))
     assert (found.path, found.how) == (drv, "its output is `out` in env-vars")
+
+
+def test_a_build_that_its_directory_does_not_name_has_the_name_of_its_derivation(store):
+    """As with structured attributes and Nix 2.34: there is no `name` in env-vars."""
+    store.derive("hello-1.0", "d", output("hello-1.0", "b"))
+    kept = store.keep("nix-1-1", env_vars=env_vars(out=store_path("hello-1.0", "b")))
+    found = case.read(str(kept), store=str(store.root), whole=True)
+    assert found.kept.name_hint == "hello-1.0"
 
 
 @pytest.mark.parametrize("name", ["dev", "lib"])
