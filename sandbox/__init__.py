@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from sandbox.carry import only_looked_at as only_looked_at
     from sandbox.comparison import compare_workspace as compare_workspace
     from sandbox.comparison import workspace_of as workspace_of
-    from sandbox.host import words as words
     from sandbox.host.buildlog import LoggedBuild as LoggedBuild
     from sandbox.host.buildlog import PointedFile as PointedFile
     from sandbox.host.buildlog import logged_build as logged_build
@@ -57,6 +56,7 @@ if TYPE_CHECKING:
     from sandbox.host.failures import kept_before as kept_before
     from sandbox.host.places import KeptPlace
     from sandbox.host.summary import Summary as Summary
+    from sandbox.host.summary import owner_name as owner_name
     from sandbox.host.tools import find_tools as find_tools
     from sandbox.host.version import installed_profile as installed_profile
     from sandbox.kept import damaged_workspaces as damaged_workspaces
@@ -79,6 +79,7 @@ if TYPE_CHECKING:
     from sandbox.linux.resident import Inside as Inside
     from sandbox.living import Living as Living
     from sandbox.model import patched as patched
+    from sandbox.model import words as words
     from sandbox.model.expression import expression_of as expression_of
     from sandbox.model.logcuts import Piece as Piece
     from sandbox.model.logcuts import error_in as error_in
@@ -152,7 +153,8 @@ IMPORTED_LATE = {
     "showing": "sandbox.showing",
     "derivation_name": "sandbox.model.storepath",
     "probe": "sandbox.linux.probe",
-    "words": "sandbox.host.words",
+    "owner_name": "sandbox.host.summary",
+    "words": "sandbox.model.words",
     "Place": "sandbox.carry",
     "carry_in": "sandbox.carry",
     "carry_out": "sandbox.carry",

@@ -14,6 +14,7 @@ from sandbox.errors import Error, MachineError, UsageError
 from sandbox.linux.remount import Doors, Layers, replace
 from sandbox.model.printable import one_line
 from sandbox.model.spec import BuildDirectory
+from sandbox.model.words import size
 from sandbox.workspace import snapshots
 from sandbox.workspace.kept import read_inputs
 from sandbox.workspace.restore import restore as restore_trees
@@ -300,13 +301,3 @@ def listing(found: tuple[Snapshot, ...]) -> tuple[str, ...]:
 def counted(one: Snapshot) -> str:
     """How much is in a snapshot, for people."""
     return f"{one.files} file{'s' * (one.files != 1)}, {size(one.bytes)}"
-
-
-def size(count: int) -> str:
-    """So many bytes, for people."""
-    number = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024 or unit == "GiB":  # noqa: PLR2004  the step between units
-            break
-        number /= 1024
-    return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"

@@ -6,8 +6,7 @@ patch that patch(1) reads, byte by byte. `for_eyes` makes a line harmless for a 
 
 from __future__ import annotations
 
-from sandbox.host import words
-from sandbox.model import patchfile
+from sandbox.model import patchfile, words
 from sandbox.model.changetext import counted
 from sandbox.model.printable import one_line, printable
 from sandbox.model.textdiff import is_binary

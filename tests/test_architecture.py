@@ -199,7 +199,7 @@ LAYERS = {
     ),
     "sandbox/showing.py": Layer(
         "it puts what was changed into words",
-        ("sandbox.host.words", "sandbox.model", "sandbox.workspace"),
+        ("sandbox.model", "sandbox.workspace"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/patching.py": Layer(

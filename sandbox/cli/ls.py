@@ -51,7 +51,7 @@ def command(argv: list[str]) -> int:
 def _print_json(summaries: list[sandbox.Summary]) -> None:
     import json
 
-    builds = [{**s.fields(), "owner": sandbox.words.owner(s.owner_uid)} for s in summaries]
+    builds = [{**s.fields(), "owner": sandbox.owner_name(s.owner_uid)} for s in summaries]
     json.dump({"schema": SCHEMA, "builds": builds}, sys.stdout, indent=2)
     sys.stdout.write("\n")
 
@@ -66,7 +66,7 @@ def _print(summaries: list[sandbox.Summary]) -> None:
             s.ending or "-",
             sandbox.words.age(now - s.mtime_ns / 1e9),
             ("" if s.size_exact else "≥ ") + sandbox.words.size(s.size),
-            sandbox.words.owner(s.owner_uid) + ("" if s.readable else ", closed"),
+            sandbox.owner_name(s.owner_uid) + ("" if s.readable else ", closed"),
             s.path,
         )
         for s in summaries

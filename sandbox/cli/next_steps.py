@@ -68,7 +68,7 @@ def _told(newest: sandbox.Summary) -> str:
 
 def _for_the_newest(newest: sandbox.Summary) -> Iterator[Step]:
     if not newest.readable:
-        owner = sandbox.one_line(sandbox.words.owner(newest.owner_uid))
+        owner = sandbox.one_line(sandbox.owner_name(newest.owner_uid))
         yield "sudo nbs shell", f"into its sandbox; what it left is {owner}'s alone"
         return
     yield "nbs shell", "into its sandbox, where it failed"

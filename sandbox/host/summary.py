@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
 import time
 
 from sandbox.errors import Error
-from sandbox.host import words
 from sandbox.host.builddir import read_kept_directory
 from sandbox.host.case import find_derivation
 from sandbox.host.logs import read_log_of
 from sandbox.host.nixconf import find_locations, read_settings
+from sandbox.model import words
 from sandbox.model.logs import parse_log
 from sandbox.model.storepath import derivation_name
 from sandbox.model.stores import diverted_root
@@ -97,6 +98,14 @@ def ending_text(log: BuildLog | None) -> str:
     return words.get(ending.kind, ending.kind.replace("-", " "))
 
 
+def owner_name(uid: int) -> str:
+    """The account's name, else its number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
 def size_of(path: str) -> tuple[int, bool]:
     """Bytes on disk below `path` and whether all of it was counted. Links are not followed."""
     total, left, folders = 0, MOST_ENTRIES, [path]
@@ -124,7 +133,7 @@ def facts(case: Case) -> tuple[tuple[str, str], ...]:
         ("name", kept.name_hint or derivation_name(nix.derivation_path)),
         ("kept directory", kept.outer),
         ("the build's own", kept.path if kept.path != kept.outer else ""),
-        ("owner", f"{words.owner(kept.uid)}, mode {kept.mode:04o}"),
+        ("owner", f"{owner_name(kept.uid)}, mode {kept.mode:04o}"),
         ("age", words.age(time.time() - kept.mtime_ns / 1e9)),
         ("derivation", nix.derivation_path or "not found"),
         ("  found because", nix.derivation_from),

@@ -345,5 +345,5 @@ def test_a_size_has_one_unit(count, text):
 
 
 def test_an_owner_without_an_account_is_a_number():
-    assert sandbox.words.owner(0) == "root"
-    assert sandbox.words.owner(3_999_999_999) == "3999999999"
+    assert sandbox.owner_name(0) == "root"
+    assert sandbox.owner_name(3_999_999_999) == "3999999999"

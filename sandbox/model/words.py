@@ -1,8 +1,6 @@
-"""Ages, sizes and owners in words that fit into a column."""
+"""Ages and sizes in words that fit into a column, the same wherever a person reads one."""
 
 from __future__ import annotations
-
-import pwd
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -26,14 +24,6 @@ def size(count: int) -> str:
             return f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} TB"
-
-
-def owner(uid: int) -> str:
-    """The account's name, else its number."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def bytes_of(text: str) -> int:
