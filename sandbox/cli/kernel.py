@@ -189,24 +189,19 @@ def print_list(argv: list[str]) -> int:
     made = Parser(prog="nbs kernel list", description="List the entries that start this kernel.")
     made.add_argument("--names", action="store_true", help="names alone, one a line")
     asked = made.parse_args(argv)
-    rows = [("NAME", "SHOWN AS", "BUILD", "PYTHON", "PATH")]
+    rows = []
     for name, place, found in _installed(_jupyter()):
         build = str(found.get("env", {}).get("NBS_BUILD", "")).replace("$$", "$")
         rows.append((name, str(found["display_name"]), build or "-", str(found["argv"][0]), place))
     if asked.names:
-        names = dict.fromkeys(sandbox.one_line(row[0]) for row in rows[1:])
+        names = dict.fromkeys(sandbox.one_line(row[0]) for row in rows)
         sys.stdout.write("".join(f"{name}\n" for name in names))
         return 0
-    if len(rows) == 1:
+    if not rows:
         speak.say("Jupyter knows no kernel of this program.")
         speak.say("`nbs kernel install` shows it one.")
         return 0
-    cells = [tuple(map(sandbox.one_line, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    for number, row in enumerate(cells):
-        columns = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        line = "  ".join(columns).rstrip()
-        print(speak.painted(line, speak.BOLD if number == 0 else "", sys.stdout))
+    speak.print_table(("NAME", "SHOWN AS", "BUILD", "PYTHON", "PATH"), rows)
     return 0
 
 

@@ -58,8 +58,8 @@ def _print_json(summaries: list[sandbox.Summary]) -> None:
 
 def _print(summaries: list[sandbox.Summary]) -> None:
     now = time.time()
-    rows = [("NAME", "PHASE", "ENDED", "AGE", "SIZE", "OWNER", "PATH")]
-    rows += [
+    heading = ("NAME", "PHASE", "ENDED", "AGE", "SIZE", "OWNER", "PATH")
+    rows = [
         (
             s.name or "?",
             s.phase or "-",
@@ -71,9 +71,4 @@ def _print(summaries: list[sandbox.Summary]) -> None:
         )
         for s in summaries
     ]
-    cells = [tuple(map(sandbox.one_line, row)) for row in rows]
-    widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]) - 1)]
-    for number, row in enumerate(cells):
-        columns = [c.ljust(w) for c, w in zip(row, widths, strict=False)]
-        line = "  ".join([*columns, row[-1]])
-        print(speak.painted(line, speak.BOLD if number == 0 else "", sys.stdout))
+    speak.print_table(heading, rows)

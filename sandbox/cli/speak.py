@@ -11,7 +11,7 @@ from sandbox.errors import Error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import TextIO
 
 BOLD, RED, YELLOW, DIM, PLAIN = "1", "1;31", "1;33", "2", ""
@@ -30,6 +30,16 @@ def painted(text: str, colour: str, stream: TextIO) -> str:
 def say(text: str) -> None:
     """A line of talk, `printable`: on stderr, since stdout is for data."""
     print(printable(text), file=sys.stderr, flush=True)
+
+
+def print_table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
+    """Columns on stdout. Whatever a cell says, it stays on its line."""
+    lines = [tuple(map(one_line, row)) for row in (heading, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for number, cells in enumerate(lines):
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        line = "  ".join(padded).rstrip()
+        print(painted(line, PLAIN if number else BOLD, sys.stdout))
 
 
 def progress() -> Callable[[int, int], None] | None:

@@ -117,8 +117,8 @@ def _print_json(seen: list[tuple[sandbox.Kept, sandbox.Usage]]) -> None:
 
 
 def _print(seen: list[tuple[sandbox.Kept, sandbox.Usage]]) -> None:
-    rows = [("NAME", "BUILD", "USED", "SIZE", "CHANGED", "SNAPSHOTS", "STATE")]
-    rows += [
+    heading = ("NAME", "BUILD", "USED", "SIZE", "CHANGED", "SNAPSHOTS", "STATE")
+    rows = [
         (
             one.name,
             one.build_name,
@@ -130,12 +130,7 @@ def _print(seen: list[tuple[sandbox.Kept, sandbox.Usage]]) -> None:
         )
         for one, usage in seen
     ]
-    cells = [tuple(map(sandbox.one_line, row)) for row in rows]
-    widths = [max(len(row[n]) for row in cells) for n in range(len(cells[0]) - 1)]
-    for number, row in enumerate(cells):
-        columns = [c.ljust(w) for c, w in zip(row, widths, strict=False)]
-        line = "  ".join([*columns, row[-1]])
-        print(speak.painted(line, speak.BOLD if number == 0 else "", sys.stdout))
+    speak.print_table(heading, rows)
 
 
 def _state(one: sandbox.Kept) -> str:
