@@ -9,8 +9,8 @@ import sys
 
 import sandbox
 from sandbox.cli import speak
+from sandbox.cli.actions import act
 from sandbox.cli.parser import Parser
-from sandbox.cli.shell import unknown_option
 from sandbox.errors import EvidenceError, MachineError, UsageError
 
 TYPE_CHECKING = False
@@ -44,20 +44,8 @@ the Jupyter of the same environment; `install` shows it to others, or makes an e
 
 def command(argv: list[str]) -> int:
     """Do what the first word says."""
-    first, rest = (argv[0], argv[1:]) if argv else ("--help", [])
-    if first in ("--help", "-h"):
-        sys.stdout.write(USAGE)
-        return 0 if argv else 2
     actions = {"install": install, "uninstall": uninstall, "list": print_list}
-    if first.startswith("-"):
-        raise unknown_option(first, "nbs kernel")
-    if first not in actions:
-        raise UsageError(
-            f"`nbs kernel` does not know `{first}`",
-            reason="verb-unknown",
-            hint="`nbs kernel --help` shows what it knows",
-        )
-    return actions[first](rest)
+    return act(argv, "nbs kernel", USAGE, actions)
 
 
 def install(argv: list[str]) -> int:

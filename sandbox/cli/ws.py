@@ -9,8 +9,8 @@ import time
 
 import sandbox
 from sandbox.cli import speak
+from sandbox.cli.actions import act
 from sandbox.cli.parser import Parser
-from sandbox.cli.shell import unknown_option
 from sandbox.errors import Error, MachineError, UsageError
 
 TYPE_CHECKING = False
@@ -58,20 +58,8 @@ outputs. Nothing is ever removed unasked.
 
 def command(argv: list[str]) -> int:
     """Do what the first word says."""
-    first, rest = (argv[0], argv[1:]) if argv else ("--help", [])
-    if first in ("--help", "-h"):
-        sys.stdout.write(USAGE)
-        return 0 if argv else 2
     actions = {"ls": print_list, "rm": remove, "prune": prune, "path": print_path}
-    if first.startswith("-"):
-        raise unknown_option(first, "nbs ws")
-    if first not in actions:
-        raise UsageError(
-            f"`nbs ws` does not know `{first}`",
-            reason="verb-unknown",
-            hint="`nbs ws --help` shows what it knows",
-        )
-    return actions[first](rest)
+    return act(argv, "nbs ws", USAGE, actions)
 
 
 def print_list(argv: list[str]) -> int:
