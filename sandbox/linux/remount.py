@@ -189,9 +189,7 @@ def _child(
 
 
 def _tell(report: launch.Channel, told: dict[str, Any]) -> None:
-    data = json.dumps(told).encode() + b"\n"
-    while data:
-        data = data[os.write(report.writer, data) :]
+    syscalls.write_all(report.writer, json.dumps(told).encode() + b"\n")
 
 
 def _mounted(doors: Doors, layers: Layers) -> int:

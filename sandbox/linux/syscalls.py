@@ -224,6 +224,13 @@ def make_places(path: str, directories: tuple[str, ...], files: tuple[str, ...])
         os.close(before)
 
 
+def write_all(descriptor: int, data: bytes) -> None:
+    """write(2) until everything is written: it may take less than it is given."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
 def pivot_root(new_root: str) -> None:
     """pivot_root(2) onto `new_root`, and let go of the old root.
 

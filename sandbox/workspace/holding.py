@@ -12,6 +12,7 @@ import time
 
 from sandbox.errors import MachineError
 from sandbox.workspace import harvest
+from sandbox.workspace.files import read_bounded
 from sandbox.workspace.kept import (
     INPUTS,
     SESSION,
@@ -21,7 +22,6 @@ from sandbox.workspace.kept import (
     living,
     name_for,
     names,
-    read_bounded,
     read_in,
     read_inputs,
     start_time,

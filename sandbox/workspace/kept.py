@@ -21,10 +21,10 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 
 from sandbox.errors import MachineError, UsageError
 from sandbox.model.value import Value
+from sandbox.workspace.files import Replacement, read_bounded
 from sandbox.workspace.remove import OPEN_DIRECTORY
 
 TYPE_CHECKING = False
@@ -37,7 +37,6 @@ LARGEST_RECORD = 1 << 20
 LARGEST_INPUTS = 1 << 26
 LONGEST_NAME = 100
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._?=")
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class Kept(Value):
@@ -238,60 +237,18 @@ _NOT_RECORDED = ("path", "session")
 
 
 def write_record(kept: Kept, directory: int, *, times: tuple[str, ...] = ()) -> Kept:
-    """Replace workspace.json; the fields in `times` get the ctime that a file made now has.
-
-    The file system's own clock, which is not as fine as the machine's.
-    """
-    name = f".{RECORD}-{os.urandom(8).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(name, flags, 0o600, dir_fd=directory)
-    try:
-        now = os.fstat(handle).st_ctime_ns
-        kept = kept.replace(**dict.fromkeys(times, now))
-        _write_all(handle, as_record(kept).encode())
-        os.fsync(handle)
-        os.rename(name, RECORD, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
-        os.unlink(name, dir_fd=directory)
-        raise
-    finally:
-        os.close(handle)
+    """Replace workspace.json; the fields in `times` get the ctime that a file made now has."""
+    with Replacement(RECORD, directory) as new:
+        kept = kept.replace(**dict.fromkeys(times, new.ctime_ns()))
+        new.write(as_record(kept))
+        new.sync()
     return kept
 
 
 def write_file(name: str, text: str, directory: int) -> None:
-    """Replace a small file of a workspace as a whole."""
-    new = f".{name}-{os.urandom(8).hex()}"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    handle = os.open(new, flags, 0o600, dir_fd=directory)
-    try:
-        _write_all(handle, text.encode(errors="surrogateescape"))
-        os.rename(new, name, src_dir_fd=directory, dst_dir_fd=directory)
-    except BaseException:
-        os.unlink(new, dir_fd=directory)
-        raise
-    finally:
-        os.close(handle)
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(handle, data) :]
-
-
-def read_bounded(name: str, directory: int, most: int) -> str:
-    """A regular file of ours. OSError, or ValueError for what cannot be one of ours."""
-    handle = os.open(name, _READ, dir_fd=directory)
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return ""
-        parts = []
-        while most > 0 and (part := os.read(handle, min(most, 1 << 20))):
-            parts.append(part)
-            most -= len(part)
-        return b"".join(parts).decode(errors="surrogateescape")
-    finally:
-        os.close(handle)
+    """Replace another file of a workspace."""
+    with Replacement(name, directory) as new:
+        new.write(text)
 
 
 def read_inputs(directory: int) -> frozenset[str]:

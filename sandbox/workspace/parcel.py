@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 
+from sandbox.linux import syscalls
 from sandbox.model.value import Value
 
 DIRECTORY, FILE, LINK, DATA, END, CUT, UP = b"D", b"F", b"L", b"d", b"e", b"c", b"u"
@@ -46,15 +47,11 @@ def write(descriptor: int, record: Record) -> None:
     """Raises BrokenPipeError when the other side reads no more."""
     payload = record.payload
     header = _HEADER.pack(record.kind, record.mode, record.number, len(payload))
-    view = memoryview(header + payload if len(payload) < CHUNK // 2 else header)
-    _write_all(descriptor, view)
-    if len(payload) >= CHUNK // 2:
-        _write_all(descriptor, memoryview(payload))
-
-
-def _write_all(descriptor: int, view: memoryview) -> None:
-    while view:
-        view = view[os.write(descriptor, view) :]
+    if len(payload) < CHUNK // 2:
+        syscalls.write_all(descriptor, header + payload)
+    else:
+        syscalls.write_all(descriptor, header)
+        syscalls.write_all(descriptor, payload)
 
 
 def read(descriptor: int) -> Record:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import MachineError
+from sandbox.linux import syscalls
 from sandbox.model.steps import (
     CopyTree,
     MakeDirectory,
@@ -41,7 +42,7 @@ def _prepare(step: PrepareStep, copy: Callable[[CopyTree], None]) -> None:
             descriptor = os.open(step.path, flags, 0o600)
             try:
                 if step.content:
-                    _write_all(descriptor, step.content.encode(errors="surrogateescape"))
+                    syscalls.write_all(descriptor, step.content.encode(errors="surrogateescape"))
                 os.fchmod(descriptor, step.mode)
             finally:
                 os.close(descriptor)
@@ -55,11 +56,6 @@ def _prepare(step: PrepareStep, copy: Callable[[CopyTree], None]) -> None:
             if (step.uid, step.gid) != (-1, -1) and os.getuid() == 0:
                 os.chown(step.path, step.uid, step.gid)
             os.chmod(step.path, step.mode)
-
-
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
 
 
 def _make_places(step: MakePlaces) -> None:

@@ -13,6 +13,7 @@ import signal
 import traceback
 
 from sandbox.errors import EvidenceError, MachineError
+from sandbox.linux import syscalls
 from sandbox.workspace.tally import Tally
 
 TYPE_CHECKING = False
@@ -139,9 +140,7 @@ def _name(error: OSError) -> str | None:
 
 
 def _tell(pipe: int, message: dict[str, Any]) -> None:
-    line = json.dumps(message).encode() + b"\n"
-    while line:
-        line = line[os.write(pipe, line) :]
+    syscalls.write_all(pipe, json.dumps(message).encode() + b"\n")
 
 
 def _listen(children: list[_Process], queue: _Queue, tally: Tally) -> None:
