@@ -16,7 +16,7 @@ from sandbox.model.printable import one_line
 from sandbox.model.spec import BuildDirectory
 from sandbox.model.words import size
 from sandbox.workspace import snapshots
-from sandbox.workspace.kept import read_inputs
+from sandbox.workspace.kept import OUTPUTS, SNAPSHOTS, TMP, inputs_of
 from sandbox.workspace.restore import restore as restore_trees
 from sandbox.workspace.snapshots import First, Snapshot, Trees
 
@@ -123,16 +123,11 @@ def trees_of(kept: Kept, *, in_session: bool) -> Trees:
     firsts = tuple(First(path=p, source=s, uid=u, gid=g) for p, s, u, g in kept.copies)
     if not in_session:
         return Trees(path=kept.path, firsts=firsts)
-    directory = os.open(kept.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        inputs = read_inputs(directory)
-    finally:
-        os.close(directory)
     return Trees(
         path=kept.path,
-        tmp=f"root/{snapshots.TMP}",
+        tmp=f"root/{TMP}",
         outputs=kept.store_place,
-        inputs=inputs,
+        inputs=inputs_of(kept),
         places=frozenset(place.partition("/")[0] for place in kept.places),
         firsts=firsts,
     )
@@ -146,7 +141,7 @@ def last_of(path: str) -> str:
 
 def _require_no_outputs(trees: Trees, name: str) -> None:
     """Nothing may be renamed below a mounted overlay: what it shows then is not defined."""
-    stored = f"{trees.path}/snapshots/{name}/outputs"
+    stored = f"{trees.path}/{SNAPSHOTS}/{name}/{OUTPUTS}"
     there = (*trees.output_names(), *(os.listdir(stored) if os.path.isdir(stored) else ()))
     if there:
         raise MachineError(

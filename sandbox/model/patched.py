@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from sandbox.model.aterm import Derivation
 
 LONGEST_NAME = 80
-_NAME = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-._?=")
 
 
 class PatchFile(Value):
@@ -40,7 +39,7 @@ def store_name(file_name: str) -> str:
     >>> store_name("it's a fix.patch.gz")
     'it-s-a-fix.patch.gz'
     """
-    allowed = "".join(c if c in _NAME else "-" for c in file_name).lstrip(".")
+    allowed = "".join(c if c in storepath.NAME_CHARACTERS else "-" for c in file_name).lstrip(".")
     return allowed[-LONGEST_NAME:].lstrip(".") or "repair.patch"
 
 

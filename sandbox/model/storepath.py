@@ -13,8 +13,10 @@ LONGEST_NAME = 211
 
 _HASH_BYTES = 20
 _NIX32_BYTES = NIX32.encode()
-_NAME_BYTES = b"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-._?="
-_NAME = _NAME_BYTES.decode()
+_NAME = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-._?="
+_NAME_BYTES = _NAME.encode()
+NAME_CHARACTERS = frozenset(_NAME)
+"""Those that the name of a store path may have. Nix: `checkName`."""
 
 
 def nix32(data: bytes) -> str:

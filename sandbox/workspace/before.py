@@ -12,11 +12,12 @@ import stat
 import time
 
 from sandbox.workspace import harvest
+from sandbox.workspace.kept import OUTPUTS, TMP
 from sandbox.workspace.layers import OPAQUE
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import OPEN_DIRECTORY
 from sandbox.workspace.rights import with_rights
-from sandbox.workspace.snapshots import BEFORE, TMP, Shelf, Snapshot, record
+from sandbox.workspace.snapshots import BEFORE, Shelf, Snapshot, record
 from sandbox.workspace.tally import Tally
 
 TYPE_CHECKING = False
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from sandbox.workspace.kept import Kept
 
 REPORT = ".nbs-phase-"
-_UPPER, _OUTPUTS = "upper", "outputs"
+_UPPER = "upper"
 
 
 def take_before(replayed: Kept, workspace: Kept) -> None:
@@ -69,11 +70,11 @@ def tidy(session: str) -> None:
 def _move_parts(source: str, target: str) -> None:
     directories = [os.open(path, OPEN_DIRECTORY) for path in (source, target)]
     try:
-        for name in (_UPPER, TMP, _OUTPUTS):
+        for name in (_UPPER, TMP, OUTPUTS):
             if harvest.is_directory(name, directories[0]):
                 harvest.move(name, *directories)
-        if not harvest.is_directory(_OUTPUTS, directories[1]):
-            os.mkdir(_OUTPUTS, 0o700, dir_fd=directories[1])
+        if not harvest.is_directory(OUTPUTS, directories[1]):
+            os.mkdir(OUTPUTS, 0o700, dir_fd=directories[1])
     finally:
         for descriptor in directories:
             os.close(descriptor)

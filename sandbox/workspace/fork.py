@@ -6,11 +6,9 @@ import os
 import time
 
 from sandbox.errors import EvidenceError
-from sandbox.workspace.harvest import OUTPUTS, TMP
 from sandbox.workspace.holding import Held, create, note_inputs
-from sandbox.workspace.kept import find_workspace, read_inputs
+from sandbox.workspace.kept import OUTPUTS, TMP, find_workspace, inputs_of
 from sandbox.workspace.refusals import refusal
-from sandbox.workspace.remove import OPEN_DIRECTORY
 from sandbox.workspace.rights import with_rights
 from sandbox.workspace.snapshots import copy_part
 from sandbox.workspace.tally import Tally
@@ -46,7 +44,7 @@ def _fork(source: Kept, state: str, progress: Callable[[int, int], None] | None)
     held = Held(state, "")
     create(state, source.replace(session=0, prepared_ns=0), held)
     try:
-        inputs = _inputs(source.path)
+        inputs = inputs_of(source)
         note_inputs(held.directory, inputs)
         path = held.path
         with_rights(lambda tally: _copy(source, inputs, path, tally), Tally(progress))
@@ -61,14 +59,6 @@ def _fork(source: Kept, state: str, progress: Callable[[int, int], None] | None)
         raise
     finally:
         held.forget()
-
-
-def _inputs(path: str) -> frozenset[str]:
-    directory = os.open(path, OPEN_DIRECTORY)
-    try:
-        return read_inputs(directory)
-    finally:
-        os.close(directory)
 
 
 def _copy(source: Kept, inputs: frozenset[str], path: str, tally: Tally) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from sandbox.workspace.kept import SESSION
+from sandbox.workspace.kept import OUTPUTS, SESSION, TMP
 from sandbox.workspace.remove import open_directory, remove_entry
 
 TYPE_CHECKING = False
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 OF_A_SESSION = ("root", "store", "store-work", "places", "work")
 """The directories of a workspace that are made anew for each session."""
-TMP, OUTPUTS = "tmp", "outputs"
 
 
 def take_home(directory: int, store_place: str, inputs: Collection[str]) -> None:

@@ -12,9 +12,9 @@ import time
 
 from sandbox.errors import MachineError
 from sandbox.workspace import harvest
-from sandbox.workspace.files import read_bounded
 from sandbox.workspace.kept import (
     INPUTS,
+    RESTORING,
     SESSION,
     Kept,
     directory_of,
@@ -22,6 +22,7 @@ from sandbox.workspace.kept import (
     living,
     name_for,
     names,
+    noted_session,
     read_in,
     read_inputs,
     start_time,
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
 _ATTEMPTS = 100
 _PAUSE_S = 0.02
-RESTORING = "restoring"
 PATIENCE_S = 10.0
 """How long one waits for a lock that no session has: somebody only looks after the workspace."""
 
@@ -278,12 +278,9 @@ def _sweep_one(state: str, name: str) -> None:
 
 def _wait_for_end(directory: int) -> None:
     """The first process of a session dies with its supervisor, but not in the same moment."""
-    try:
-        pid, start = read_bounded(SESSION, directory, 100).split()
-    except (OSError, ValueError):
-        return
+    pid, start = noted_session(directory)
     until = time.monotonic() + PATIENCE_S
-    while start_time(int(pid)) == start and time.monotonic() < until:
+    while start and start_time(pid) == start and time.monotonic() < until:
         time.sleep(_PAUSE_S)
 
 

@@ -8,6 +8,7 @@
                   upper/           the build tree: what an overlay changed, or the whole copy
                   tmp/ outputs/    between sessions: what was in /tmp, and the outputs
                   snapshots/       see `workspace.snapshots`
+                  restoring/       one of them is on its way back: see `workspace.restore`
                   roots/           links that keep the inputs from Nix's garbage collector
 
 In a session /tmp lies in root/tmp, and the outputs in root/STOREDIR, or in store/ where the store
@@ -23,6 +24,7 @@ import json
 import os
 
 from sandbox.errors import MachineError, UsageError
+from sandbox.model.storepath import NAME_CHARACTERS
 from sandbox.model.value import Value
 from sandbox.workspace.files import Replacement, read_bounded
 from sandbox.workspace.remove import OPEN_DIRECTORY
@@ -33,10 +35,10 @@ if TYPE_CHECKING:
 
 VERSION = 1
 RECORD, SESSION, INPUTS, ROOTS = "workspace.json", "session", "inputs", "roots"
+TMP, OUTPUTS, SNAPSHOTS, RESTORING = "tmp", "outputs", "snapshots", "restoring"
 LARGEST_RECORD = 1 << 20
 LARGEST_INPUTS = 1 << 26
 LONGEST_NAME = 100
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._?=")
 
 
 class Kept(Value):
@@ -89,16 +91,16 @@ class Kept(Value):
     @property
     def tmp(self) -> str:
         """Where the files of /tmp lie now."""
-        return f"{self.path}/root/tmp" if self.session else f"{self.path}/tmp"  # noqa: S108
+        return f"{self.path}/root/{TMP}" if self.session else f"{self.path}/{TMP}"
 
     @property
     def outputs(self) -> str:
         """Where the outputs lie now. In a session names of `inputs` lie there too."""
-        return f"{self.path}/{self.store_place if self.session else 'outputs'}"
+        return f"{self.path}/{self.store_place if self.session else OUTPUTS}"
 
     @property
     def snapshots(self) -> str:
-        return f"{self.path}/snapshots"
+        return f"{self.path}/{SNAPSHOTS}"
 
 
 def directory_of(state: str) -> str:
@@ -108,13 +110,19 @@ def directory_of(state: str) -> str:
 
 def name_for(build_name: str) -> str:
     """What a workspace of a build is called, if nothing else is: plain, and no hidden file."""
-    name = "".join(c if c in _PLAIN else "_" for c in build_name)[:LONGEST_NAME].lstrip(".-")
+    name = "".join(c if c in NAME_CHARACTERS else "_" for c in build_name)[:LONGEST_NAME].lstrip(
+        ".-"
+    )
     return name or "build"
 
 
 def is_name(name: str) -> bool:
     """Could a workspace be called so? What a person types may lead nowhere else."""
-    return 0 < len(name) <= 2 * LONGEST_NAME and name[0] not in ".-" and _PLAIN.issuperset(name)
+    return (
+        0 < len(name) <= 2 * LONGEST_NAME
+        and name[0] not in ".-"
+        and NAME_CHARACTERS.issuperset(name)
+    )
 
 
 def workspaces(state: str) -> tuple[Kept, ...]:
@@ -259,17 +267,38 @@ def read_inputs(directory: int) -> frozenset[str]:
         return frozenset()
 
 
+def inputs_of(kept: Kept) -> frozenset[str]:
+    """The same of one that is not open. Raises OSError if it is gone."""
+    directory = os.open(kept.path, OPEN_DIRECTORY)
+    try:
+        return read_inputs(directory)
+    finally:
+        os.close(directory)
+
+
 def living(directory: int) -> int:
-    """The pid of the session in an open workspace; 0 if none lives. proc_pid_stat(5): field 22."""
+    """The pid of the session in an open workspace; 0 if none lives."""
+    pid, start = noted_session(directory)
+    return pid if start and start == start_time(pid) else 0
+
+
+def noted_session(directory: int) -> tuple[int, str]:
+    """The first process of the last session, as `holding.note_session` has written it down.
+
+    Its pid and its start time, which is empty where nothing is noted.
+    """
     try:
         pid, start = read_bounded(SESSION, directory, LONGEST_NAME).split()
-        return int(pid) if start == start_time(int(pid)) else 0
+        return int(pid), start
     except (OSError, ValueError):
-        return 0
+        return 0, ""
 
 
 def start_time(pid: int) -> str:
-    """When a process was started, in ticks since boot; empty if it has ended."""
+    """When a process was started, in ticks since boot; empty if it has ended.
+
+    proc_pid_stat(5), field 22.
+    """
     try:
         with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
             state, *fields = file.read().rpartition(")")[2].split()

@@ -20,12 +20,12 @@ import time
 from sandbox.errors import MachineError
 from sandbox.model.value import Value
 from sandbox.workspace.copy import copy_entry, copy_tree
+from sandbox.workspace.kept import OUTPUTS, RESTORING, TMP
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import remove_tree
 from sandbox.workspace.rights import with_rights
 from sandbox.workspace.snapshots import (
     FAILED,
-    TMP,
     UNDONE,
     Shelf,
     Snapshot,
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from sandbox.workspace.snapshots import First, Progress
 
-_RESTORING, _PLAN = "restoring", "plan.json"
+_PLAN = "plan.json"
 _LARGEST_PLAN = 1 << 24
 
 
@@ -84,7 +84,7 @@ def restore(
             record(Snapshot(name=UNDONE, created=time.time()), f"{new}/old")
 
             def exchange() -> None:
-                os.rename(new, f"{trees.path}/{_RESTORING}")
+                os.rename(new, f"{trees.path}/{RESTORING}")
                 with_rights(lambda _: _exchange_all(trees.path), Tally())
 
             if replace is not None:
@@ -103,14 +103,14 @@ def recover(path: str) -> bool:
 
     For whoever has taken the lock of the workspace, before anything else.
     """
-    if not os.path.lexists(f"{path}/{_RESTORING}"):
+    if not os.path.lexists(f"{path}/{RESTORING}"):
         return False
     with Shelf(path) as shelf:
         return _carry_through(path, shelf)
 
 
 def _carry_through(path: str, shelf: Shelf) -> bool:
-    restoring = f"{path}/{_RESTORING}"
+    restoring = f"{path}/{RESTORING}"
     if not os.path.lexists(restoring):
         return False
     with_rights(lambda _: _exchange_all(path), Tally())
@@ -125,7 +125,7 @@ def _carry_through(path: str, shelf: Shelf) -> bool:
 
 def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> None:
     """All that is to come, and room for what has to go."""
-    for part in ("new", "new/outputs", "old", "old/outputs"):
+    for part in ("new", f"new/{OUTPUTS}", "old", f"old/{OUTPUTS}"):
         os.mkdir(f"{new}/{part}", 0o700)
     upper = os.stat(trees.at("upper"))
     if os.path.lexists(trees.at("work")):
@@ -137,11 +137,11 @@ def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> Non
     snapshot = shelf.at(name)
     copy_part(f"{snapshot}/upper", f"{new}/new/upper", tally)
     if os.path.lexists(f"{snapshot}/{TMP}"):
-        copy_part(f"{snapshot}/{TMP}", f"{new}/new/tmp", tally)
+        copy_part(f"{snapshot}/{TMP}", f"{new}/new/{TMP}", tally)
     elif os.path.lexists(trees.at(trees.tmp)):
         _empty_tmp(trees, f"{new}/new/{TMP}")
-    for output in os.listdir(f"{snapshot}/outputs"):
-        copy_part(f"{snapshot}/outputs/{output}", f"{new}/new/outputs/{output}", tally)
+    for output in os.listdir(f"{snapshot}/{OUTPUTS}"):
+        copy_part(f"{snapshot}/{OUTPUTS}/{output}", f"{new}/new/{OUTPUTS}/{output}", tally)
 
 
 def _build_failed(trees: Trees, new: str, upper: os.stat_result) -> None:
@@ -151,7 +151,7 @@ def _build_failed(trees: Trees, new: str, upper: os.stat_result) -> None:
             _copy_first(first, f"{new}/upper")
             _own(f"{new}/upper", 0o700, upper)
         else:
-            _copy_first(first, f"{new}/outputs/{os.path.basename(first.path)}")
+            _copy_first(first, f"{new}/{OUTPUTS}/{os.path.basename(first.path)}")
     if not os.path.lexists(f"{new}/upper"):
         _empty(f"{new}/upper", 0o700, upper)
     if os.path.lexists(trees.at(trees.tmp)):
@@ -182,12 +182,12 @@ def _own(path: str, mode: int, like: os.stat_result) -> None:
 
 
 def _exchanges(trees: Trees, new: str) -> tuple[Exchange, ...]:
-    outputs = {*trees.output_names(), *os.listdir(f"{new}/new/outputs")}
+    outputs = {*trees.output_names(), *os.listdir(f"{new}/new/{OUTPUTS}")}
     pairs = (
         ("upper", "upper"),
         ("work", "work"),
         *_tmp(trees, new),
-        *((f"outputs/{name}", f"{trees.outputs}/{name}") for name in sorted(outputs)),
+        *((f"{OUTPUTS}/{name}", f"{trees.outputs}/{name}") for name in sorted(outputs)),
     )
     return tuple(
         Exchange(
@@ -215,7 +215,7 @@ def _write_plan(new: str, exchanges: tuple[Exchange, ...]) -> None:
 
 
 def _exchange_all(path: str) -> None:
-    restoring = f"{path}/{_RESTORING}"
+    restoring = f"{path}/{RESTORING}"
     try:
         with open(f"{restoring}/{_PLAN}", encoding="utf-8") as file:
             exchanges = [Exchange(**fields) for fields in json.loads(file.read(_LARGEST_PLAN))]

@@ -6,8 +6,7 @@ import os
 import stat
 
 from sandbox.model.value import Value
-from sandbox.workspace.harvest import TMP
-from sandbox.workspace.kept import read_inputs
+from sandbox.workspace.kept import OUTPUTS, TMP, read_inputs
 from sandbox.workspace.remove import OPEN_DIRECTORY
 from sandbox.workspace.walk import open_below, walk
 
@@ -165,7 +164,7 @@ def _tmp_is_changed(kept: Kept, directory: int) -> bool:
 def _outputs_are_changed(kept: Kept, directory: int) -> bool:
     inputs = read_inputs(directory)
     there: set[str] = set()
-    for place in ("outputs", kept.store_place):
+    for place in (OUTPUTS, kept.store_place):
         store = open_below(directory, place) if place else -1
         if store < 0:
             continue

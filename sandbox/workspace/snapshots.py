@@ -22,8 +22,10 @@ import os
 import time
 
 from sandbox.errors import EvidenceError, MachineError, UsageError
+from sandbox.model.storepath import NAME_CHARACTERS
 from sandbox.model.value import Value
 from sandbox.workspace.copy import copy_entry, copy_tree
+from sandbox.workspace.kept import OUTPUTS, SNAPSHOTS, TMP
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import OPEN_DIRECTORY, remove_entry
 from sandbox.workspace.rights import with_rights
@@ -37,15 +39,15 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], None]
 
 BEFORE, FAILED, UNDONE = "before", "failed", "undone"
-TMP = "tmp"
 OF_THEIR_OWN = (BEFORE, FAILED, UNDONE)
 MOST = 200
-PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._+-")
+PLAIN = NAME_CHARACTERS - frozenset("?=")
+"""A shell would take the others for a pattern or an assignment."""
 LONGEST_NAME = 64
 ATTEMPTS = 3
 UNKNOWN = -1
 
-_SHELF, _RECORD, _NEW = "snapshots", "snapshot.json", ".new-"
+_RECORD, _NEW = "snapshot.json", ".new-"
 _LARGEST_RECORD = 4096
 
 
@@ -70,8 +72,8 @@ class Trees(Value):
     """
 
     path: str
-    tmp: str = "tmp"
-    outputs: str = "outputs"
+    tmp: str = TMP
+    outputs: str = OUTPUTS
     inputs: frozenset[str] = frozenset()
     places: frozenset[str] = frozenset()
     firsts: tuple[First, ...] = ()
@@ -102,7 +104,7 @@ class Shelf:
     """The directory `snapshots` of a workspace, locked; leftovers are swept when it is entered."""
 
     def __init__(self, path: str) -> None:
-        self.path = f"{path}/{_SHELF}"
+        self.path = f"{path}/{SNAPSHOTS}"
         self._directory = -1
 
     def __enter__(self) -> Self:
@@ -216,9 +218,9 @@ def _copy(trees: Trees, new: str, tally: Tally) -> None:
     copy_part(trees.at("upper"), f"{new}/upper", tally)
     if os.path.lexists(trees.at(trees.tmp)):
         copy_part(trees.at(trees.tmp), f"{new}/{TMP}", tally)
-    os.mkdir(f"{new}/outputs", 0o700)
+    os.mkdir(f"{new}/{OUTPUTS}", 0o700)
     for name in trees.output_names():
-        copy_part(f"{trees.at(trees.outputs)}/{name}", f"{new}/outputs/{name}", tally)
+        copy_part(f"{trees.at(trees.outputs)}/{name}", f"{new}/{OUTPUTS}/{name}", tally)
 
 
 def copy_part(source: str, destination: str, tally: Tally) -> None:
@@ -252,10 +254,10 @@ def record(snapshot: Snapshot, path: str) -> None:
 def listed(path: str) -> tuple[Snapshot, ...]:
     """The snapshots of the workspace at `path`, the oldest first; without `failed`."""
     try:
-        names = os.listdir(f"{path}/{_SHELF}")
+        names = os.listdir(f"{path}/{SNAPSHOTS}")
     except FileNotFoundError:
         return ()
-    found = (_read(f"{path}/{_SHELF}/{name}", name) for name in names if name[0] != ".")
+    found = (_read(f"{path}/{SNAPSHOTS}/{name}", name) for name in names if name[0] != ".")
     return tuple(sorted((one for one in found if one is not None), key=lambda one: one.created))
 
 
@@ -281,7 +283,7 @@ def layers(path: str, name: str, kept: str, *, overlay: bool) -> tuple[str, ...]
     if name == FAILED:
         return (kept,)
     expect(path, name)
-    upper = f"{path}/{_SHELF}/{name}/upper"
+    upper = f"{path}/{SNAPSHOTS}/{name}/upper"
     return (upper, kept) if overlay else (upper,)
 
 
