@@ -34,6 +34,11 @@ def below(pid: int) -> frozenset[Process]:
     return frozenset(found)
 
 
+def children(pid: int) -> frozenset[Process]:
+    """Those that a process has itself, and that have not ended."""
+    return frozenset(process for parent, process in _living() if parent == pid)
+
+
 def living(processes: frozenset[Process]) -> frozenset[Process]:
     """Those of them that have not ended."""
     return processes & {process for _, process in _living()}

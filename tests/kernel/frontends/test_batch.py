@@ -13,6 +13,8 @@ import nbformat
 import pytest
 from nbformat import v4
 
+from tests.kernel.conftest import LIMIT_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -84,8 +86,12 @@ def test_nbconvert_goes_on_after_a_cell_that_is_allowed_to_fail(home, notebook):
 
 def test_a_cell_that_takes_too_long_is_interrupted_and_the_next_ones_run(home, notebook):
     path = notebook(("sleep 1000; echo never", ["raises-exception"]), "echo after")
-    limits = ["--ExecutePreprocessor.timeout=2", "--ExecutePreprocessor.interrupt_on_timeout=True"]
-    done = convert(home, path, *limits)
+    settings = path.parent / "limits.py"
+    settings.write_text(
+        "c.ExecutePreprocessor.interrupt_on_timeout = True\n"
+        "c.ExecutePreprocessor.timeout_func = lambda cell: 2 if 'sleep' in cell.source else None\n"
+    )
+    done = convert(home, path, f"--config={settings}")
     assert done.returncode == 0, done.stderr
     stopped, after = outputs(path.parent / "done.ipynb")
     assert "never" not in text_of(stopped)
@@ -140,7 +146,7 @@ def test_nbmake_tests_a_notebook(home, notebook, cell, status):
         cwd=path.parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_S,
         check=False,
     )
     assert done.returncode == status, done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import subprocess
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.terminal, pytest.mark.usefixtures("leaves_nothing")]
 COLUMNS, LINES = 120, 50
+_numbers = itertools.count()
 
 
 class Console:
@@ -28,8 +30,10 @@ class Console:
 
     def __init__(self, home: Home, *arguments: str, **environment: str) -> None:
         self.home = home
-        # A server of its own: what happens to it happens to nobody else.
-        self.tmux = ["tmux", "-S", f"{home.path}/tmux-{os.getpid()}", "-f", "/dev/null"]
+        # A server of its own: what happens to it happens to nobody else. And a name of its own: a
+        # server that is being ended still answers for a moment.
+        name = f"{home.path}/tmux-{os.getpid()}-{next(_numbers)}"
+        self.tmux = ["tmux", "-S", name, "-f", "/dev/null"]
         given = {**home.environment, **environment, "TERM": "screen-256color"}
         size = ["-x", str(COLUMNS), "-y", str(LINES)]
         line = f"cd {shlex.quote(str(home.path))}; exec {shlex.join([*self.command, *arguments])}"

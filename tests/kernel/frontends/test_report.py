@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kernel.conftest import LIMIT_S
 from tests.kernel.frontends.conftest import require
 from tests.kernel.frontends.test_batch import text_of
 from tests.kernel.frontends.test_console import Console
@@ -38,7 +39,7 @@ def nbs(home: Home, tmp_path: Path) -> Callable[..., subprocess.CompletedProcess
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=LIMIT_S,
             check=False,
         )
 

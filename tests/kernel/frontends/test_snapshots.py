@@ -59,7 +59,9 @@ def test_a_restore_takes_what_was_put_aside_back(client: Any) -> None:
 
 
 def test_programs_in_the_background_are_named_or_ended(client: Any) -> None:
-    shown(client, "sleep 1000 &\necho first > file")
+    # Until then it is a bash.
+    is_there = "until [[ $(</proc/$!/comm) == sleep ]]; do sleep 0.01; done"
+    shown(client, f"sleep 1000 &\n{is_there}\necho first > file")
     pid = shown(client, "echo $!").strip()
     reply, _ = run(client, "%restore failed")
     assert reply["status"] == "error"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kernel.frontends import processes
 from tests.kernel.frontends.conftest import kept, kernel, run, until, workspaces
 
 if TYPE_CHECKING:
@@ -40,8 +41,11 @@ def shut_down(manager: Any, client: Any) -> None:
 
 def kill(manager: Any, client: Any) -> None:
     del client
-    os.kill(manager.provisioner.process.pid, signal.SIGKILL)
+    pid = manager.provisioner.process.pid
+    below = processes.below(pid)
+    os.kill(pid, signal.SIGKILL)
     until(lambda: not manager.is_alive(), "the supervisor has ended")
+    until(lambda: not processes.living(below), "all that was in the workspace has ended")
 
 
 def hang_up(manager: Any, client: Any) -> None:
