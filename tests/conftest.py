@@ -30,6 +30,17 @@ sys.path.insert(0, str(ROOT))
 
 from tests.nix.world import NixWorld  # noqa: E402  the path to it has to be set first
 
+try:
+    from hypothesis import HealthCheck, settings
+except ImportError:
+    pass  # Some of the tests run where there is only pytest.
+else:
+    # Another program may have the processor for as long as it likes.
+    settings.register_profile(
+        "any-machine", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("any-machine")
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 

@@ -25,8 +25,15 @@ LIMIT_S = 300
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PYTHON = "/usr/bin/python3"
 STARTED = """\
-from jupyter_client.manager import start_new_kernel
-manager, client = start_new_kernel(kernel_name="nbs")
+import tempfile
+from jupyter_client.manager import KernelManager
+# Of ports that are free now, another program may have one before the kernel has it.
+place = tempfile.TemporaryDirectory(dir="/tmp")
+manager = KernelManager(kernel_name="nbs", transport="ipc", ip=place.name + "/ipc")
+manager.start_kernel()
+client = manager.blocking_client()
+client.start_channels()
+client.wait_for_ready(timeout=60)
 client.kernel_info()
 print(client.get_shell_msg(timeout=60)["content"]["implementation"])
 client.stop_channels()

@@ -23,7 +23,9 @@ SHELLS = {
 LOCALES = ["C", "C.UTF-8"]
 
 shell_settings = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
 

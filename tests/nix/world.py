@@ -6,14 +6,20 @@ There are no substituters: what a build needs is made by `build_stdenv`, of the 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
 import shutil
 import subprocess
 import sys
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).resolve().parent
 CASES = HERE / "cases"
@@ -23,6 +29,8 @@ FAILED = re.compile(
 )
 BEGUN = re.compile(r"^building ['\"]([^'\"]+\.drv)['\"]", re.MULTILINE)
 PYTHON = "/usr/bin/python3"
+BUILD_USERS_LOCK = "/dev/shm/nix-build-shell-tests-build-users"
+"""Below /dev, which other roots that tests make have from the machine as well."""
 HOST_PATHS = ("/usr", "/bin", "/lib", "/lib32", "/lib64", "/etc/alternatives")
 """What the builder of the packages must see of the host when it runs in a sandbox."""
 
@@ -80,6 +88,7 @@ class NixWorld:
         self.store = above / "nix/store"
         self.state = above / "nix/var/nix"
         self.logs = above / "nix/var/log/nix"
+        self._has_build_users = bool(build_users)
         self.conf = self.root / "etc"
         self.tmp = self.root / "tmp"
         self.home = self.root / "home"
@@ -133,16 +142,17 @@ class NixWorld:
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run a Nix command in this world, whatever its end. Output may hold any bytes."""
-        return subprocess.run(
-            [command[0], *self.store_arguments, *command[1:]],
-            env=self.environment,
-            cwd=self.root,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            encoding="utf-8",
-            errors="surrogateescape",
-            check=False,
-        )
+        with having_build_users() if self._has_build_users else nullcontext():
+            return subprocess.run(
+                [command[0], *self.store_arguments, *command[1:]],
+                env=self.environment,
+                cwd=self.root,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="surrogateescape",
+                check=False,
+            )
 
     def output(self, *command: str) -> str:
         """What a Nix command prints; NixError if it fails."""
@@ -245,6 +255,18 @@ class NixWorld:
                 if not os.path.islink(f"{directory}/{folder}"):
                     os.chmod(f"{directory}/{folder}", 0o700)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+@contextmanager
+def having_build_users() -> Iterator[None]:
+    """Have the machine's build users to oneself, among all runs of the tests.
+
+    A Nix ends whatever runs as a build user before it builds as that user. It locks them for those
+    alone that share its state directory, and each world has one of its own.
+    """
+    with open(BUILD_USERS_LOCK, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def expression(case_or_expr: str) -> tuple[str, ...]:

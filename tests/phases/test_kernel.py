@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,7 +16,6 @@ pytest.importorskip("zmq")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.conftest import Kept
 
@@ -24,11 +25,14 @@ LIMIT_S = 60
 class Cells:
     """A kernel in the sandbox of a build, and its client."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], file: Path) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], place: Path) -> None:
         from jupyter_client import BlockingKernelClient
         from jupyter_client.connect import write_connection_file
 
-        path, _ = write_connection_file(str(file))
+        # Of ports that are free now, another program may have one before the kernel has it.
+        path, _ = write_connection_file(
+            str(place / "connection.json"), transport="ipc", ip=str(place / "ipc")
+        )
         argv = [sys.executable, "-m", "nbs_kernel", "-f", path, *command]
         self.process = subprocess.Popen(argv, env=environment, cwd="/")
         self.client = BlockingKernelClient()
@@ -53,15 +57,15 @@ class Cells:
 
 
 @pytest.fixture
-def cells(kept_by_nix: Kept, tool_command, code: Path, tmp_path: Path) -> Iterator[Cells]:
+def cells(kept_by_nix: Kept, tool_command) -> Iterator[Cells]:
     _, environment = tool_command("nbs_kernel")
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     environment = {**environment, "PYTHONPATH": root}
-    cells = Cells(
-        ["--store", kept_by_nix.store, kept_by_nix.path], environment, tmp_path / "connection.json"
-    )
-    yield cells
-    cells.close()
+    # The path of a socket is a short one.
+    with tempfile.TemporaryDirectory(prefix="nbs-cells-", dir="/tmp") as place:
+        cells = Cells(["--store", kept_by_nix.store, kept_by_nix.path], environment, Path(place))
+        yield cells
+        cells.close()
 
 
 def test_a_cell_can_list_run_and_repair_a_phase(cells: Cells):

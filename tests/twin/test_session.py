@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.cli.test_build import RECIPES
-from tests.nix.world import NixWorld
+from tests.nix.world import HERE, NixWorld
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -30,7 +30,17 @@ pytestmark = [pytest.mark.nix, pytest.mark.namespaces]
 
 LIMIT_S = 60
 MORE = """
-let recipes = RECIPES; in recipes // {
+let
+  recipes = RECIPES;
+  pkgs = import STDENV { };
+in recipes // {
+  # Its phase has begun at once, and not when a builder of many processes has come so far.
+  timed = derivation {
+    name = "timed-1.0";
+    inherit (pkgs) system;
+    builder = "${pkgs.bash}/bin/bash";
+    args = [ "-c" "echo 'Running phase: buildPhase'; exec ${pkgs.coreutils}/bin/sleep 100" ];
+  };
   killed = derivation (recipes.slow.drvAttrs // {
     name = "killed-1.0"; buildPhase = "echo dying; bash -c 'kill -9 $$'";
   });
@@ -75,7 +85,8 @@ def session(tool_command: Callable[..., tuple[list[str], dict[str, str]]]) -> It
     directory.chmod(0o755)
     world = NixWorld(directory / "nix", experimental=("nix-command", "flakes"))
     world.build_stdenv(_cache())
-    (directory / "recipes.nix").write_text(MORE.replace("RECIPES", f"({RECIPES})"))
+    recipes = MORE.replace("RECIPES", f"({RECIPES})").replace("STDENV", f"{HERE}/stdenv.nix")
+    (directory / "recipes.nix").write_text(recipes)
     flake = directory / "flake"
     flake.mkdir()
     (flake / "flake.nix").write_text(
@@ -124,8 +135,8 @@ def test_however_it_is_built_what_failed_is_told_and_entered(kind: str, session:
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("slow", "--timeout", "1"), "slow-1.0 failed in buildPhase (ended by a timeout of 1 s)"),
-        (("slow", "--max-silent-time", "1"), "slow-1.0 failed in buildPhase (ended by a timeout"),
+        (("timed", "--timeout", "2"), "timed-1.0 failed in buildPhase (ended by a timeout of 2 s)"),
+        (("timed", "--max-silent-time", "2"), "timed-1.0 failed in buildPhase (ended by a timeout"),
         (("killed",), "killed-1.0 failed in buildPhase (killed, exit 137)"),
         (("wrong",), "wrong-1.0: its hash is not the one that the recipe says; the hash of what"),
         (("fetched",), "fetched: Nix itself is the builder of this, and keeps nothing of it"),

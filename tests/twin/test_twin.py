@@ -54,7 +54,7 @@ PARTIES = {
 }
 SCENES = ("plain", "fixed-output", "structured", "outputs", "narrow", "shell", "raw", "open")
 SEEN_FROM_OUTSIDE = "namespace."
-LIMIT = 40
+LIMIT = 60
 
 
 @pytest.fixture(scope="session")

@@ -123,7 +123,7 @@ def act(root: Path, actions: list[tuple[str, str, str]]) -> None:
     max_examples=40,
     deadline=None,
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 def test_a_view_shows_what_the_overlay_of_the_kernel_shows(place, before, during):
     remove_tree(str(place / "case"))
