@@ -8,16 +8,17 @@ import time
 from sandbox.errors import EvidenceError, MachineError
 from sandbox.model.spec import BuildDirectory, Inputs
 from sandbox.model.steps import CopyTree, MakeDirectory, MakeFile, MakeLink, SetOwner
+from sandbox.model.value import Value
 from sandbox.workspace import harvest
 from sandbox.workspace.holding import Held, create, note_inputs, note_session, sweep_kept
-from sandbox.workspace.kept import Kept, read_inputs
+from sandbox.workspace.kept import TMP, Kept, read_inputs
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import Removal, remove_entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Self
 
     from sandbox.model.spec import Sandbox
@@ -143,18 +144,9 @@ class Session:
             os.mkdir(f"{self.path}/{name}", 0o700)
         note_inputs(self._held.directory, shape.inputs)
         now = time.time()
-        kept = self._held.kept.replace(
-            method=shape.method,
-            build_place=shape.build_place,
-            store_dir=shape.store_dir,
-            store_place=shape.store_place,
-            partial=shape.partial,
-            places=shape.places,
-            copies=shape.copies,
-            created=now,
-            used=now,
-            prepared_ns=0,
-        )
+        layout = shape.fields()
+        del layout["inputs"]
+        kept = self._held.kept.replace(**layout, created=now, used=now, prepared_ns=0)
         self._held.write(kept, times=("begun_ns",))
 
     def _clear(self, names: tuple[str, ...]) -> None:
@@ -207,64 +199,44 @@ class Session:
         self._held.forget()
 
 
-class Shape:
-    """What of a sandbox decides how a workspace of it is laid out."""
+class Shape(Value):
+    """What of a sandbox decides how a workspace of it is laid out: `inputs`, and fields of `Kept`
+    that are described there."""
 
-    __slots__ = (
-        "build_place",
-        "copies",
-        "inputs",
-        "method",
-        "partial",
-        "places",
-        "store_dir",
-        "store_place",
-    )
-
-    def __init__(
-        self, build: BuildDirectory, store_dir: str, store_place: str, inputs: frozenset[str]
-    ) -> None:
-        self.method = "overlay" if build.method == "overlay" else "copy"
-        self.build_place = build.path
-        self.store_dir = store_dir
-        self.store_place = store_place
-        self.inputs = inputs
-        self.partial: tuple[str, ...] = ()
-        self.places: tuple[str, ...] = ()
-        self.copies: tuple[tuple[str, str, int, int], ...] = ()
+    method: str
+    build_place: str
+    store_dir: str
+    store_place: str
+    inputs: frozenset[str]
+    partial: tuple[str, ...]
+    places: tuple[str, ...]
+    copies: tuple[tuple[str, str, int, int], ...]
 
 
 def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape:
     build = next(e for e in sandbox.entries if isinstance(e, BuildDirectory))
-    store = next((e for e in sandbox.entries if isinstance(e, Inputs)), None)
-    if store is None:
-        shape = Shape(build, "", "", frozenset())
-        shape.copies = _copies(steps, path)
-        return shape
-    place = f"root{store.path}" if store.places == "disk" else "store"
-    names = (*store.directories, *store.files, *(name for name, _ in store.links))
-    shape = Shape(build, store.path, place, frozenset(names))
-    shape.copies = _copies(steps, path)
-    within, tmp = f"{path}/{place}/", f"{path}/root/tmp/"
-    shape.partial = tuple(
-        step.path[len(within) :]
-        for step in steps
-        if isinstance(step, CopyTree) and step.path.startswith(within)
+    store = next(e for e in sandbox.entries if isinstance(e, Inputs))
+    store_place = f"root{store.path}" if store.places == "disk" else "store"
+    copies = [step for step in steps if isinstance(step, CopyTree)]
+    made = [step for step in steps if isinstance(step, MakeDirectory)]
+    return Shape(
+        method="overlay" if build.method == "overlay" else "copy",
+        build_place=build.path,
+        store_dir=store.path,
+        store_place=store_place,
+        inputs=frozenset((*store.directories, *store.files, *(name for name, _ in store.links))),
+        partial=_below(f"{path}/{store_place}", copies),
+        places=_below(f"{path}/root/{TMP}", made),
+        copies=tuple(
+            (step.path[len(path) + 1 :], step.source, step.uid, step.gid) for step in copies
+        ),
     )
-    shape.places = tuple(
-        step.path[len(tmp) :]
-        for step in steps
-        if isinstance(step, MakeDirectory) and step.path.startswith(tmp)
-    )
-    return shape
 
 
-def _copies(steps: tuple[PrepareStep, ...], path: str) -> tuple[tuple[str, str, int, int], ...]:
-    return tuple(
-        (step.path[len(path) + 1 :], step.source, step.uid, step.gid)
-        for step in steps
-        if isinstance(step, CopyTree)
-    )
+def _below(directory: str, steps: Iterable[CopyTree | MakeDirectory]) -> tuple[str, ...]:
+    """What of these is made below a directory, relative to it."""
+    start = f"{directory}/"
+    return tuple(step.path[len(start) :] for step in steps if step.path.startswith(start))
 
 
 def _of_a_session(steps: tuple[PrepareStep, ...], upper: str) -> Iterator[PrepareStep]:
