@@ -144,7 +144,7 @@ def start(
         # Until here a signal does to the caller what it does elsewhere: a copy may take long.
         syscalls.set_blocked_signals(watched)
         _expect_namespaces(from_inside.receive(), plan)
-        _write_maps(plan, founder)
+        _map_ids(plan, founder)
         to_founder.send(b"mapped")
         _, status = os.waitpid(founder, 0)
         children.remove(founder)
@@ -291,23 +291,16 @@ def become(
     syscalls.execve(program, argv, environment)
 
 
-def _write_maps(plan: Plan, pid: int) -> None:
-    """user_namespaces(7): a gid map needs setgroups denied, unless it is written with privilege."""
-    for name, content in (
-        ("setgroups", "deny"),
-        ("uid_map", str(plan.uid_map)),
-        ("gid_map", str(plan.gid_map)),
-    ):
-        try:
-            with open(f"/proc/{pid}/{name}", "w", encoding="ascii") as file:
-                file.write(content)
-        except OSError as error:
-            raise MachineError(
-                "this machine does not let you map user ids",
-                reason="id-map-refused",
-                evidence=(f'write("/proc/{pid}/{name}", "{content}") = {error.strerror}',),
-                hint="`nbs doctor` looks for the cause",
-            ) from None
+def _map_ids(plan: Plan, pid: int) -> None:
+    try:
+        syscalls.map_ids(str(pid), str(plan.uid_map), str(plan.gid_map))
+    except OSError as error:
+        raise MachineError(
+            "this machine does not let you map user ids",
+            reason="id-map-refused",
+            evidence=(f"{error.filename} = {error.strerror}",),
+            hint="`nbs doctor` looks for the cause",
+        ) from None
 
 
 def _expect_namespaces(report: bytes, plan: Plan) -> None:

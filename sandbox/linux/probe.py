@@ -52,16 +52,7 @@ def try_id_map() -> str:
 
 def _found(uid: int, gid: int, *kinds: str) -> None:
     syscalls.unshare("user", *kinds)
-    for name, content in (
-        ("setgroups", "deny"),
-        ("uid_map", f"1000 {uid} 1"),
-        ("gid_map", f"100 {gid} 1"),
-    ):
-        try:
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(content)
-        except OSError as error:
-            raise OSError(error.errno, error.strerror, f"write(/proc/self/{name})") from None
+    syscalls.map_ids("self", f"1000 {uid} 1", f"100 {gid} 1")
 
 
 def try_proc(directory: str) -> str:

@@ -135,6 +135,20 @@ def unshare(*namespaces: str) -> None:
     _check(_libc.unshare(flags), f"unshare({names})")
 
 
+def map_ids(process: str, uid_map: str, gid_map: str) -> None:
+    """Write the maps of a process, "self" or a pid, that is in a new user namespace.
+
+    user_namespaces(7): a gid map needs setgroups denied, unless it is written with privilege.
+    """
+    for name, text in (("setgroups", "deny"), ("uid_map", uid_map), ("gid_map", gid_map)):
+        path = f"/proc/{process}/{name}"
+        try:
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, f'write("{path}", "{text}")') from None
+
+
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2): attach `source` to the tree at `target`, or change what is mounted there."""
     if _libc.mount(

@@ -42,13 +42,7 @@ def _enter_namespace() -> None:
     uid, gid = os.geteuid(), os.getegid()
     try:
         syscalls.unshare("user")
-        for name, text in (
-            ("setgroups", "deny"),
-            ("uid_map", f"{uid} {uid} 1"),
-            ("gid_map", f"{gid} {gid} 1"),
-        ):
-            with open(f"/proc/self/{name}", "w", encoding="ascii") as file:
-                file.write(text)
+        syscalls.map_ids("self", f"{uid} {uid} 1", f"{gid} {gid} 1")
     except OSError as error:
         raise MachineError(
             "this machine does not let you create user namespaces",
