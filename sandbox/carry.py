@@ -8,14 +8,12 @@ were typed. What goes from one to the other is a parcel (`workspace.parcel`).
 from __future__ import annotations
 
 import errno
-import gc
 import os
 
-from sandbox.errors import EvidenceError, MachineError, UsageError
-from sandbox.linux import launch, syscalls
+from sandbox.errors import EvidenceError, MachineError
+from sandbox.linux import syscalls
 from sandbox.model.spec import Bind, BuildDirectory, Directory, Output, Sandbox
-from sandbox.model.value import Value
-from sandbox.residence import settle
+from sandbox.visit import Visit, Visited
 from sandbox.workspace import parcel
 from sandbox.workspace.parcel import BrokenParcelError, Record
 from sandbox.workspace.receiving import CutError, Refused, open_place, pour_contents, receive
@@ -26,25 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox.model.spec import Entry
-    from sandbox.workspace.session import Session
 
 STANDARD = "-"
-MOST_PROCESSES = 1000
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Place(Value):
-    """A path in a sandbox. If a session lives in it, `session_pid` is its first process; else
-    `sandbox` is entered, in `session` if that is not None.
+class Place(Visited):
+    """A path in a sandbox; a relative one begins in the first of `directories` that is there."""
 
-    `directories` are those in which a relative path begins, the first that is there.
-    """
-
-    name: str
     path: str
-    sandbox: Sandbox
-    session_pid: int = 0
-    session: Session | None = None
 
     @property
     def directories(self) -> tuple[str, ...]:
@@ -52,13 +40,6 @@ class Place(Value):
 
     def __str__(self) -> str:
         return f"{self.name}:{self.path}"
-
-
-class Carried(Value):
-    """`made` files and links, and what was left out: pairs of a path and the reason."""
-
-    made: int = 0
-    left_out: tuple[tuple[str, str], ...] = ()
 
 
 def only_looked_at(sandbox: Sandbox) -> Sandbox:
@@ -86,17 +67,17 @@ def _seen(path: str, source: str, rule: str) -> Bind:
 def carry_out(place: Place, target: str, left_out: Callable[[str, str], None]) -> int:
     """Copy what is at `place` to the path `target`, "-" for standard output.
 
-    How many files were made. Raises `EvidenceError` (`copy-refused`), `MachineError`
-    (`copy-failed`, `disk-full`), and what entering raises.
+    How many files were made. Raises `EvidenceError` (`copy-missing`, `copy-refused`),
+    `MachineError` (`copy-failed`, `disk-full`), and what entering raises.
     """
     reader, writer = os.pipe()
-    base = base_of(place.path)
+    base = _base_of(place.path)
 
     def inside(root: int) -> None:
         os.close(reader)
-        send_from(root, place, base, writer)
+        _send_from(root, place, base, writer)
 
-    with _Inside(place, inside, (reader, writer), writes=False):
+    with Visit(place, inside, (reader, writer), writes=False):
         os.close(writer)
         try:
             if target == STANDARD:
@@ -121,7 +102,7 @@ def _unpack(reader: int, target: str, base: str, left_out: Callable[[str, str], 
     except (Refused, BrokenParcelError):
         raise
     except OSError as error:
-        raise unwritable(target, error) from None
+        raise _unwritable(target, error) from None
 
 
 def _pour(reader: int) -> int:
@@ -139,26 +120,16 @@ def _pour(reader: int) -> int:
 
 def carry_in(source: str, place: Place, left_out: Callable[[str, str], None]) -> int:
     """Copy the path `source`, "-" for standard input, to `place`; as `carry_out`."""
-    handle = -1
-    if source != STANDARD:
-        try:
-            handle = os.open(source, os.O_PATH | os.O_CLOEXEC)
-        except OSError as error:
-            raise _unreadable(source, error) from None
-    base = (
-        ""
-        if source == STANDARD
-        else base_of(os.path.abspath(source) if _is_dots(source) else source)
-    )
+    handle, base = _open_source(source)
     reader, writer = os.pipe()
     answers, answer = os.pipe()
 
     def inside(root: int) -> None:
         os.close(writer)
         os.close(answers)
-        receive_in(root, place, base, reader, answer)
+        _receive_in(root, place, base, reader, answer)
 
-    with _Inside(place, inside, (reader, writer, answers, answer), writes=True):
+    with Visit(place, inside, (reader, writer, answers, answer), writes=True):
         os.close(reader)
         os.close(answer)
         try:
@@ -175,6 +146,18 @@ def carry_in(source: str, place: Place, left_out: Callable[[str, str], None]) ->
             os.close(answers)
             if handle >= 0:
                 os.close(handle)
+
+
+def _open_source(source: str) -> tuple[int, str]:
+    """A descriptor of it and what a copy is called; -1 and nothing for standard input."""
+    if source == STANDARD:
+        return -1, ""
+    # `..` has a name, which the copy gets; with `.` the contents are meant.
+    named = os.path.abspath(source) if source.rstrip("/").rpartition("/")[2] == ".." else source
+    try:
+        return os.open(source, os.O_PATH | os.O_CLOEXEC), _base_of(named)
+    except OSError as error:
+        raise _unreadable(source, error) from None
 
 
 def _send_all(handle: int, base: str, writer: int) -> None:
@@ -196,38 +179,32 @@ def _hear(answers: int, source: str, place: Place, left_out: Callable[[str, str]
     if record.kind == parcel.REFUSED:
         path, why = record.texts
         if path:
-            raise unwritable(str(place), OSError(record.number, why, path))
+            raise _unwritable(str(place), OSError(record.number, why, path))
         raise _unreadable(source, OSError(record.number, why))
     return record.number
 
 
-def base_of(path: str) -> str:
+def _base_of(path: str) -> str:
     """What a copy of it is called where a directory is named; "." for the contents of one."""
     name = path.rstrip("/").rpartition("/")[2]
     return "." if name in ("", ".", "..") else name
 
 
-def _is_dots(path: str) -> bool:
-    return path.rstrip("/").rpartition("/")[2] == ".."
-
-
-def send_from(root: int, place: Place, base: str, out: int) -> None:
+def _send_from(root: int, place: Place, base: str, out: int) -> None:
     """In the process that has the sandbox's root: read what is at the place."""
     try:
-        handle = syscalls.open_in_root(root, full_path(root, place), os.O_PATH | os.O_CLOEXEC)
+        handle = syscalls.open_in_root(root, _full_path(root, place), os.O_PATH | os.O_CLOEXEC)
     except OSError as error:
-        parcel.write(
-            out, parcel.told(parcel.REFUSED, place.path, error.strerror or "", error.errno or 0)
-        )
+        parcel.write(out, parcel.refused(place.path, error))
         return
     send(handle, base, out)
 
 
-def receive_in(root: int, place: Place, base: str, source: int, answer: int) -> None:
+def _receive_in(root: int, place: Place, base: str, source: int, answer: int) -> None:
     """In the process that has the sandbox's root: make what comes, and tell what came of it."""
 
     def left_out(path: str, why: str) -> None:
-        parcel.write(answer, parcel.told(parcel.LEFT_OUT, path, why))
+        parcel.write(answer, parcel.left_out(path, why))
 
     def open_path(path: str, flags: int) -> int:
         try:
@@ -236,24 +213,20 @@ def receive_in(root: int, place: Place, base: str, source: int, answer: int) -> 
             raise OSError(error.errno, error.strerror, path) from None
 
     try:
-        directory, name = open_place(open_path, full_path(root, place), base)
+        directory, name = open_place(open_path, _full_path(root, place), base)
         made = receive(directory, name, source, left_out)
     except Refused as error:
-        parcel.write(
-            answer, parcel.told(parcel.REFUSED, "", error.strerror or "", error.errno or 0)
-        )
+        parcel.write(answer, parcel.refused("", error))
     except BrokenParcelError:
         return
     except OSError as error:
         path = str(error.filename) if error.filename else place.path
-        parcel.write(
-            answer, parcel.told(parcel.REFUSED, path, error.strerror or "", error.errno or 0)
-        )
+        parcel.write(answer, parcel.refused(path, error))
     else:
         parcel.write(answer, Record(kind=parcel.DONE, number=made))
 
 
-def full_path(root: int, place: Place) -> str:
+def _full_path(root: int, place: Place) -> str:
     """A relative path begins where a command would."""
     if place.path.startswith("/"):
         return place.path
@@ -266,127 +239,7 @@ def full_path(root: int, place: Place) -> str:
     return f"{place.directories[-1]}/{place.path}"
 
 
-class _Inside:
-    """A context manager: `work`, with a descriptor of the sandbox's root, goes on in there."""
-
-    def __init__(
-        self, place: Place, work: Callable[[int], None], pipes: tuple[int, ...], *, writes: bool
-    ) -> None:
-        self._place = place
-        self._work = work
-        self._pipes = pipes
-        self._writes = writes
-        self._end: Callable[[], object] = _nothing
-
-    def __enter__(self) -> None:
-        if self._place.session_pid:
-            self._end = self._beside(self._place.session_pid)
-        else:
-            self._end = self._in_a_new_one()
-
-    def __exit__(self, *_: object) -> None:
-        self._end()
-
-    def _in_a_new_one(self) -> Callable[[], object]:
-        """A short session: its resident does the work."""
-
-        def life(_: object) -> int:
-            if self._writes:
-                # A resident could write where the build could not.
-                syscalls.drop_capabilities()
-            return _done(lambda: self._work(os.open("/", os.O_PATH | os.O_CLOEXEC)))
-
-        caller = launch.Caller()
-        try:
-            residence = settle(
-                self._place.sandbox, life, kept_open=self._pipes, session=self._place.session
-            )
-        finally:
-            caller.restore()
-        return residence.close
-
-    def _beside(self, session: int) -> Callable[[], object]:
-        """A child with the root directory of a living session, and to write with its builder's ids.
-
-        Root must not make what belongs to itself there: its ids have no number in the sandbox.
-        """
-        root = root_of(session, self._place.name)
-        ids = _ids_of(session) if self._writes and os.geteuid() == 0 else None
-        pid = os.fork()
-        if pid == 0:
-            status = 125
-            try:
-                gc.freeze()
-                syscalls.set_signal(syscalls.SIGINT, 1)
-                if ids is not None:
-                    os.setgroups([])
-                    os.setresgid(ids[1], ids[1], ids[1])
-                    os.setresuid(ids[0], ids[0], ids[0])
-                status = _done(lambda: self._work(root))
-            finally:
-                os._exit(status)
-        os.close(root)
-        return lambda: os.waitpid(pid, 0)
-
-
-def _nothing() -> None:
-    """Nothing was begun."""
-
-
-def _done(work: Callable[[], None]) -> int:
-    """The pipe tells what there is to tell; nobody reads it any more if that breaks."""
-    os.umask(0)
-    try:
-        work()
-    except BrokenPipeError:
-        return 1
-    return 0
-
-
-def root_of(session: int, name: str) -> int:
-    """The root directory of the sandbox that a session lives in, by one of its processes.
-
-    A kernel lets nobody look at it, but at its cells. Raises `MachineError`.
-    """
-    refused = OSError(errno.ESRCH, os.strerror(errno.ESRCH))
-    waiting = [session]
-    for _ in range(MOST_PROCESSES):
-        if not waiting:
-            break
-        pid = waiting.pop(0)
-        try:
-            return os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            refused = error
-        waiting += _children(pid)
-    raise MachineError(
-        f"the session in `{name}` cannot be looked into",
-        reason="session-closed",
-        evidence=(f"`/proc/{session}/root`: {refused.strerror}",),
-        hint="type the command after the session has ended",
-    )
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
-            return [int(word) for word in file.read().split()]
-    except (OSError, ValueError):
-        return []
-
-
-def _ids_of(pid: int) -> tuple[int, int]:
-    """The effective user and group of a process, as the host counts."""
-    found = {}
-    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            name, _, rest = line.partition(":")
-            if name in ("Uid", "Gid"):
-                found[name] = int(rest.split()[1])
-    return found["Uid"], found["Gid"]
-
-
-def _unreadable(what: str, error: OSError) -> UsageError | EvidenceError:
+def _unreadable(what: str, error: OSError) -> EvidenceError:
     missing = error.errno in (errno.ENOENT, errno.ENOTDIR)
     return EvidenceError(
         f"`{what}` is not there" if missing else f"`{what}` cannot be copied",
@@ -395,7 +248,7 @@ def _unreadable(what: str, error: OSError) -> UsageError | EvidenceError:
     )
 
 
-def unwritable(target: str, error: OSError) -> MachineError:
+def _unwritable(target: str, error: OSError) -> MachineError:
     """The error for what could not be made at `target`."""
     path = str(error.filename or target)
     evidence = (f"`{path}`: {error.strerror}",)

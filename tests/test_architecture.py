@@ -150,14 +150,19 @@ LAYERS = {
         ),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
+    "sandbox/visit.py": Layer(
+        "a visit is a residence of its own, or a process beside a session",
+        ("sandbox.linux", "sandbox.model", "sandbox.errors", "sandbox.residence"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
     "sandbox/carry.py": Layer(
-        "what is carried goes through a sandbox of its own, or one that lives",
+        "what is carried goes to a visitor through a pipe",
         (
             "sandbox.linux",
             "sandbox.model",
             "sandbox.workspace",
             "sandbox.errors",
-            "sandbox.residence",
+            "sandbox.visit",
         ),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),

@@ -74,7 +74,17 @@ def _read_all(descriptor: int, count: int) -> bytes:
     return b"".join(pieces)
 
 
-def told(kind: bytes, path: str, why: str, number: int = 0) -> Record:
+def left_out(path: str, why: str) -> Record:
+    """An entry that does not come along."""
+    return _told(LEFT_OUT, path, why)
+
+
+def refused(path: str, error: OSError) -> Record:
+    """Nothing comes, or no more of it."""
+    return _told(REFUSED, path, error.strerror or "", error.errno or 0)
+
+
+def _told(kind: bytes, path: str, why: str, number: int = 0) -> Record:
     """A record that is read by a person in the end."""
     payload = os.fsencode(path) + b"\0" + os.fsencode(why)
     return Record(kind=kind, number=number, payload=payload[:CHUNK])

@@ -13,7 +13,7 @@ import stat
 
 from sandbox.workspace import parcel
 from sandbox.workspace.ladder import Ladder
-from sandbox.workspace.parcel import Record, told
+from sandbox.workspace.parcel import Record
 from sandbox.workspace.remove import OPEN_DIRECTORY
 
 TYPE_CHECKING = False
@@ -53,13 +53,13 @@ def send(handle: int, name: str, out: int) -> None:
             finally:
                 os.close(file)
         else:
-            what = kind_of(mode) or "a link"
-            parcel.write(out, told(parcel.REFUSED, name, f"it is {what}", errno.EINVAL))
+            what = OSError(errno.EINVAL, f"it is {kind_of(mode) or 'a link'}")
+            parcel.write(out, parcel.refused(name, what))
             return
     except BrokenPipeError:
         raise
     except OSError as error:
-        parcel.write(out, told(parcel.REFUSED, name, error.strerror or "", error.errno or 0))
+        parcel.write(out, parcel.refused(name, error))
         return
     parcel.write(out, Record(kind=parcel.DONE))
 
@@ -143,7 +143,7 @@ class _Sending:
         try:
             level.names = sorted(os.listdir(level.descriptor), reverse=True)
         except OSError as error:
-            self.tell(told(parcel.LEFT_OUT, ladder.path(), error.strerror or ""))
+            self.tell(parcel.left_out(ladder.path(), error.strerror or ""))
         self.tell(_entry(parcel.DIRECTORY, name, mode))
 
     def _entry(self, ladder: Ladder, name: str, device: int) -> None:
@@ -154,7 +154,7 @@ class _Sending:
         except OSError as error:
             if error.errno == errno.ESTALE:
                 raise
-            self.tell(told(parcel.LEFT_OUT, ladder.path(name), error.strerror or ""))
+            self.tell(parcel.left_out(ladder.path(name), error.strerror or ""))
 
     def _send(self, ladder: Ladder, name: str, device: int) -> None:
         above = ladder.lowest.descriptor
@@ -170,7 +170,7 @@ class _Sending:
             finally:
                 os.close(file)
         else:
-            self.tell(told(parcel.LEFT_OUT, ladder.path(name), f"it is {kind_of(status.st_mode)}"))
+            self.tell(parcel.left_out(ladder.path(name), f"it is {kind_of(status.st_mode)}"))
 
     def _descend(self, ladder: Ladder, name: str, device: int) -> None:
         level = ladder.down(name)
@@ -178,12 +178,12 @@ class _Sending:
             self._begin(ladder, name)
             return
         os.close(ladder.up().descriptor)
-        self.tell(told(parcel.LEFT_OUT, ladder.path(name), "it is on another file system"))
+        self.tell(parcel.left_out(ladder.path(name), "it is on another file system"))
 
     def _file(self, ladder: Ladder, name: str, file: int) -> None:
         mode = os.fstat(file).st_mode
         if not stat.S_ISREG(mode):
-            self.tell(told(parcel.LEFT_OUT, ladder.path(name), "it was exchanged meanwhile"))
+            self.tell(parcel.left_out(ladder.path(name), "it was exchanged meanwhile"))
             return
         self.tell(_entry(parcel.FILE, name, mode))
         send_contents(file, self.out)
