@@ -13,8 +13,17 @@ from nbs_kernel.connection import CHANNELS, read_connection
 from sandbox import Error
 
 
+def own_address():
+    """An address of this machine at which nobody else listens, so that free ports stay free."""
+    number = os.getpid()
+    return f"127.{100 + (number >> 16) % 100}.{(number >> 8) % 256}.{number % 254 + 1}"
+
+
+IP = own_address()
+
+
 def free_ports(count):
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    held = [socket.create_server((IP, 0)) for _ in range(count)]
     ports = [one.getsockname()[1] for one in held]
     for one in held:
         one.close()
@@ -23,7 +32,7 @@ def free_ports(count):
 
 def write(tmp_path, **changed):
     ports = dict(zip((f"{c}_port" for c in CHANNELS), free_ports(5), strict=True))
-    data = {"transport": "tcp", "ip": "127.0.0.1", "key": "k", **ports, **changed}
+    data = {"transport": "tcp", "ip": IP, "key": "k", **ports, **changed}
     path = tmp_path / "kernel.json"
     path.write_text(json.dumps(data))
     return str(path), data
@@ -35,7 +44,7 @@ def test_a_connection_file_is_read_whole(tmp_path):
     assert dict(connection.ports) == {c: data[f"{c}_port"] for c in CHANNELS}
     assert (connection.key, connection.signature_scheme) == (b"k", "hmac-sha256")
     assert (connection.curve_public, connection.curve_secret) == (b"p", b"s")
-    assert connection.endpoint("hb") == f"tcp://127.0.0.1:{data['hb_port']}"
+    assert connection.endpoint("hb") == f"tcp://{IP}:{data['hb_port']}"
 
 
 def test_clients_can_connect_as_soon_as_the_sockets_listen(tmp_path):
@@ -43,7 +52,7 @@ def test_clients_can_connect_as_soon_as_the_sockets_listen(tmp_path):
     listening = read_connection(path).listen()
     try:
         for channel in CHANNELS:
-            socket.create_connection(("127.0.0.1", data[f"{channel}_port"]), 5).close()
+            socket.create_connection((IP, data[f"{channel}_port"]), 30).close()
     finally:
         for descriptor in listening.values():
             os.close(descriptor)
@@ -53,7 +62,7 @@ def test_a_restarted_kernel_listens_where_the_one_before_did(tmp_path):
     path, data = write(tmp_path)
     for _ in range(2):
         listening = read_connection(path).listen()
-        with socket.create_connection(("127.0.0.1", data["shell_port"]), 5):
+        with socket.create_connection((IP, data["shell_port"]), 30):
             os.close(os.dup(listening["shell"]))
         for descriptor in listening.values():
             os.close(descriptor)
@@ -73,7 +82,7 @@ def test_sockets_of_the_file_system_are_for_their_owner_and_go_again(tmp_path):
 
 
 def test_a_port_that_another_has_is_told_with_its_address(tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    with socket.create_server((IP, 0)) as other:
         port = other.getsockname()[1]
         path, _ = write(tmp_path, shell_port=port)
         with pytest.raises(Error) as caught:

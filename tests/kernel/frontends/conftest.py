@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
@@ -97,33 +98,38 @@ def until(holds: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> N
 @contextlib.contextmanager
 def kernel(**environment: str) -> Iterator[tuple[Any, Any]]:
     """A running kernel of this process's environment: its manager, and a client that is ready."""
-    manager, client = _started({**os.environ, **environment})
-    try:
-        yield manager, client
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel()
+    # A manager that starts its kernel again gives it the same file.
+    with tempfile.TemporaryFile() as said:
+        manager, client = _started({**os.environ, **environment}, said)
+        try:
+            yield manager, client
+        finally:
+            client.stop_channels()
+            manager.shutdown_kernel()
+            said.seek(0)
+            sys.stderr.write(said.read().decode(errors="replace"))
 
 
-def _started(environment: dict[str, str]) -> tuple[Any, Any]:
+def _started(environment: dict[str, str], said: IO[bytes]) -> tuple[Any, Any]:
     """Ports are free when Jupyter chooses them; another program may be faster."""
     for _ in range(STARTS):
         manager = patient_manager()
-        with tempfile.TemporaryFile() as said:
-            manager.start_kernel(env=environment, stderr=said)
-            client = manager.client()
-            client.start_channels()
-            try:
-                client.wait_for_ready(timeout=LIMIT_S)
-            except RuntimeError:
-                client.stop_channels()
-                manager.shutdown_kernel()
-                said.seek(0)
-                text = said.read()
-                if b"the kernel cannot listen at" not in text:
-                    raise AssertionError(text.decode(errors="replace")) from None
-            else:
-                return manager, client
+        manager.start_kernel(env=environment, stderr=said)
+        client = manager.client()
+        client.start_channels()
+        try:
+            client.wait_for_ready(timeout=LIMIT_S)
+        except RuntimeError:
+            client.stop_channels()
+            manager.shutdown_kernel()
+            said.seek(0)
+            text = said.read()
+            if b"the kernel cannot listen at" not in text:
+                raise AssertionError(text.decode(errors="replace")) from None
+            said.seek(0)
+            said.truncate()
+        else:
+            return manager, client
     pytest.fail(f"no free ports in {STARTS} starts")
 
 

@@ -22,6 +22,8 @@ from selenium.webdriver import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.kernel.frontends import processes
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -29,9 +31,10 @@ if TYPE_CHECKING:
     from selenium.webdriver.remote.webelement import WebElement
 
     from tests.kernel.conftest import Home
+    from tests.kernel.frontends.processes import Process
 
 CHROMIUM, CHROMEDRIVER = "/usr/bin/chromium", "/usr/bin/chromedriver"
-LIMIT_S = 60
+LIMIT_S = 120
 NOT_YET = (
     ElementClickInterceptedException,
     ElementNotInteractableException,
@@ -47,6 +50,8 @@ SETTINGS = {
         "checkForUpdates": False,
         "doNotDisturbMode": True,
     },
+    # What is known of a cell when this is over is all that is offered.
+    "completer-extension/manager": {"providerTimeout": 60_000},
     # Every cell is in the page, seen or not, and brackets are not closed for the one who types.
     "notebook-extension/tracker": {
         "windowingMode": "none",
@@ -279,11 +284,11 @@ class Lab:
         wait(lambda: len(self.cells()) > count, "a new cell below the one that runs")
         return cell
 
-    def run(self, code: str) -> str:
-        """Type into the last cell, run it to its end; what it shows."""
+    def run(self, code: str, shows: str = "") -> str:
+        """Type into the last cell, run it to its end; what it shows when it shows that text."""
         cell = self.start(code)
         self.finished(cell)
-        return self.output(cell)
+        return self.shows(cell, shows)
 
     def answer(self, text: str) -> None:
         """Type into the input box, once there is one."""
@@ -308,27 +313,48 @@ class Lab:
         shown = cell.find_elements(By.CSS_SELECTOR, ".jp-OutputArea-output")
         return "\n".join(element.text for element in shown)
 
-    def shows(self, cell: WebElement, text: str) -> None:
-        """Wait until a cell shows a text."""
-        wait(lambda: text in self.output(cell), f"{text!r} in {self.output(cell)!r}")
+    def shows(self, cell: WebElement, text: str) -> str:
+        """Wait until a cell shows a text, which may be after it has its number; all it shows."""
+        seen = [""]
+
+        def shown() -> bool:
+            seen[0] = self.output(cell)
+            return text in seen[0]
+
+        try:
+            wait(shown, f"{text!r} in a cell's output")
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {seen[0]!r}") from None
+        return seen[0]
 
     def last_text(self) -> str:
         """What stands in the last cell's editor."""
         lines = self.cells()[-1].find_elements(By.CSS_SELECTOR, ".cm-line")
         return "\n".join(line.text for line in lines)
 
+    def kernel_processes(self) -> frozenset[Process]:
+        """Those that the server has started."""
+        return processes.children(self.server.process.pid)
+
     def restart(self) -> None:
         """Press the button for it, say yes, and wait until the new kernel is there."""
+        before = self.kernel_processes()
         self.click('[data-jp-item-name="restart"] jp-button')
         self.click(".jp-Dialog .jp-mod-accept")
         wait(lambda: not self.find(".jp-Dialog"), "the question is gone")
-        self.see('.jp-Notebook-ExecutionIndicator:not([data-status="idle"])', limit_s=5)
-        self.idle()
+        wait(lambda: self.kernel_processes() - before, "another kernel's process")
+        wait(lambda: not self.kernel_processes() & before, "the end of the one before")
+        self.connected()
 
     def close_notebooks(self) -> None:
         """End every kernel of the server."""
-        for session in self.server.get("api/sessions"):
-            self.server.delete(f"api/sessions/{session['id']}")
+
+        def closed() -> bool:
+            for session in self.server.get("api/sessions"):
+                self.server.delete(f"api/sessions/{session['id']}")
+            return not self.server.get("api/sessions")
+
+        wait(closed, "the end of all kernels")
 
     def picture(self, path: Path) -> None:
         """The page as a person sees it."""

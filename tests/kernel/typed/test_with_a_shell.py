@@ -28,11 +28,12 @@ export out="$PWD/a b\$x" preBuild='echo hi'
 mkdir -p "$out/bin"
 declare -A map=([a]=b)
 """
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 @pytest.fixture
-def shell(tmp_path) -> Iterator[Shell]:
+def shell(tmp_path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
+    monkeypatch.setattr("nbs_kernel.bash.shell.ANSWER_S", DEADLINE_S)
     argv = ("/bin/bash", "--noprofile", "--noediting", "--rcfile", "/dev/fd/9", "-i")
     environment = (("PATH", "/usr/bin:/bin"), ("HOME", str(tmp_path)), ("LC_ALL", "C.UTF-8"))
     made = Shell(
