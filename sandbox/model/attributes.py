@@ -99,8 +99,11 @@ def graph_roots(attributes: Mapping[str, Any], store_dir: str) -> dict[str, tupl
     }
 
 
-def describe(closure: Iterable[PathInfo]) -> list[dict[str, Any]]:
-    """A closure as `exportReferencesGraph` shows it in JSON, the way Nix up to 2.18 writes it."""
+def describe(closure: Iterable[PathInfo], *, valid: bool = False) -> list[dict[str, Any]]:
+    """A closure as `exportReferencesGraph` shows it in JSON; `valid` says of each path that it is.
+
+    Nix: `Store::pathInfoToJSON`, later `pathInfoToJSON` of libstore/parsed-derivations.cc.
+    """
     infos = {info.path: info for info in closure}
     described: list[dict[str, Any]] = []
     for path in sorted(infos):
@@ -114,6 +117,8 @@ def describe(closure: Iterable[PathInfo]) -> list[dict[str, Any]]:
         }
         if info.content_address:
             entry["ca"] = info.content_address
+        if valid:
+            entry["valid"] = True
         described.append(entry)
     return described
 

@@ -24,6 +24,8 @@ _FILE_NAME_START = _LETTERS | {"_"}
 _FILE_NAME = _FILE_NAME_START | frozenset("0123456789.-")
 
 _DETECTS_CORES = (2, 31)
+_SAYS_THAT_PATHS_ARE_VALID = (2, 12)
+"""Nix 2.8 does not, 2.26 and 2.34 do, as seen. Between them 2.12 is taken: it writes JSON anew."""
 _ATTRIBUTES_AT_HOST_PATH_UNTIL = (2, 13, 4)
 _ATTRIBUTES_AT_HOST_PATH_AGAIN = ((2, 14), (2, 15))
 
@@ -62,6 +64,10 @@ class NixBehaviour(Value):
         detected = self.cores == 0 and not self.lix and self.version >= _DETECTS_CORES
         return str(self.machine_cores if detected else self.cores)
 
+    def says_that_paths_are_valid(self) -> bool:
+        """Lix began as Nix 2.18 and counts from 2.90 on."""
+        return self.version >= _SAYS_THAT_PATHS_ARE_VALID
+
     def attributes_at_host_path(self) -> bool:
         """Old versions named the attribute files by a path that is not there in the sandbox."""
         first, end = _ATTRIBUTES_AT_HOST_PATH_AGAIN
@@ -99,7 +105,7 @@ def build_environment(
         shown = _plain_attributes(derivation, store_dir, build_dir, rewrite, closure)
     else:
         top = (host_build_dir if nix.attributes_at_host_path() else "") or build_dir
-        shown = _structured_attributes(text, paths, store_dir, rewrite, closure)
+        shown = _structured_attributes(text, paths, store_dir, rewrite, closure, nix)
         shown = shown.replace(
             variables=(
                 ("NIX_ATTRS_JSON_FILE", f"{top}/.attrs.json"),
@@ -235,6 +241,7 @@ def _structured_attributes(
     store_dir: str,
     rewrite: Callable[[str], str],
     closure: Closure | None,
+    nix: NixBehaviour,
 ) -> _Shown:
     """No attribute is a variable: two files hold them all."""
     from sandbox.model import attributes  # noqa: PLC0415  json costs more than the rest together
@@ -245,7 +252,9 @@ def _structured_attributes(
     if closure is not None:
         for name, wanted in roots.items():
             infos = {info.path: info for path in wanted for info in closure(path)}
-            graphs[name] = attributes.describe(infos.values())
+            graphs[name] = attributes.describe(
+                infos.values(), valid=nix.says_that_paths_are_valid()
+            )
     return _Shown(
         files=attributes.files(values, outputs=paths, graphs=graphs, rewrite=rewrite),
         left_out=tuple(roots) if closure is None else (),

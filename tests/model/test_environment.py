@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import textwrap
@@ -258,6 +259,14 @@ def test_a_graph_of_references_in_structured_attributes_is_json() -> None:
     assert [entry["closureSize"] for entry in shown["graph"]] == [110, 100]
 
 
+@pytest.mark.parametrize(("version", "said"), [((2, 8), [False] * 2), ((2, 26, 3), [True] * 2)])
+def test_later_versions_say_of_each_path_of_a_graph_that_it_is_valid(version, said) -> None:
+    drv = structured(exportReferencesGraph={"graph": [BASH]})
+    made = build(drv, closure=lambda _: CLOSURE, nix=NixBehaviour(version=version))
+    shown = json.loads(dict(made.files)[".attrs.json"])
+    assert [entry.get("valid", False) for entry in shown["graph"]] == said
+
+
 def test_a_graph_that_cannot_be_written_is_named() -> None:
     assert build(derivation(exportReferencesGraph=f"graph {BASH}")).left_out == ("graph",)
     assert build(structured(exportReferencesGraph={"graph": [BASH]})).left_out == ("graph",)
@@ -384,11 +393,10 @@ class Failure:
         ]
         self.path = self.run("nix-instantiate", *arguments).stdout.decode().strip()
         built = self.run("nix-store", "--realise", "--keep-failed", self.path, check=False)
-        kept = [name for name in os.listdir(self.temporary) if ".drv-" in name]
+        kept = re.findall(r"keeping build directory ['\"](.+?)['\"]", built.stderr.decode())
         assert len(kept) == 1, built.stderr.decode()
-        self.host_build_dir = str(self.temporary / kept[0])
-        inner = os.path.join(self.host_build_dir, "build")
-        self.kept = inner if os.path.isdir(inner) else self.host_build_dir
+        self.kept = kept[0]
+        self.host_build_dir = self.kept.removesuffix("/build")
         drvs = [
             f"/nix/store/{n}"
             for n in os.listdir(self.store / "nix/store")
@@ -404,8 +412,9 @@ class Failure:
         return subprocess.run(command, env=self.environ, check=check, capture_output=True)
 
     def closure(self, path: str) -> list[PathInfo]:
-        answer = self.run("nix", "path-info", "--json", "--recursive", path).stdout
-        known = {e["path"]: e for e in json.loads(answer)}
+        answer = json.loads(self.run("nix", "path-info", "--json", "--recursive", path).stdout)
+        # A list up to Nix 2.18.
+        known = answer if isinstance(answer, dict) else {e["path"]: e for e in answer}
         base32 = {
             p: self.run("nix-store", "--query", "--hash", p).stdout.decode().strip() for p in known
         }
