@@ -9,6 +9,7 @@ import pytest
 from sandbox.cli import demo
 from sandbox.demo import recipe
 from sandbox.errors import MachineError, UsageError
+from tests.nix.world import CHECK_FAILED
 
 pytestmark = pytest.mark.namespaces
 
@@ -45,7 +46,7 @@ def test_the_first_time_it_builds_fails_and_enters(first, home):
     error = first.stderr.decode()
     assert first.returncode == 5, error
     assert "making a small store" in error
-    assert "make: *** [Makefile:5: check] Error 127" in error
+    assert CHECK_FAILED in error
     assert "is what is left of a failed build" in error
     assert b"env-vars" in first.stdout
 
@@ -88,7 +89,7 @@ def test_what_is_told_to_try_does_what_is_said_of_it(first, run_nbs, home, unpri
     typed = "\n".join([*tries, "exit", ""]).encode()
     done = run_nbs("demo", as_user=unprivileged, input=typed, env={"HOME": str(home)})
     said = done.stdout + done.stderr
-    assert b"make: *** [Makefile:5: check] Error 127" in said
+    assert CHECK_FAILED.encode() in said
     assert b"#!/usr/bin/env bash\n" in done.stdout
     assert b"cannot access '/usr': No such file" in said
     assert b"ok: hello says what it should" in said

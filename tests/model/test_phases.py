@@ -6,7 +6,7 @@ import os
 import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sandbox
@@ -56,6 +56,7 @@ def read_by_bash(script: str, *show: str) -> list[str]:
 
 
 @given(st.lists(VALUES, max_size=5))
+@settings(deadline=None)
 def test_bash_reads_every_value_back_as_it_was(values):
     names = [(f"v{number}", value) for number, value in enumerate(values)]
     read = read_by_bash(text(*facts(*names)), "__nbs_environment[@]")

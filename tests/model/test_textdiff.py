@@ -65,6 +65,11 @@ def programs():
     ]
 
 
+def version_of_patch():
+    told = subprocess.run(["patch", "--version"], capture_output=True, text=True, check=True)
+    return tuple(int(n) for n in told.stdout.splitlines()[0].split()[-1].split(".")[:2])
+
+
 def test_the_examples_are_right():
     for module in (textdiff, patchfile):
         assert doctest.testmod(module).failed == 0
@@ -96,6 +101,8 @@ def test_a_removed_file_is_gone(tmp_path, tool, old):
     "name", ["a b", "tab\there", 'quo"te', "new\nline", "back\\slash", "ü", "\udcff"]
 )
 def test_a_strange_name_is_kept(tmp_path, tool, name):
+    if "\n" in name and tool[0] == "patch" and version_of_patch() >= (2, 8):
+        pytest.skip("GNU patch takes no name of two lines from 2.8 on")
     assert applied(tool, tmp_path / "p", b"a\n", b"b\n", name) == b"b\n"
     assert applied(tool, tmp_path / "p", None, b"b\n", name) == b"b\n"
     assert applied(tool, tmp_path / "p", b"a\n", None, name) is None

@@ -28,6 +28,14 @@ FAILED = re.compile(
     r"(?:builder for|annot build|fixed-output derivation|building of) ['\"]([^'\"]+\.drv)['\"]"
 )
 BEGUN = re.compile(r"^building ['\"]([^'\"]+\.drv)['\"]", re.MULTILINE)
+CHECK_FAILED = "make: *** [Makefile:5: check] Error 12"
+"""How the case check-phase ends: with 127, from bash 5.3 on with 126."""
+
+NO_INTERPRETER = re.compile(
+    r"\./test\.sh: (cannot execute: required file not found|/usr/bin/env: bad interpreter)"
+)
+"""Why it fails, as bash 5.2 says it and as others do."""
+
 PYTHON = "/usr/bin/python3"
 BUILD_USERS_LOCK = "/dev/shm/nix-build-shell-tests-build-users"
 """Below /dev, which other roots that tests make have from the machine as well."""
