@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 import time
 
@@ -142,10 +144,33 @@ def test_without_input_nothing_waits_for_it(driver, code):
     assert ran.output.endswith(b"end\n")
 
 
+def endless(pager: str) -> bool:
+    """Does it turn in circles on a terminal that was hung up? That of util-linux 2.42 does.
+
+    It reads nothing and waits for nothing, so nobody can tell it that there is no input.
+    """
+    above, below = os.openpty()
+    with subprocess.Popen(
+        [pager, __file__], stdin=subprocess.DEVNULL, stdout=below, stderr=below
+    ) as process:
+        os.close(below)
+        os.write(above, b"\x04")
+        try:
+            process.wait(5)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return True
+        finally:
+            os.close(above)
+    return False
+
+
 @pytest.mark.parametrize("pager", ["less", "more", "less -X -F", "man man"])
 def test_a_pager_does_not_hang(driver, pager):
     if shutil.which(pager.split()[0]) is None:
         pytest.skip(f"{pager} is not there")
+    if pager == "more" and endless(pager):
+        pytest.skip("this more polls a standard input that is at its end, and never stops")
     code = f"seq 1000 >lines; TERM=xterm {pager} lines; echo end"
     assert driver.run(code).output.endswith(b"end\n")
 
