@@ -13,9 +13,9 @@ import time
 
 from sandbox.workspace import harvest
 from sandbox.workspace.kept import OUTPUTS, TMP
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.layers import OPAQUE
 from sandbox.workspace.refusals import refusal
-from sandbox.workspace.remove import OPEN_DIRECTORY
 from sandbox.workspace.rights import with_rights
 from sandbox.workspace.snapshots import BEFORE, Shelf, Snapshot, record
 from sandbox.workspace.tally import Tally

@@ -13,9 +13,9 @@ from sandbox.errors import UsageError
 from sandbox.model.value import Value
 from sandbox.workspace import changes, sources
 from sandbox.workspace.kept import read_inputs
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.layers import Layer, View
 from sandbox.workspace.origins import Origins
-from sandbox.workspace.remove import OPEN_DIRECTORY
 from sandbox.workspace.sizes import OF_THE_SHELL
 from sandbox.workspace.snapshots import FAILED, expect, layers
 

@@ -14,9 +14,10 @@ from sandbox.errors import EvidenceError
 from sandbox.model.value import Value
 from sandbox.workspace.descent import Pair
 from sandbox.workspace.entries import Entries, open_source
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.processes import carry_out
 from sandbox.workspace.refusals import refusal
-from sandbox.workspace.remove import OPEN_DIRECTORY, remove_entry
+from sandbox.workspace.remove import remove_entry
 from sandbox.workspace.spread import Spread
 from sandbox.workspace.tally import Tally
 

@@ -10,7 +10,7 @@ import os
 import stat
 
 from sandbox.workspace.entries import Entries, open_source
-from sandbox.workspace.remove import OPEN_DIRECTORY
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 
 _OPEN_LEVELS = 32
 
@@ -18,14 +18,14 @@ _OPEN_LEVELS = 32
 class Pair:
     """A directory of the source and its copy, both open, or both -1 while they are closed."""
 
-    __slots__ = ("copy_identity", "directories", "name", "source", "status", "target")
+    __slots__ = ("copy_status", "directories", "name", "source", "status", "target")
 
     def __init__(self, name: str, source: int, target: int) -> None:
         self.name = name
         self.source = source
         self.target = target
         self.status = os.fstat(source)
-        self.copy_identity = _identity(os.fstat(target))
+        self.copy_status = os.fstat(target)
         self.directories: list[str] = []
 
     def close(self) -> None:
@@ -43,14 +43,9 @@ class Pair:
             os.close(source)
             raise
         self.source, self.target = source, target
-        return (
-            _identity(os.fstat(source)) == _identity(self.status)
-            and _identity(os.fstat(target)) == self.copy_identity
+        return os.path.samestat(os.fstat(source), self.status) and os.path.samestat(
+            os.fstat(target), self.copy_status
         )
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
 
 
 class Descent:

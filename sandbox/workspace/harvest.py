@@ -10,6 +10,7 @@ import os
 import stat
 
 from sandbox.workspace.kept import OUTPUTS, SESSION, TMP
+from sandbox.workspace.ladder import open_below
 from sandbox.workspace.remove import open_directory, remove_entry
 
 TYPE_CHECKING = False
@@ -148,19 +149,17 @@ def open_up(directory: int, path: str) -> int:
 
     What a build took from us of the modes of those on the way is given back.
     """
-    current = os.dup(directory)
-    for name in path.split("/"):
-        try:
-            inner = open_directory(name, current) if is_directory(name, current) else -1
-        finally:
-            os.close(current)
-        if inner < 0:
-            return -1
-        current = inner
-        mode = stat.S_IMODE(os.fstat(current).st_mode)
-        if os.geteuid() != 0 and stat.S_IRWXU & ~mode:
-            os.fchmod(current, mode | stat.S_IRWXU)
-    return current
+    return open_below(directory, path, _open_one_up)
+
+
+def _open_one_up(name: str, directory: int) -> int:
+    if not is_directory(name, directory):
+        return -1
+    descriptor = open_directory(name, directory)
+    mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+    if os.geteuid() != 0 and stat.S_IRWXU & ~mode:
+        os.fchmod(descriptor, mode | stat.S_IRWXU)
+    return descriptor
 
 
 def open_made(name: str, directory: int) -> int:

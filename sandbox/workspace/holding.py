@@ -30,8 +30,8 @@ from sandbox.workspace.kept import (
     write_file,
     write_record,
 )
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.refusals import refusal
-from sandbox.workspace.remove import OPEN_DIRECTORY, Removal
 from sandbox.workspace.sizes import is_changed
 from sandbox.workspace.workspace import private_directory, remove_run, take_lock
 
@@ -39,6 +39,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Self
+
+    from sandbox.workspace.remove import Removal
 
 _ATTEMPTS = 100
 _PAUSE_S = 0.02

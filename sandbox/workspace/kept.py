@@ -27,7 +27,7 @@ from sandbox.errors import MachineError, UsageError
 from sandbox.model.storepath import NAME_CHARACTERS
 from sandbox.model.value import Value
 from sandbox.workspace.files import Replacement, read_bounded
-from sandbox.workspace.remove import OPEN_DIRECTORY
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

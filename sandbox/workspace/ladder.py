@@ -2,7 +2,8 @@
 
 No directory is entered but by its own name from the one above, and by no link. The way back up to
 one that was closed is `..`, and counts only if it leads to where one came from: whoever moves a
-directory meanwhile gains nothing.
+directory meanwhile gains nothing. No path longer than one name is handed to the kernel, so a tree
+may be deeper than PATH_MAX allows.
 """
 
 from __future__ import annotations
@@ -10,25 +11,26 @@ from __future__ import annotations
 import errno
 import os
 
-from sandbox.workspace.remove import OPEN_DIRECTORY
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
+OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _OPEN_LEVELS = 32
 
 
 class Level:
-    """A directory on the way; `descriptor` is -1 while it is closed."""
+    """A directory on the way; `descriptor` is -1 while it is closed. `status` is what it was when
+    it was entered. `names` and `mode` are for whoever goes down: what is left to do in it.
+    """
 
-    __slots__ = ("descriptor", "identity", "mode", "name", "names")
+    __slots__ = ("descriptor", "mode", "name", "names", "status")
 
     def __init__(self, name: str, descriptor: int) -> None:
-        status = os.fstat(descriptor)
         self.name = name
         self.descriptor = descriptor
-        self.identity = (status.st_dev, status.st_ino)
+        self.status = os.fstat(descriptor)
         self.mode = -1
         self.names: list[str] = []
 
@@ -62,7 +64,11 @@ class Ladder:
 
     def down(self, name: str) -> Level:
         """Enter the directory `name` of the lowest. Raises OSError, for a link too."""
-        level = Level(name, os.open(name, OPEN_DIRECTORY, dir_fd=self.lowest.descriptor))
+        return self.enter(name, os.open(name, OPEN_DIRECTORY, dir_fd=self.lowest.descriptor))
+
+    def enter(self, name: str, descriptor: int) -> Level:
+        """The same for one that is open already."""
+        level = Level(name, descriptor)
         self.levels.append(level)
         # The top stays open: nobody came to it by a name.
         if self.depth > _OPEN_LEVELS:
@@ -80,9 +86,34 @@ class Ladder:
         left, above = self.levels[-1], self.levels[-2]
         if above.descriptor < 0:
             descriptor = os.open("..", OPEN_DIRECTORY, dir_fd=left.descriptor)
-            status = os.fstat(descriptor)
-            if (status.st_dev, status.st_ino) != above.identity:
+            if not os.path.samestat(os.fstat(descriptor), above.status):
                 os.close(descriptor)
-                raise OSError(errno.ESTALE, "moved while it was copied", self.path())
+                raise OSError(errno.ESTALE, "moved meanwhile", self.path())
             above.descriptor = descriptor
         return self.levels.pop()
+
+
+def open_below(directory: int, path: str, open_one: Callable[[str, int], int] | None = None) -> int:
+    """Open a directory below another, through directories alone; -1 if that cannot be done.
+
+    `open_one` opens the directory of a name in another, or returns -1. Without it nothing is
+    changed: a directory that is closed to us stays so.
+    """
+    open_one = open_one or _open_as_it_is
+    current = os.dup(directory)
+    for name in path.split("/"):
+        try:
+            inner = open_one(name, current)
+        finally:
+            os.close(current)
+        if inner < 0:
+            return -1
+        current = inner
+    return current
+
+
+def _open_as_it_is(name: str, directory: int) -> int:
+    try:
+        return os.open(name, OPEN_DIRECTORY, dir_fd=directory)
+    except OSError:
+        return -1

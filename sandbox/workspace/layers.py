@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import stat
 
-from sandbox.workspace.remove import OPEN_DIRECTORY
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,9 +12,8 @@ import os
 import stat
 
 from sandbox.workspace import parcel
-from sandbox.workspace.ladder import Ladder
+from sandbox.workspace.ladder import OPEN_DIRECTORY, Ladder
 from sandbox.workspace.parcel import BrokenParcelError, Record
-from sandbox.workspace.remove import OPEN_DIRECTORY
 from sandbox.workspace.sending import kind_of
 
 TYPE_CHECKING = False

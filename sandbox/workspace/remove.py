@@ -1,9 +1,8 @@
 """Removing a directory tree that others have filled.
 
 The tree is hostile: its names, links and modes were chosen by a build. Everything is done relative
-to descriptors of directories that were opened without following a link, so that nothing outside
-the tree is ever removed, whatever is renamed meanwhile. No path longer than one name is handed to
-the kernel, so a tree may be deeper than PATH_MAX allows; a bounded number of descriptors is open.
+to directories that were opened without following a link (`workspace.ladder`), so that nothing
+outside the tree is ever removed, whatever is renamed meanwhile.
 """
 
 from __future__ import annotations
@@ -13,14 +12,15 @@ import os
 import stat
 
 from sandbox.model.value import Value
+from sandbox.workspace.ladder import OPEN_DIRECTORY, Ladder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Self
 
-OPEN_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    from sandbox.workspace.ladder import Level
+
 _PATH_ONLY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_OPEN_LEVELS = 32
 _NAMED = 100
 
 
@@ -63,7 +63,8 @@ def remove_entry(name: str, directory: int) -> Removal:
         raise ValueError(f"{name!r} is not the name of an entry")
     try:
         if stat.S_ISDIR(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
-            return _Removing(directory).remove(name)
+            with Ladder(os.dup(directory)) as ladder:
+                return _Removing(ladder).remove(name)
         os.unlink(name, dir_fd=directory)
     except FileNotFoundError:
         pass
@@ -72,62 +73,39 @@ def remove_entry(name: str, directory: int) -> Removal:
     return Removal()
 
 
-class _Level:
-    """One directory on the way from the top of the tree to where the removal is.
-
-    `descriptor` is -1 while it is closed; `identity` tells whether `..` leads back to it.
-    """
-
-    __slots__ = ("descriptor", "directories", "identity", "name", "stays")
-
-    def __init__(self, name: str, descriptor: int, identity: tuple[int, int]) -> None:
-        self.name = name
-        self.descriptor = descriptor
-        self.identity = identity
-        self.directories: list[str] = []
-        self.stays = False
-
-
 class _Removing:
-    def __init__(self, directory: int) -> None:
-        self.outside = directory
-        self.levels: list[_Level] = []
+    def __init__(self, ladder: Ladder) -> None:
+        self.ladder = ladder
+        self.staying = 0
+        """So many levels of the ladder stay, for what is in the lowest of them."""
         self.left = 0
         self.examples: list[str] = []
 
     def remove(self, name: str) -> Removal:
-        try:
-            self.descend(name, self.outside)
-            while self.levels:
-                level = self.levels[-1]
-                if level.directories:
-                    self.descend(level.directories.pop(), level.descriptor)
-                else:
-                    self.ascend()
-        finally:
-            for level in self.levels:
-                if level.descriptor >= 0:
-                    os.close(level.descriptor)
+        ladder = self.ladder
+        self.descend(name)
+        while ladder.depth:
+            directories = ladder.lowest.names
+            if directories:
+                self.descend(directories.pop())
+            elif not self.ascend():
+                break
         return Removal(left=self.left, examples=tuple(self.examples))
 
-    def descend(self, name: str, directory: int) -> None:
+    def descend(self, name: str) -> None:
+        ladder = self.ladder
         try:
-            descriptor = open_directory(name, directory)
+            level = ladder.enter(name, open_directory(name, ladder.lowest.descriptor))
         except OSError as error:
             self.keep(name, error)
             return
-        status = os.fstat(descriptor)
-        if self.levels and status.st_dev != self.levels[0].identity[0]:
-            os.close(descriptor)
+        if level.status.st_dev != ladder.levels[1].status.st_dev:
+            os.close(ladder.up().descriptor)
             self.keep(name, OSError(errno.EXDEV, "on another file system"))
             return
-        level = _Level(name, descriptor, (status.st_dev, status.st_ino))
-        self.levels.append(level)
-        if len(self.levels) > _OPEN_LEVELS:
-            self.shut(self.levels[-_OPEN_LEVELS - 1])
-        self.empty(level, status.st_mode)
+        self.empty(level)
 
-    def empty(self, level: _Level, mode: int) -> None:
+    def empty(self, level: Level) -> None:
         """Remove all that is no directory, and note the directories.
 
         The names are read before the first is removed: readdir(3) leaves open what a reader sees
@@ -136,12 +114,12 @@ class _Removing:
         descriptor = level.descriptor
         files = []
         try:
-            if stat.S_IRWXU & ~mode and os.geteuid() != 0:
+            if stat.S_IRWXU & ~level.status.st_mode and os.geteuid() != 0:
                 os.fchmod(descriptor, 0o700)
             with os.scandir(descriptor) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
-                        level.directories.append(entry.name)
+                        level.names.append(entry.name)
                     else:
                         files.append(entry.name)
         except OSError as error:
@@ -155,41 +133,33 @@ class _Removing:
             except OSError as error:
                 self.keep(name, error)
 
-    def ascend(self) -> None:
-        level = self.levels.pop()
+    def ascend(self) -> bool:
+        """Leave an empty directory, and remove it; False if it is no longer where it was."""
+        ladder = self.ladder
+        stays = self.staying == ladder.depth
         try:
-            if self.levels and self.levels[-1].descriptor < 0:
-                _reopen(self.levels[-1], level.descriptor)
+            level = ladder.up()
         except OSError as error:
-            self.keep(level.name, error)
-            self.levels.clear()
-            return
-        finally:
-            os.close(level.descriptor)
-        if level.stays:
-            return
+            self.keep("", error)
+            return False
+        os.close(level.descriptor)
+        if stays:
+            self.staying -= 1
+            return True
         try:
-            os.rmdir(level.name, dir_fd=self.levels[-1].descriptor if self.levels else self.outside)
+            os.rmdir(level.name, dir_fd=ladder.lowest.descriptor)
         except FileNotFoundError:
             pass
         except OSError as error:
             self.keep(level.name, error)
-
-    def shut(self, level: _Level) -> None:
-        if level.descriptor >= 0:
-            os.close(level.descriptor)
-            level.descriptor = -1
+        return True
 
     def keep(self, name: str, error: OSError) -> None:
         """Note what stays; all directories above it then stay too."""
-        for level in reversed(self.levels):
-            if level.stays:
-                break
-            level.stays = True
+        self.staying = self.ladder.depth
         self.left += 1
         if self.left <= _NAMED:
-            path = "/".join([*(level.name for level in self.levels), *([name] if name else [])])
-            self.examples.append(f"{path}: {error.strerror}")
+            self.examples.append(f"{self.ladder.path(name)}: {error.strerror}")
 
 
 def open_directory(name: str, directory: int) -> int:
@@ -207,13 +177,3 @@ def open_directory(name: str, directory: int) -> int:
         finally:
             os.close(handle)
         return os.open(name, OPEN_DIRECTORY, dir_fd=directory)
-
-
-def _reopen(level: _Level, child: int) -> None:
-    """Open again, as the parent of `child`, a directory that was closed to save descriptors."""
-    descriptor = os.open("..", OPEN_DIRECTORY, dir_fd=child)
-    status = os.fstat(descriptor)
-    if (status.st_dev, status.st_ino) != level.identity:
-        os.close(descriptor)
-        raise OSError(errno.ESTALE, "moved while it was being removed")
-    level.descriptor = descriptor

@@ -12,9 +12,8 @@ import os
 import stat
 
 from sandbox.workspace import parcel
-from sandbox.workspace.ladder import Ladder
+from sandbox.workspace.ladder import OPEN_DIRECTORY, Ladder
 from sandbox.workspace.parcel import Record
-from sandbox.workspace.remove import OPEN_DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -125,7 +124,7 @@ class _Sending:
     def directory(self, top: int, name: str) -> None:
         """A directory with all below it that is on the same file system."""
         with Ladder(top) as ladder:
-            device = ladder.lowest.identity[0]
+            device = ladder.lowest.status.st_dev
             self._begin(ladder, name)
             while True:
                 level = ladder.lowest
@@ -139,12 +138,11 @@ class _Sending:
 
     def _begin(self, ladder: Ladder, name: str) -> None:
         level = ladder.lowest
-        mode = os.fstat(level.descriptor).st_mode
         try:
             level.names = sorted(os.listdir(level.descriptor), reverse=True)
         except OSError as error:
             self.tell(parcel.left_out(ladder.path(), error.strerror or ""))
-        self.tell(_entry(parcel.DIRECTORY, name, mode))
+        self.tell(_entry(parcel.DIRECTORY, name, level.status.st_mode))
 
     def _entry(self, ladder: Ladder, name: str, device: int) -> None:
         try:
@@ -174,7 +172,7 @@ class _Sending:
 
     def _descend(self, ladder: Ladder, name: str, device: int) -> None:
         level = ladder.down(name)
-        if level.identity[0] == device:
+        if level.status.st_dev == device:
             self._begin(ladder, name)
             return
         os.close(ladder.up().descriptor)

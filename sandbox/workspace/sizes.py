@@ -7,8 +7,8 @@ import stat
 
 from sandbox.model.value import Value
 from sandbox.workspace.kept import OUTPUTS, TMP, read_inputs
-from sandbox.workspace.remove import OPEN_DIRECTORY
-from sandbox.workspace.walk import open_below, walk
+from sandbox.workspace.ladder import OPEN_DIRECTORY, open_below
+from sandbox.workspace.walk import walk
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

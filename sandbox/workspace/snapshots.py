@@ -26,8 +26,9 @@ from sandbox.model.storepath import NAME_CHARACTERS
 from sandbox.model.value import Value
 from sandbox.workspace.copy import copy_entry, copy_tree
 from sandbox.workspace.kept import OUTPUTS, SNAPSHOTS, TMP
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.refusals import refusal
-from sandbox.workspace.remove import OPEN_DIRECTORY, remove_entry
+from sandbox.workspace.remove import remove_entry
 from sandbox.workspace.rights import with_rights
 from sandbox.workspace.tally import Tally
 

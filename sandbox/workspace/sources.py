@@ -12,8 +12,9 @@ from __future__ import annotations
 import fcntl
 import os
 
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.refusals import refusal
-from sandbox.workspace.remove import OPEN_DIRECTORY, remove_entry
+from sandbox.workspace.remove import remove_entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import os
 from sandbox.model.value import Value
 from sandbox.workspace.descent import Descent, Pair, enter, leave
 from sandbox.workspace.entries import open_source
-from sandbox.workspace.remove import OPEN_DIRECTORY
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

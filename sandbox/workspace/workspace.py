@@ -24,8 +24,9 @@ import pwd
 import stat
 
 from sandbox.errors import MachineError
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.refusals import refusal
-from sandbox.workspace.remove import OPEN_DIRECTORY, Removal, remove_entry
+from sandbox.workspace.remove import Removal, remove_entry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

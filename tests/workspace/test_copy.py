@@ -14,8 +14,9 @@ from sandbox.workspace import copy as copy_module
 from sandbox.workspace.copy import CopyReport, copy_tree
 from sandbox.workspace.descent import Pair
 from sandbox.workspace.entries import Entries
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.processes import carry_out
-from sandbox.workspace.remove import OPEN_DIRECTORY, remove_tree
+from sandbox.workspace.remove import remove_tree
 from sandbox.workspace.spread import Spread
 from sandbox.workspace.tally import Tally
 from tests.workspace.trees import (
