@@ -118,8 +118,9 @@ def _with_words(
     sandbox: Sandbox, session: Session, steps: Plan, meanwhile: Callable[[], None]
 ) -> int:
     """A session on a terminal, whose shell can ask for snapshots."""
+    from sandbox.asked import Asked
     from sandbox.linux import terminal
-    from sandbox.living import Asked, Living
+    from sandbox.living import Living
 
     if steps.execute.startup_file:
         with open(WORDS, encoding="utf-8") as file:

@@ -1,11 +1,13 @@
-"""Snapshots of kept workspaces, from outside of any session: what the front door has of them."""
+"""Snapshots of kept workspaces, from outside of any session; and all of them in words."""
 
 from __future__ import annotations
 
 import os
+import time
 
 from sandbox.errors import MachineError
-from sandbox.living import LAST, last_of, listing, told, trees_of
+from sandbox.living import LAST, last_of, trees_of
+from sandbox.model.words import size
 from sandbox.workspace import snapshots
 from sandbox.workspace.holding import Held
 from sandbox.workspace.restore import restore
@@ -74,3 +76,25 @@ def snapshots_of(kept: Kept) -> tuple[Snapshot, ...]:
 def remove_snapshot(kept: Kept, name: str) -> None:
     """Raises as `workspace.snapshots.remove`."""
     snapshots.remove(kept.path, name)
+
+
+def told(made: Snapshot) -> str:
+    """What to say of a new snapshot."""
+    return f"snapshot {made.name}: {_counted(made)}"
+
+
+def listing(found: tuple[Snapshot, ...]) -> tuple[str, ...]:
+    """A line for each snapshot, `failed` first."""
+    width = max((len(one.name) for one in found), default=0)
+    width = max(width, len(snapshots.FAILED))
+    lines = [f"{snapshots.FAILED:{width}}  the state as it was kept"]
+    for one in found:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created))
+        what = _counted(one) if one.files >= 0 else "what was replaced last"
+        lines.append(f"{one.name:{width}}  {when}  {what}")
+    return tuple(lines)
+
+
+def _counted(one: Snapshot) -> str:
+    """How much is in a snapshot, for people."""
+    return f"{one.files} file{'s' * (one.files != 1)}, {size(one.bytes)}"

@@ -130,7 +130,14 @@ LAYERS = {
     "sandbox/version.py": Layer("it says which release this is", (), TOUCHES_THE_WORLD),
     "sandbox/run.py": Layer(
         "a run is a plan, a workspace and a launch",
-        ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.living"),
+        (
+            "sandbox.linux",
+            "sandbox.model",
+            "sandbox.workspace",
+            "sandbox.errors",
+            "sandbox.asked",
+            "sandbox.living",
+        ),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/replay.py": Layer(
@@ -177,13 +184,24 @@ LAYERS = {
         NETWORK | {"shutil", "tempfile", "socket"},
     ),
     "sandbox/living.py": Layer(
-        "a living session is asked over a socket, and mounted anew",
+        "a living session is copied, and mounted anew",
         ("sandbox.linux", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
+        NETWORK | OTHER_PROCESSES | {"socket"},
+    ),
+    "sandbox/asked.py": Layer(
+        "a living session is asked over a socket",
+        (
+            "sandbox.living",
+            "sandbox.snapshots",
+            "sandbox.model",
+            "sandbox.workspace",
+            "sandbox.errors",
+        ),
         NETWORK | OTHER_PROCESSES,
     ),
     "sandbox/snapshots.py": Layer(
         "snapshots are made of kept workspaces, whoever is inside",
-        ("sandbox.living", "sandbox.workspace", "sandbox.errors"),
+        ("sandbox.living", "sandbox.model", "sandbox.workspace", "sandbox.errors"),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/comparison.py": Layer(
