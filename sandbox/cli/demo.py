@@ -93,8 +93,18 @@ def _fail(root: str) -> str:
     """Build the demonstration's derivation; the directory that its failure leaves."""
     _check_tools()
     speak.say(f"making a small store and a build that fails, in {root} …")
+    demo = _prepare(root)
+    outer = f"{root}/nix/var/nix/builds/nix-{os.getpid()}-{time.time_ns() % 2**32}"
+    log = _build(demo, outer)
+    with open(log, encoding="utf-8", errors="replace") as shown:
+        lines = [line.rstrip() for line in shown if not line.startswith("@nix")]
+    speak.say("\n".join("  | " + sandbox.printable(line) for line in lines[-8:]))
+    return outer
+
+
+def _prepare(root: str) -> failed_build.Demo:
     try:
-        demo = failed_build.prepare(root, f"{os.uname().machine}-linux")
+        return failed_build.prepare(root, f"{os.uname().machine}-linux")
     except FileNotFoundError as error:
         raise MachineError(
             f"`{error.filename or error}` is missing on this machine; the demonstration needs it",
@@ -114,9 +124,12 @@ def _fail(root: str) -> str:
             reason="demo-tool-missing",
             hint=BRINGS,
         ) from None
-    case = sandbox.read_unbuilt(demo.derivation_path, store=root)
+
+
+def _build(demo: failed_build.Demo, outer: str) -> str:
+    """Keep in `outer` what the build leaves, as Nix does; the path of its log."""
+    case = sandbox.read_unbuilt(demo.derivation_path, store=demo.root)
     build = sandbox.describe_build(case)
-    outer = f"{root}/nix/var/nix/builds/nix-{os.getpid()}-{time.time_ns() % 2**32}"
     os.makedirs(outer, mode=0o755)
     log = sandbox.log_path(case)
     os.makedirs(os.path.dirname(log), exist_ok=True)
@@ -133,7 +146,4 @@ def _fail(root: str) -> str:
         output.write(
             f"error: builder for '{demo.derivation_path}' failed with exit code {status}\n"
         )
-    with open(log, encoding="utf-8", errors="replace") as shown:
-        lines = [line.rstrip() for line in shown if not line.startswith("@nix")]
-    speak.say("\n".join("  | " + sandbox.printable(line) for line in lines[-8:]))
-    return outer
+    return log
