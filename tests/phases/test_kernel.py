@@ -39,7 +39,8 @@ class Cells:
         self.process = subprocess.Popen(argv, env=environment, cwd="/")
         self.client = BlockingKernelClient()
         self.client.load_connection_file(path)
-        self.client.start_channels()
+        # Not with its heart, which takes a kernel for dead that was busy for a second.
+        self.client.start_channels(hb=False)
         self.client.wait_for_ready(LIMIT_S)
 
     def run(self, code: str) -> tuple[str, dict[str, object]]:
