@@ -18,7 +18,6 @@ from sandbox.model.value import Value
 HERE = os.path.dirname(os.path.abspath(__file__))
 NAME = "hello-1.0"
 STORE = "/nix/store"
-SCRIPTS = ("setup.sh", "source-stdenv.sh", "default-builder.sh")
 
 
 class Demo(Value):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import EvidenceError
-from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,34 +39,6 @@ _DERIVERS = (
     "SELECT v.path FROM DerivationOutputs o JOIN ValidPaths v ON o.drv = v.id"
     " WHERE o.path = ? ORDER BY v.path"
 )
-_REALISATIONS = (
-    "SELECT r.drvPath, r.outputName, v.path FROM Realisations r"
-    " JOIN ValidPaths v ON r.outputPath = v.id WHERE r.drvPath IN ({marks})"
-    " ORDER BY r.drvPath, r.outputName"
-)
-
-
-class PathInfo(Value):
-    """What Nix noted about a valid path. `hash` as Nix writes it (`sha256:…`), `size` in bytes of
-    its archive, `registered` in seconds since 1970, `deriver` empty where it is not known."""
-
-    path: str
-    hash: str
-    size: int
-    registered: int
-    deriver: str
-    references: tuple[str, ...]
-
-
-class Realisation(Value):
-    """The path that an output of a content-addressed derivation came to have.
-
-    `derivation_hash` is `sha256:…`, the hash modulo of the derivation, not of its path.
-    """
-
-    derivation_hash: str
-    output: str
-    path: str
 
 
 class Database:
@@ -133,40 +104,6 @@ class Database:
         rows = self._rows(_OUTPUTS + " WHERE v.path = ?", (derivation,))
         wanted = None if names is None else set(names)
         return {name: path for name, path in rows if wanted is None or name in wanted}
-
-    def path_info(self, paths: Iterable[str]) -> dict[str, PathInfo]:
-        """What Nix noted about the valid ones of `paths`."""
-        columns = "id, path, hash, narSize, registrationTime, deriver"
-        query = f"SELECT {columns} FROM ValidPaths WHERE path IN ({{marks}})"  # noqa: S608
-        found = {row[0]: row[1:] for row in self._each(query, paths)}
-        references: dict[int, list[str]] = {number: [] for number in found}
-        query = (
-            "SELECT r.referrer, v.path FROM Refs r JOIN ValidPaths v ON r.reference = v.id"
-            " WHERE r.referrer IN ({marks}) ORDER BY v.path"
-        )
-        for referrer, path in self._each(query, found):
-            references[referrer].append(path)
-        return {
-            path: PathInfo(
-                path=path,
-                hash=digest or "",
-                size=size or 0,
-                registered=registered or 0,
-                deriver=deriver or "",
-                references=tuple(references[number]),
-            )
-            for number, (path, digest, size, registered, deriver) in found.items()
-        }
-
-    def realisations(self, derivation_hashes: Iterable[str]) -> tuple[Realisation, ...]:
-        """Where outputs of content-addressed derivations went; nothing if Nix has no such table."""
-        present = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'Realisations'"
-        if not self._rows(present):
-            return ()
-        return tuple(
-            Realisation(derivation_hash=digest, output=output, path=path)
-            for digest, output, path in self._each(_REALISATIONS, derivation_hashes)
-        )
 
     def _each(self, query: str, values: Iterable[Any]) -> Iterator[tuple[Any, ...]]:
         """The rows for all `values`, some hundred at a time; `{marks}` stands for the batch."""

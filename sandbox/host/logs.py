@@ -35,20 +35,6 @@ class LogFile(Value):
     cut: bool = False
 
 
-class LogEntry(Value):
-    """A log that lies there, unread. `derivation` is the name of the .drv without the store."""
-
-    derivation: str
-    path: str
-    mtime_ns: int
-
-
-def read_log(derivation: str, log_dir: str) -> str:
-    """The text of what `read_log_of` finds, empty if there is none."""
-    found = read_log_of(derivation, log_dir)
-    return found.text if found else ""
-
-
 def read_log_of(derivation: str, log_dir: str) -> LogFile | None:
     """The log of the last attempt to build a derivation, or None if Nix keeps none.
 
@@ -150,40 +136,3 @@ def _unreadable(path: str, detail: str) -> EvidenceError:
         evidence=(detail,),
         hint=f"`ls -l {path}` shows who may",
     )
-
-
-def recent_logs(log_dir: str, since_ns: int, until_ns: int | None = None) -> tuple[LogEntry, ...]:
-    """Logs last written in a span of time, the newest first, of any outcome.
-
-    Where a kept directory does not tell its derivation, one that was written with it may. What
-    cannot be listed is left out.
-    """
-    found = []
-    for entry in _log_entries(f"{log_dir}/drvs"):
-        try:
-            status = entry.stat(follow_symlinks=False)
-        except OSError:
-            continue
-        in_time = since_ns <= status.st_mtime_ns and (
-            until_ns is None or status.st_mtime_ns <= until_ns
-        )
-        if in_time and stat.S_ISREG(status.st_mode):
-            folder, _, name = entry.path.rpartition("/")
-            prefix = "" if folder.endswith("/drvs") else folder.rpartition("/")[2]
-            derivation = prefix + name.removesuffix(_COMPRESSED)
-            found.append(
-                LogEntry(derivation=derivation, path=entry.path, mtime_ns=status.st_mtime_ns)
-            )
-    return tuple(sorted(found, key=lambda log: (-log.mtime_ns, log.path)))
-
-
-def _log_entries(folder: str, depth: int = 1) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if depth and entry.is_dir(follow_symlinks=False):
-                    yield from _log_entries(entry.path, depth - 1)
-                else:
-                    yield entry
-    except OSError:
-        return

@@ -94,11 +94,6 @@ class Derivation(Value):
         return bool(self.outputs) and all(output.fixed for output in self.outputs)
 
     @property
-    def floating_content_addressed(self) -> bool:
-        """Some output has no path yet, because its content will decide it."""
-        return any(output.floating for output in self.outputs)
-
-    @property
     def impure(self) -> bool:
         """Nix: `DerivationType::isImpure`."""
         return any(output.impure for output in self.outputs)

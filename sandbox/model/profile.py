@@ -70,27 +70,12 @@ class Profile(Value):
         return self.version >= (2, 94, 0) if self.lix else self.nix_since((2, 16, 0))
 
     @property
-    def keeps_links(self) -> bool:
-        """A link in the closure or in sandbox-paths is made again as a link, not followed."""
-        return self.lix or self.nix_since((2, 19, 5), (2, 20, 7), (2, 21, 3), (2, 22, 0))
-
-    @property
     def raises_open_files(self) -> bool:
         return self.nix_since((2, 34, 0))
 
     @property
-    def counts_cores(self) -> bool:
-        """`cores = 0` reaches the builder as the number of processors."""
-        return self.nix_since((2, 31, 0))
-
-    @property
     def cgroup_namespace(self) -> bool:
         return self.lix and self.version >= (2, 93, 0)
-
-    @property
-    def attributes_at_build_dir(self) -> bool:
-        """NIX_ATTRS_*_FILE name the path inside the sandbox; older ones name the host's (#6736)."""
-        return self.lix or self.nix_since((2, 13, 4), (2, 15, 0))
 
 
 NEWEST = Profile(version=(2, 34, 8))

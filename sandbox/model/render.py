@@ -15,14 +15,6 @@ from sandbox.model.spec import (
     Sandbox,
     Symlink,
 )
-from sandbox.model.steps import (
-    CopyTree,
-    MakeDirectory,
-    MakeFile,
-    MakeLink,
-    MakePlaces,
-    PrepareStep,
-)
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -206,23 +198,3 @@ def data(value: object) -> Any:
     if isinstance(value, dict):
         return {k: data(v) for k, v in value.items()}
     return value.hex() if isinstance(value, bytes) else value
-
-
-def prepare_line(step: PrepareStep) -> str:
-    """A step outside as a command line would say it."""
-    match step:
-        case MakeDirectory():
-            return f"mkdir {step.path}"
-        case MakeFile():
-            return f"write {step.path} ({len(step.content)} characters, mode {step.mode:04o})"
-        case MakeLink():
-            return f"ln -s {step.target} {step.path}"
-        case MakePlaces():
-            count = len(step.directories) + len(step.files)
-            return f"make {count} places to mount on in {step.path}"
-        case CopyTree():
-            return f"cp -a {step.source} {step.path}"
-        case _:
-            return f"chmod {step.mode:04o} {step.path}" + (
-                f" && chown {step.uid}:{step.gid} {step.path}" if step.uid != CALLER else ""
-            )

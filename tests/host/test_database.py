@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from sandbox.errors import EvidenceError
-from sandbox.host.database import Realisation, open_database
+from sandbox.host.database import open_database
 from tests.nix.world import NixWorld
 
 SCHEMA = """
@@ -22,11 +22,6 @@ create table Refs (referrer integer not null, reference integer not null, primar
 create index IndexReferrer on Refs(referrer);
 create table DerivationOutputs (drv integer not null, id text not null, path text not null, primary key (drv, id));
 create index IndexDerivationOutputs on DerivationOutputs(path);
-"""
-REALISATIONS = """
-create table Realisations (
-    id integer primary key autoincrement not null, drvPath text not null, outputName text not null,
-    outputPath integer not null, signatures text);
 """
 
 
@@ -88,7 +83,6 @@ def test_what_is_not_valid_is_in_no_answer(state):
         assert database.closure([gone]) == set()
         assert database.closure([]) == set()
         assert database.valid([gone, store_path("a")]) == {store_path("a")}
-        assert database.path_info([gone]) == {}
 
 
 def test_every_derivation_of_an_output_is_found_though_the_output_is_not_valid(state):
@@ -106,26 +100,6 @@ def test_the_outputs_of_a_derivation_are_given_by_name(state):
         }
 
 
-def test_what_nix_noted_about_a_path(state):
-    with open_database(str(state)) as database:
-        info = database.path_info([store_path("c"), store_path("b")])[store_path("b")]
-    assert (info.hash, info.size, info.registered, info.deriver) == ("sha256:00", 8, 7, "")
-    assert info.references == (store_path("c"),)
-
-
-def test_realisations_are_read_where_nix_keeps_them(state):
-    with open_database(str(state)) as database:
-        assert database.realisations(["sha256:aa"]) == ()
-    connection = writer(state)
-    connection.executescript(REALISATIONS)
-    connection.execute("insert into Realisations values (1, 'sha256:aa', 'out', 2, '')")
-    connection.close()
-    with open_database(str(state)) as database:
-        assert database.realisations(["sha256:aa", "sha256:bb"]) == (
-            Realisation(derivation_hash="sha256:aa", output="out", path=store_path("b")),
-        )
-
-
 def test_thousands_of_paths_are_no_trouble(state):
     connection = writer(state)
     connection.execute("begin")
@@ -138,7 +112,6 @@ def test_thousands_of_paths_are_no_trouble(state):
         assert database.closure(everything) == set(everything)
         assert database.closure(everything[-1:]) == set(everything)
         assert database.valid(everything) == set(everything)
-        assert len(database.path_info(everything)) == 5000
 
 
 def test_reading_makes_no_file_and_changes_none(state):
@@ -283,7 +256,6 @@ def test_the_closure_is_the_one_that_nix_gives(tmp_path):
         assert database.closure([made]) == set(world.output("nix-store", "-qR", made).split())
         assert database.derivers_of_output(made) == (drv,)
         assert database.output_paths(drv) == {"out": made}
-        assert database.path_info([made])[made].deriver == drv
         assert database.exact
 
 

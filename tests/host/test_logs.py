@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.errors import EvidenceError
 from sandbox.host import logs
-from sandbox.host.logs import read_log, read_log_file, read_log_of, recent_logs
+from sandbox.host.logs import read_log_file, read_log_of
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.model.logs import parse_log
 from tests.nix.world import NixWorld
@@ -32,7 +32,6 @@ def test_a_log_is_found_in_both_layouts_packed_or_not(log_dir, tmp_path, place, 
     path.write_bytes(bz2.compress(b"a\n\xffb") if packed else b"a\n\xffb")
     os.utime(path, ns=(5, 5))
     found = read_log_of(DRV, log_dir)
-    assert read_log(DRV, log_dir) == found.text
     assert (found.path, found.mtime_ns, found.text, found.cut) == (
         str(path),
         5,
@@ -43,7 +42,6 @@ def test_a_log_is_found_in_both_layouts_packed_or_not(log_dir, tmp_path, place, 
 
 def test_no_log_is_no_error(log_dir):
     assert read_log_of(DRV, log_dir) is None
-    assert read_log(DRV, log_dir) == ""
     assert read_log_of(DRV, "/dev/null") is None
 
 
@@ -110,16 +108,6 @@ def test_a_log_that_unpacks_to_far_too_much_is_left_in_the_middle(tmp_path, monk
     assert found.cut
 
 
-def test_logs_of_a_span_of_time_are_listed_newest_first(log_dir, tmp_path):
-    for number, name in enumerate([f"ab/{BASE[2:]}.bz2", BASE, f"ab/{'d' * 30}-x.drv"], 1):
-        (tmp_path / "drvs" / name).write_text("")
-        os.utime(tmp_path / "drvs" / name, ns=(number, number))
-    (tmp_path / "drvs/ab/link.drv").symlink_to("/etc/passwd")
-    assert [log.derivation for log in recent_logs(log_dir, 2)] == [f"ab{'d' * 30}-x.drv", BASE]
-    assert [log.mtime_ns for log in recent_logs(log_dir, 1, 1)] == [1]
-    assert recent_logs("/gone", 0) == ()
-
-
 @pytest.mark.nix
 def test_the_log_of_a_real_failure_tells_its_phase_and_its_error(tmp_path):
     (tmp_path / "tools").mkdir()
@@ -139,9 +127,6 @@ def test_the_log_of_a_real_failure_tells_its_phase_and_its_error(tmp_path):
     log = parse_log(file.text)
     assert log.failing_phase == "buildPhase"
     assert log.error.text == "x.c:3:5: error: bad"
-    assert [entry.derivation for entry in recent_logs(found.log_dir, file.mtime_ns)] == [
-        os.path.basename(failure.drv)
-    ]
     shown = parse_log(failure.log)
     assert (shown.ending.kind, shown.ending.code) == ("exit", 2)
     assert shown.error.text.endswith("x.c:3:5: error: bad")

@@ -113,13 +113,13 @@ def test_endless_nesting_is_refused_and_not_followed() -> None:
     [
         (Output(name="out", path="/p"), set()),
         (Output(name="out", path="/p", hash_algo="sha256", hash="00"), {"fixed_output"}),
-        (Output(name="out", hash_algo="r:sha256"), {"floating_content_addressed"}),
+        (Output(name="out", hash_algo="r:sha256"), set()),
         (Output(name="out", hash_algo="r:sha256", hash="impure"), {"impure"}),
         (Output(name="out"), {"deferred"}),
     ],
 )
 def test_the_kind_of_a_derivation_follows_from_its_output(output: Output, kinds: set[str]) -> None:
-    every = ("fixed_output", "floating_content_addressed", "impure", "deferred")
+    every = ("fixed_output", "impure", "deferred")
     assert {kind for kind in every if getattr(derivation(output), kind)} == kinds
 
 

@@ -68,11 +68,8 @@ def test_a_profile_s_text_names_it_again(profile):
         ("allows_known_calls_only", [lix(2, 91)], [lix(2, 90), nix(2, 91)]),
         ("scopes_abstract_sockets", [nix(2, 31, 4), nix(2, 34, 5), nix(2, 36)], [nix(2, 31, 3), nix(2, 32, 6), nix(2, 34, 4), lix(2, 94)]),
         ("binds_certificates", [nix(2, 16), lix(2, 94)], [nix(2, 15, 9), lix(2, 93)]),
-        ("keeps_links", [nix(2, 19, 5), nix(2, 22), lix(2, 90)], [nix(2, 18, 9), nix(2, 20, 6)]),
         ("raises_open_files", [nix(2, 34)], [nix(2, 33, 9), lix(2, 94)]),
-        ("counts_cores", [nix(2, 31)], [nix(2, 30, 9), lix(2, 94)]),
         ("cgroup_namespace", [lix(2, 93)], [lix(2, 92), nix(2, 93)]),
-        ("attributes_at_build_dir", [nix(2, 13, 4), nix(2, 15), lix(2, 90)], [nix(2, 13, 3), nix(2, 14, 9), nix(2, 8)]),
     ],
 )  # fmt: skip
 def test_a_fix_holds_from_the_first_release_of_each_line(property_, has, lacks):

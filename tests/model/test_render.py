@@ -254,10 +254,3 @@ def test_real_descriptions_go_to_json():
     assert back["type"] == "Sandbox"
     assert back["process"]["argv"] == list(sandbox.process.argv)
     assert {e["type"] for e in back["entries"]} >= {"Directory", "File", "Bind", "Inputs"}
-
-
-def test_every_step_outside_has_a_line_of_its_own():
-    steps = planned(FULL).prepare
-    lines = [render.prepare_line(step) for step in steps]
-    assert len(set(lines)) == len(set(steps))
-    assert {line.split()[0] for line in lines} == {"mkdir", "write", "ln", "make", "cp", "chmod"}
