@@ -166,8 +166,9 @@ def test_nothing_stays_of_a_replay_that_nobody_keeps(run_nbs, kept_by_nix, tmp_p
 
 @pytest.fixture
 def workspaces(open_directory, user, monkeypatch):
-    """Where the user's own kept workspaces are; they are gone afterwards."""
+    """Where the user's own kept workspaces are: none before, none afterwards."""
     home = open_directory / f"home-{os.getuid() if user is None else user}"
+    shutil.rmtree(home / "state/ws", ignore_errors=True)
     yield home / "state/ws"
     shutil.rmtree(home / "state/ws", ignore_errors=True)
 

@@ -63,9 +63,9 @@ class Cells:
 def cells(kept_by_nix: Kept, tool_command) -> Iterator[Cells]:
     _, environment = tool_command("nbs_kernel")
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    environment = {**environment, "PYTHONPATH": root}
     # The path of a socket is a short one.
     with tempfile.TemporaryDirectory(prefix="nbs-cells-", dir="/tmp") as place:
+        environment = {**environment, "PYTHONPATH": root, "NBS_STATE_HOME": f"{place}/state"}
         cells = Cells(["--store", kept_by_nix.store, kept_by_nix.path], environment, Path(place))
         yield cells
         cells.close()
