@@ -1,4 +1,4 @@
-"""The session, once more with newer releases of Nix than the installed one."""
+"""The session once more with newer releases of Nix, and newer Pythons, than the installed ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_session_goes_as_well_with(release: str) -> None:
         pytest.skip(missing)
     command = [sys.executable, str(ROOT / "tests/twin/with_nix.py"), release]
     done = subprocess.run(
-        [*command, "-q", "tests/twin/test_session.py"],
+        [*command, "-q", "tests/twin/test_session.py", "tests/twin/test_python.py"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
