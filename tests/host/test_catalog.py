@@ -57,10 +57,13 @@ def refused(store, build=""):
     return caught.value
 
 
-def test_without_a_variable_for_it_the_demonstration_is_in_the_home_of_the_user_database():
+def test_without_a_variable_for_it_the_demonstration_is_in_the_home_of_the_user_database(
+    monkeypatch,
+):
     """A kernel that a gateway starts for another server has PATH alone."""
-    told = pwd.getpwuid(os.geteuid()).pw_dir
-    assert demo_root({}) == f"{told}/.cache/nix-build-shell/demo"
+    me = pwd.struct_passwd(("me", "x", os.geteuid(), 1, "", "/home/me", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", {os.geteuid(): me}.__getitem__)
+    assert demo_root({}) == "/home/me/.cache/nix-build-shell/demo"
     assert demo_root({"HOME": "/h"}) == "/h/.cache/nix-build-shell/demo"
 
 
