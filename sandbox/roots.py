@@ -16,7 +16,7 @@ from sandbox.workspace.session import Session
 
 MOST = 20_000
 """So many paths fit into the arguments of one program."""
-PATIENCE_S = 10
+PATIENCE_S = 30
 
 
 class ProtectedSession(Session):
