@@ -21,6 +21,7 @@ from sandbox.model.steps import (
     MountOverlay,
     NoNewPrivileges,
     PivotRoot,
+    RenewKeyring,
     RenewProc,
     ScopeAbstractSockets,
     SetIds,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     class Calls(Protocol):
         """What a step may call: `sandbox.linux.syscalls` and a few of `os`."""
 
+        def join_session_keyring(self) -> None: ...
         def bring_up(self, interface: str) -> None: ...
         def sethostname(self, name: str) -> None: ...
         def setdomainname(self, name: str) -> None: ...
@@ -75,6 +77,8 @@ LIMITS = {"core": syscalls.RLIMIT_CORE, "nofile": syscalls.RLIMIT_NOFILE}
 def apply(step: EnterStep, calls: Calls) -> None:  # noqa: C901, PLR0912  one case a kind of step
     """Carry out one step. Raises OSError with the call, as strace prints it, for a file name."""
     match step:
+        case RenewKeyring():
+            calls.join_session_keyring()
         case BringUp():
             calls.bring_up(step.interface)
         case SetNames():
@@ -136,6 +140,7 @@ class Linux:
     def __init__(self, connect_terminal: Callable[[], None]) -> None:
         self.connect_terminal = connect_terminal
 
+    join_session_keyring = staticmethod(syscalls.join_session_keyring)
     bring_up = staticmethod(syscalls.bring_up)
     sethostname = staticmethod(syscalls.sethostname)
     setdomainname = staticmethod(syscalls.setdomainname)

@@ -25,6 +25,9 @@ class Recorder:
             raise OSError(self.errno, "refused", call)
         self.calls.append(call)
 
+    def join_session_keyring(self) -> None:
+        self.note("keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)")
+
     def bring_up(self, interface: str) -> None:
         self.note(f"ioctl(SIOCSIFFLAGS, {{ifr_name={quoted(interface)}, ifr_flags=IFF_UP}})")
 

@@ -68,7 +68,8 @@ RLIM_INFINITY = 2**64 - 1
 AF_INET, SOCK_DGRAM, SOCK_CLOEXEC = 2, 2, 0o2000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 TIOCSCTTY = 0x540E
-EINVAL = 22
+EPERM, EINVAL, ENOSYS = 1, 22, 38
+KEYCTL_JOIN_SESSION_KEYRING = 1
 
 MOUNT_FLAG_NAMES = {
     MS_RDONLY: "MS_RDONLY",
@@ -133,6 +134,22 @@ def unshare(*namespaces: str) -> None:
         flags |= CLONE_FLAGS[name]
     names = "|".join("CLONE_NEW" + ("NS" if n == "mnt" else n.upper()) for n in namespaces)
     _check(_libc.unshare(flags), f"unshare({names})")
+
+
+def join_session_keyring() -> None:
+    """keyctl(2), KEYCTL_JOIN_SESSION_KEYRING: a new session keyring, with nothing in it.
+
+    Without effect where this process may not make the call, as in a container, or the kernel has no
+    keys: then what it becomes cannot use any either. EDQUOT: the user has too many keys.
+    """
+    joined = _libc.syscall(_SYS_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
+    if joined >= 0 or ctypes.get_errno() not in (EPERM, ENOSYS):
+        _check(joined, "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)")
+
+
+_SYS_KEYCTL = {"x86_64": 250, "i686": 288, "i386": 288, "ppc64le": 271, "s390x": 280}.get(
+    os.uname().machine, 219
+)
 
 
 def map_ids(process: str, uid_map: str, gid_map: str) -> None:

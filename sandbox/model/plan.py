@@ -41,6 +41,7 @@ from sandbox.model.steps import (
     NoNewPrivileges,
     PivotRoot,
     PrepareStep,
+    RenewKeyring,
     ScopeAbstractSockets,
     SetIds,
     SetLimit,
@@ -99,6 +100,7 @@ def plan(sandbox: Sandbox, paths: Paths, machine: str) -> Plan:
     """
     process = sandbox.process
     build = (
+        RenewKeyring(),
         *_names(sandbox),
         *_mounts(sandbox, paths),
         PivotRoot(root=paths.root),

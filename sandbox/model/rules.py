@@ -10,7 +10,7 @@ from __future__ import annotations
 from sandbox.errors import EvidenceError
 from sandbox.model.command import command_line
 from sandbox.model.identity import Identity, identity
-from sandbox.model.seccomp import filter_for
+from sandbox.model.seccomp import filter_for, without_keys
 from sandbox.model.spec import (
     Bind,
     BuildDirectory,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sandbox.model.aterm import Derivation
     from sandbox.model.facts import HostFile, KeptDirectory, MachineFacts, NixFacts, Request
     from sandbox.model.nixconf import NixSettings
+    from sandbox.model.seccomp import Filter
 
 ADDR_NO_RANDOMIZE = 0x0040000
 PER_LINUX32 = 0x0008
@@ -335,6 +336,13 @@ def personality(nix: NixFacts, machine: MachineFacts) -> int:
     return ADDR_NO_RANDOMIZE | (PER_LINUX32 if narrow else 0)
 
 
+def system_calls(nix: NixFacts, machine: MachineFacts, who: Identity) -> Filter | None:
+    """Nix: `setupSeccomp`, if `filter-syscalls` is on. The caller's own id reads the caller's keys,
+    so a builder that has it sees none."""
+    filter_ = filter_for(nix.profile) if nix.settings.filter_syscalls else None
+    return without_keys(filter_) if who.build_uid == machine.uid else filter_
+
+
 def process(
     kept: KeptDirectory,
     nix: NixFacts,
@@ -355,7 +363,7 @@ def process(
         uid=who.inside_uid,
         gid=who.inside_gid,
         personality=personality(nix, machine),
-        filter=filter_for(profile) if nix.settings.filter_syscalls else None,
+        filter=system_calls(nix, machine, who),
         scope_abstract_sockets=profile.scopes_abstract_sockets and machine.landlock_abi >= 6,  # noqa: PLR2004
         open_files_ceiling=MOST_OPEN_FILES if profile.raises_open_files else None,
         interactive=request.interactive,

@@ -66,6 +66,19 @@ def filter_for(profile: Profile) -> Filter:
     return Filter(rules=tuple(rules), unknown_from=LIX_FIRST_UNKNOWN_CALL)
 
 
+def without_keys(filter_: Filter | None) -> Filter:
+    """The same filter, which hides that the kernel keeps keys: keyrings(7).
+
+    Keys are in no namespace. Who has a user's id finds that user's keyring by its number, and
+    reads and changes what is in it.
+    """
+    hidden = tuple(FilterRule(call=call, errno=ENOSYS) for call in KEY_CALLS)
+    if filter_ is None:
+        return Filter(rules=hidden)
+    return filter_.replace(rules=(*filter_.rules, *hidden))
+
+
+KEY_CALLS = ("add_key", "request_key", "keyctl")
 LIX_FIRST_UNKNOWN_CALL = 457
 """The calls that libseccomp 2.5.5 does not know begin here, on every architecture."""
 
@@ -82,6 +95,9 @@ _X86_64 = {
     "listxattr": 194,
     "llistxattr": 195,
     "flistxattr": 196,
+    "add_key": 248,
+    "request_key": 249,
+    "keyctl": 250,
 }
 _I386 = {
     "chmod": 15,
@@ -96,8 +112,11 @@ _I386 = {
     "listxattr": 232,
     "llistxattr": 233,
     "flistxattr": 234,
+    "add_key": 286,
+    "request_key": 287,
+    "keyctl": 288,
 }
-_ARM = {**_I386, "fchmodat": 333}
+_ARM = {**_I386, "fchmodat": 333, "add_key": 309, "request_key": 310, "keyctl": 311}
 _GENERIC = {
     "fchmod": 52,
     "fchmodat": 53,
@@ -110,6 +129,9 @@ _GENERIC = {
     "listxattr": 11,
     "llistxattr": 12,
     "flistxattr": 13,
+    "add_key": 217,
+    "request_key": 218,
+    "keyctl": 219,
 }
 _EVERYWHERE = {
     "io_uring_setup": 425,

@@ -63,6 +63,10 @@ class SetOwner(Value):
 PrepareStep = MakeDirectory | MakeFile | MakeLink | MakePlaces | CopyTree | SetOwner
 
 
+class RenewKeyring(Value):
+    """keyrings(7): an empty session keyring in the place of the caller's; no namespace hides it."""
+
+
 class BringUp(Value):
     interface: str
 
@@ -187,7 +191,8 @@ class SetParentDeathSignal(Value):
 
 
 EnterStep = (
-    BringUp
+    RenewKeyring
+    | BringUp
     | SetNames
     | Mount
     | MountOverlay

@@ -12,6 +12,7 @@ from sandbox.model import plan, steps
 from sandbox.model.steps import EnterStep
 
 CALLS = [
+    (steps.RenewKeyring(), ["keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)"]),
     (steps.BringUp(interface="lo"), ['ioctl(SIOCSIFFLAGS, {ifr_name="lo", ifr_flags=IFF_UP})']),
     (
         steps.SetNames(host_name="localhost", domain_name="(none)"),

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stddef.h>
@@ -130,6 +131,8 @@ int main(int count, char **words) {
     network(words[1], count - 2, words + 2);
     mounts();
     terminals();
+    long keyring = syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0);
+    printf("keyring: %ld\n", keyring < 0 ? 0 : keyring);
     printf("dumpable: %d\n", prctl(PR_GET_DUMPABLE));
     return 0;
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import ctypes
 import json
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sandbox.linux import syscalls
 from tests.kernel.frontends.conftest import kernel, run
 
 if TYPE_CHECKING:
@@ -39,6 +42,7 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> str:
 def session(in_home: Any) -> Iterator[tuple[Any, Any]]:
     """A kernel and its client, for attacks that leave it alive."""
     del in_home
+    syscalls.join_session_keyring()
     with kernel() as (manager, client):
         yield manager, client
 
@@ -80,6 +84,14 @@ def test_the_kernel_and_the_network_of_the_host_are_out_of_reach(said):
     assert said["port"] == ["ECONNREFUSED"] * 5
     assert said["abstract"] == ["ECONNREFUSED"] or said["abstract"][0] in REFUSED
     assert said["network"] == ["ENETUNREACH"]
+
+
+def test_the_keys_of_who_started_the_kernel_are_not_a_cell_s(said):
+    if platform.machine() != "x86_64":
+        pytest.skip("the number of the call is that of x86_64")
+    of_the_front_end = ctypes.CDLL(None).syscall(250, 0, -3, 0)
+    assert of_the_front_end > 0
+    assert said["keyring"] != [str(of_the_front_end)]
 
 
 def test_nothing_can_be_mounted_or_uncovered(said):
