@@ -76,6 +76,7 @@ def test_an_entry_of_the_user_starts_this_python(home):
     assert kernel.command(["install"]) == 0
     assert written(home / "nbs")["argv"] == [
         sys.executable,
+        "-P",
         "-m",
         "nbs_kernel",
         "-f",

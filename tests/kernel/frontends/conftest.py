@@ -96,11 +96,14 @@ def until(holds: Callable[[], object], what: str, limit_s: float = LIMIT_S) -> N
 
 
 @contextlib.contextmanager
-def kernel(**environment: str) -> Iterator[tuple[Any, Any]]:
-    """A running kernel of this process's environment: its manager, and a client that is ready."""
+def kernel(cwd: Path | None = None, **environment: str) -> Iterator[tuple[Any, Any]]:
+    """A running kernel of this process's environment: its manager, and a client that is ready.
+
+    It is started in the directory `cwd`, as for a notebook there.
+    """
     # A manager that starts its kernel again gives it the same file.
     with tempfile.TemporaryFile() as said:
-        manager, client = _started({**os.environ, **environment}, said)
+        manager, client = _started({**os.environ, **environment}, said, cwd)
         try:
             yield manager, client
         finally:
@@ -110,11 +113,11 @@ def kernel(**environment: str) -> Iterator[tuple[Any, Any]]:
             sys.stderr.write(said.read().decode(errors="replace"))
 
 
-def _started(environment: dict[str, str], said: IO[bytes]) -> tuple[Any, Any]:
+def _started(environment: dict[str, str], said: IO[bytes], cwd: Path | None) -> tuple[Any, Any]:
     """Ports are free when Jupyter chooses them; another program may be faster."""
     for _ in range(STARTS):
         manager = patient_manager()
-        manager.start_kernel(env=environment, stderr=said)
+        manager.start_kernel(env=environment, stderr=said, cwd=cwd)
         client = manager.client()
         client.start_channels()
         try:

@@ -63,7 +63,9 @@ def test_jupyter_lists_the_kernel_with_its_logos(environment, tmp_path):
 
 
 def test_the_kernel_explains_itself_where_it_was_installed(environment, tmp_path):
-    assert run(environment, "-m", "nbs_kernel", "--help", home=tmp_path).startswith("usage: ")
+    specification = json.loads((environment / "share/jupyter/kernels/nbs/kernel.json").read_text())
+    options = specification["argv"][1 : specification["argv"].index("-f")]
+    assert run(environment, *options, "--help", home=tmp_path).startswith("usage: ")
 
 
 def test_the_installed_command_shows_the_kernel_to_other_jupyters(environment, tmp_path):

@@ -39,11 +39,22 @@ def attack(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def session(in_home: Any) -> Iterator[tuple[Any, Any]]:
+def beside_notebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of somebody's notebook, with modules that say that they were imported."""
+    place = tmp_path_factory.mktemp("notebook")
+    said = f"open({str(place / 'imported')!r}, 'a').write(__name__)\n"
+    (place / "nbs_kernel").mkdir()
+    for name in ("nbs_kernel/__init__", "nbs_kernel/__main__", "json", "zmq", "sandbox"):
+        (place / f"{name}.py").write_text(said)
+    return place
+
+
+@pytest.fixture(scope="module")
+def session(in_home: Any, beside_notebook: Path) -> Iterator[tuple[Any, Any]]:
     """A kernel and its client, for attacks that leave it alive."""
     del in_home
     syscalls.join_session_keyring()
-    with kernel() as (manager, client):
+    with kernel(cwd=beside_notebook) as (manager, client):
         yield manager, client
 
 
@@ -64,6 +75,11 @@ def said(session: tuple[Any, Any], attack: str) -> dict[str, list[str]]:
         what, _, result = line.partition(": ")
         found.setdefault(what, []).append(result)
     return found
+
+
+def test_a_module_beside_the_notebook_is_not_imported(session, beside_notebook):
+    assert run(session[1], "echo on")[1] == "on\n"
+    assert not (beside_notebook / "imported").exists()
 
 
 def test_no_other_process_is_seen_or_can_be_signalled(said):
