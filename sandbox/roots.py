@@ -1,8 +1,9 @@
 """Asking Nix to keep the inputs of a workspace: a session during which, and after which, they stay.
 
 nix-store(1), `--add-root --indirect`: Nix takes the links in a directory of the workspace as roots
-of its garbage collection, and forgets them by itself when they are gone. Where there is no Nix, or
-it does not let this user do that, the inputs are as little protected as those of the failed build.
+of its garbage collection, and forgets them by itself when they are gone. Where there is no Nix, it
+does not let this user do that, or its store is another user's, in whose name it would write, the
+inputs are as little protected as those of the failed build.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from __future__ import annotations
 import os
 import subprocess
 
+from sandbox.host.closure import nix_may_be_asked
+from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_program
 from sandbox.workspace.kept import ROOTS, Kept
 from sandbox.workspace.session import Session
@@ -59,6 +62,9 @@ def ask(kept: Kept, names: frozenset[str]) -> subprocess.Popen[bytes] | None:
     """
     program = find_program("nix-store", os.environ)
     if not program or not 0 < len(names) <= MOST or not kept.store_dir:
+        return None
+    locations = find_locations(os.environ, read_settings(os.environ), kept.store)
+    if not nix_may_be_asked(locations):
         return None
     try:
         os.makedirs(f"{kept.path}/{ROOTS}", mode=0o700, exist_ok=True)

@@ -1,7 +1,8 @@
 """The closure of store paths where Nix's database cannot be read, and what kind each path is.
 
 Two ways: ask the Nix that is installed, or look for references in the files, as Nix did when it
-registered them. Both read; neither changes the store.
+registered them. Nix itself opens a store in order to write: it makes locks, and may change owners.
+So it is asked about the machine's own store alone, and of that only where nobody else put it there.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import stat
 
 from sandbox.errors import EvidenceError
+from sandbox.host.owners import is_ours
 from sandbox.model.facts import StoreObject
 from sandbox.model.storepath import HASH_LENGTH, NIX32
 
@@ -87,27 +89,20 @@ def closure_by_nix(
     nix_store: str = "nix-store",
     timeout_s: float = NIX_TIMEOUT_S,
 ) -> set[str] | None:
-    """What `nix-store -qR` says, or None: no Nix here, it took too long, or a root is not valid.
+    """What `nix-store -qR` says, or None: not to be asked, too slow, or a root is not valid.
 
     Roots that are not valid make Nix refuse the whole question: leave out what `kinds` misses.
-    Nix is not asked where it would first have to make a store.
     """
     import subprocess  # only where there is no database
 
-    given = sorted({root for root in roots if root.startswith(locations.store_dir + "/")})
-    there = (f"{locations.state_dir}/{name}" for name in ("db", "daemon-socket/socket"))
-    if not any(os.path.exists(path) for path in there):
+    if locations.root or not nix_may_be_asked(locations):
         return None
+    given = sorted({root for root in roots if root.startswith(locations.store_dir + "/")})
     found: set[str] = set()
     for start in range(0, len(given), _MOST_ARGUMENTS):
         try:
             done = subprocess.run(
-                [
-                    nix_store,
-                    "-qR",
-                    *_store_option(locations),
-                    *given[start : start + _MOST_ARGUMENTS],
-                ],
+                [nix_store, "-qR", *given[start : start + _MOST_ARGUMENTS]],
                 env=_environment(locations, environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -122,33 +117,24 @@ def closure_by_nix(
     return found
 
 
-def _store_option(locations: NixLocations) -> tuple[str, ...]:
-    if not locations.root:
-        return ()
-    pairs = {
-        "root": locations.root,
-        "store": locations.store_dir,
-        "real": locations.real_store_dir,
-        "state": locations.state_dir,
-        "log": locations.log_dir,
-    }
-    query = "&".join([f"{name}={_escaped(value)}" for name, value in pairs.items()])
-    return ("--store", f"local?{query}")
+def nix_may_be_asked(locations: NixLocations) -> bool:
+    """Is there a store of Nix's already, which nobody but root and the caller could have prepared?
 
-
-def _escaped(text: str) -> str:
-    return "".join([f"%{ord(c):02X}" if c in "%&?#=+ " else c for c in text])
+    Nix follows links below its state directory, and as root gives the store to its build users.
+    """
+    there = (f"{locations.state_dir}/{name}" for name in ("db", "daemon-socket/socket"))
+    places = (locations.real_store_dir, locations.state_dir)
+    return any(os.path.exists(path) for path in there) and all(map(is_ours, places))
 
 
 def _environment(locations: NixLocations, environ: Mapping[str, str]) -> dict[str, str]:
     """The caller's settings for Nix and nothing else; Nix reads many more variables."""
     kept = {name: environ[name] for name in _KEPT_VARIABLES if name in environ}
     kept["NIX_CONF_DIR"] = locations.conf_dir
-    if not locations.root:
-        kept["NIX_STORE_DIR"] = locations.store_dir
-        kept["NIX_STATE_DIR"] = locations.state_dir
-        if environ.get("NIX_REMOTE", "").startswith(("daemon", "unix:")):
-            kept["NIX_REMOTE"] = environ["NIX_REMOTE"]
+    kept["NIX_STORE_DIR"] = locations.store_dir
+    kept["NIX_STATE_DIR"] = locations.state_dir
+    if environ.get("NIX_REMOTE", "").startswith(("daemon", "unix:")):
+        kept["NIX_REMOTE"] = environ["NIX_REMOTE"]
     return kept
 
 

@@ -2,8 +2,9 @@
 
 A read takes one short transaction, so that Nix is not held up. Which way it is opened depends on
 what lies beside it: with a write-ahead log, SQLite's own locks are needed (`mode=ro`); with none,
-everything is in the file itself, and `immutable=1` reads it without making `-wal` and `-shm`
-files, which `mode=ro` makes where it may and fails where it may not.
+everything is in the file itself, and `immutable=1` reads it without any. `readonly_shm=1` keeps
+`mode=ro` from making a `-shm` file, which it would where it may. What others can exchange is read
+as a file alone: SQLite trusts what it shares with other processes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import EvidenceError
+from sandbox.host.owners import is_ours
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ else:
     import _sqlite3 as sqlite3  # the package around it imports datetime, which costs a millisecond
 
 BUSY_TIMEOUT_S = 2.0
+WITH_LOCKS = "mode=ro&readonly_shm=1"
 
 # Older libraries take 999 parameters in a statement.
 _BATCH = 900
@@ -142,7 +145,7 @@ def _open(path: str) -> Database:
     problem = ""
     for way in _ways(path):
         try:
-            return Database(path, _connect(path, way), locked=way == "mode=ro", seen=seen)
+            return Database(path, _connect(path, way), locked=way == WITH_LOCKS, seen=seen)
         except sqlite3.OperationalError as error:
             problem = str(error)
         except sqlite3.DatabaseError as error:
@@ -153,9 +156,8 @@ def _open(path: str) -> Database:
 def _ways(path: str) -> tuple[str, ...]:
     """How to open it, the best way first. Without a log to read, none is made."""
     log, shared, journal = (_size(path + end) for end in ("-wal", "-shm", "-journal"))
-    if journal <= 0 and (log < 0 or (log == 0 and shared < 0)):
-        return ("immutable=1",)
-    return ("mode=ro", "immutable=1")
+    lockable = journal > 0 or (log >= 0 and shared >= 0)
+    return (WITH_LOCKS, "immutable=1") if lockable and is_ours(path) else ("immutable=1",)
 
 
 def _connect(path: str, way: str) -> sqlite3.Connection:

@@ -66,7 +66,8 @@ def find_inputs(
     locations: NixLocations,
     database: Database | None,
 ) -> InputPaths:
-    """The closure of `roots`: from Nix's database, else `nix-store -qR`, else by references.
+    """The closure of `roots`: from Nix's database, else `nix-store -qR` if the store is the
+    machine's own, else by references.
 
     Raises `EvidenceError` (`inputs-missing`) when a root has been deleted, and `inputs-unknown`
     when nothing tells what the build saw.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 
 import pytest
 
@@ -101,38 +102,63 @@ def test_a_store_that_is_not_there_is_named(tmp_path):
     assert caught.value.reason == "store-unreadable"
 
 
+@pytest.fixture
+def own(locations):
+    """The same as the machine's own store, with a database."""
+    os.makedirs(f"{locations.state_dir}/db")
+    return locations.replace(root="")
+
+
+def answering(place, script="exit 0") -> str:
+    program = place / "nix-store"
+    program.write_text(
+        f'#!/bin/sh\necho asked >>{place}/asked\nfor word; do echo "$word"; done\n{script}\n'
+    )
+    program.chmod(0o755)
+    return str(program)
+
+
 def test_nix_is_not_asked_where_it_would_have_to_make_a_store(locations, tmp_path):
-    before = sorted(os.walk(tmp_path))
-    assert closure_by_nix(logical(A), locations, os.environ) is None
-    assert sorted(os.walk(tmp_path)) == before
+    program = answering(tmp_path)
+    machine = locations.replace(root="")
+    assert closure_by_nix(logical(A), machine, os.environ, nix_store=program) is None
+    assert not (tmp_path / "asked").exists()
+
+
+def test_nix_is_not_asked_about_a_store_that_is_not_the_machine_s(own, locations, tmp_path):
+    program = answering(tmp_path)
+    assert closure_by_nix(logical(A), locations, os.environ, nix_store=program) is None
+    assert not (tmp_path / "asked").exists()
+    assert closure_by_nix(logical(A), own, os.environ, nix_store=program) is not None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone has what is another user's")
+@pytest.mark.parametrize("theirs", ["nix/store", "nix/store/var", "nix"])
+def test_nix_is_not_asked_about_what_is_another_user_s(own, tmp_path, theirs):
+    program = answering(tmp_path)
+    os.chown(tmp_path / theirs, 12345, -1)
+    assert closure_by_nix(logical(A), own, os.environ, nix_store=program) is None
+    assert not (tmp_path / "asked").exists()
 
 
 @pytest.mark.parametrize("script", ["exit 1", "sleep 60", None])
-def test_a_nix_that_does_not_answer_is_no_answer(locations, tmp_path, script):
-    os.makedirs(f"{locations.state_dir}/db")
-    program = tmp_path / "nix-store"
-    if script is not None:
-        program.write_text(f"#!/bin/sh\n{script}\n")
-        program.chmod(0o755)
-    answer = closure_by_nix(logical(A), locations, {}, nix_store=str(program), timeout_s=0.3)
-    assert answer is None
+def test_a_nix_that_does_not_answer_is_no_answer(own, tmp_path, script):
+    program = "/nowhere/nix-store" if script is None else answering(tmp_path, script)
+    assert closure_by_nix(logical(A), own, {}, nix_store=program, timeout_s=0.3) is None
 
 
-def test_nix_is_asked_about_paths_of_the_store_alone_and_hears_nothing_else(locations, tmp_path):
-    os.makedirs(f"{locations.state_dir}/db")
-    program = tmp_path / "nix-store"
-    program.write_text(f'#!/bin/sh\nfor word; do echo "$word"; done; env >{tmp_path}/env\n')
-    program.chmod(0o755)
+def test_nix_is_asked_about_paths_of_the_store_alone_and_hears_nothing_else(own, tmp_path):
+    program = answering(tmp_path, f"env >{tmp_path}/env")
     roots = logical(A) | {"--delete", "/etc/passwd"}
     environ = {"LD_PRELOAD": "/x.so", "HOME": "/h"}
-    answer = closure_by_nix(roots, locations, environ, nix_store=str(program))
+    answer = closure_by_nix(roots, own, environ, nix_store=program)
     assert {word for word in answer if word.startswith("/")} == logical(A)
     assert "--delete" not in answer
     assert "LD_PRELOAD" not in (tmp_path / "env").read_text()
 
 
 @pytest.mark.nix
-def test_all_three_ways_agree_on_a_real_store(tmp_path):
+def test_the_references_of_a_real_store_are_those_that_nix_has(tmp_path):
     world = NixWorld(tmp_path)
     (tmp_path / "tools").mkdir()
     shutil.copy("/bin/busybox", tmp_path / "tools/busybox")
@@ -142,11 +168,25 @@ def test_all_three_ways_agree_on_a_real_store(tmp_path):
     locations = find_locations(environ, read_settings(environ), world.store_arguments[1])
     assert locations.real_store_dir == str(world.store)
     assert len(expected) == 3
-    assert closure_by_nix([made], locations, environ) == expected
     assert closure_by_references([made], locations) == expected
     there, missing = kinds(sorted(expected), locations)
     assert {entry.kind for entry in there} == {"file", "directory"}
     assert missing == ()
+
+
+@pytest.mark.nix
+def test_nix_says_of_its_own_store_what_is_valid_in_it(tmp_path):
+    world = NixWorld(tmp_path)
+    environ = {
+        **world.environment,
+        "NIX_STORE_DIR": f"{tmp_path}/own",
+        "NIX_STATE_DIR": f"{tmp_path}/state",
+    }
+    (tmp_path / "source").write_text("text")
+    add = ["nix-store", "--add", str(tmp_path / "source")]
+    done = subprocess.run(add, env=environ, capture_output=True, text=True, check=True)
+    locations = find_locations(environ, read_settings(environ))
+    assert closure_by_nix([done.stdout.strip()], locations, environ) == {done.stdout.strip()}
 
 
 _DERIVATION = """

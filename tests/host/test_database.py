@@ -136,6 +136,34 @@ def test_rows_that_are_only_in_the_log_are_seen_and_the_log_is_left(state):
     connection.close()
 
 
+def test_a_log_that_nobody_has_open_is_read_without_a_file_being_made(state):
+    """What Nix leaves when it is killed."""
+    connection = writer(state)
+    add(connection, "new", "a")
+    for lone, names_left in (("both", ("", "-wal", "-shm")), ("log", ("", "-wal"))):
+        (state / lone / "db").mkdir(parents=True)
+        for end in names_left:
+            shutil.copy(state / f"db/db.sqlite{end}", state / lone / "db")
+    connection.close()
+    for lone, count in (("both", 4), ("log", 3)):
+        before = {path: path.stat().st_mtime_ns for path in (state / lone / "db").iterdir()}
+        with open_database(str(state / lone)) as database:
+            assert len(database.closure([store_path("new"), store_path("a")])) == count
+            assert database.exact == (lone == "both")
+        assert {path: path.stat().st_mtime_ns for path in (state / lone / "db").iterdir()} == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone has what is another user's")
+def test_what_another_user_can_exchange_is_read_without_sharing_anything_with_it(state):
+    connection = writer(state)
+    add(connection, "new")
+    os.chown(state, 12345, -1)
+    with open_database(str(state)) as database:
+        assert database.valid([store_path("a")])
+        assert not database.exact
+    connection.close()
+
+
 def test_nix_can_write_while_it_is_open(state):
     nix = writer(state)
     add(nix, "first")

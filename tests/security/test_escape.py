@@ -114,6 +114,37 @@ def test_a_store_that_comes_with_the_kept_directory_cannot_name_the_host_s_files
     assert b"derivation-refused" in done.stderr
 
 
+@pytest.mark.nix
+@pytest.mark.parametrize("user", CALLERS)
+def test_a_store_with_links_in_the_places_of_nix_s_own_files_is_not_written(
+    hand_made, run_tool, tmp_path, unprivileged, user
+):
+    """Nix opens a store in order to write: it would follow the links, as root with root's rights."""
+    root = tmp_path / "their"
+    shutil.copytree(hand_made.store, root, symlinks=True, copy_function=os.link)
+    build = root / "nix/var/nix/builds/nix-1-2/build"
+    shutil.copytree(hand_made.path, build)
+    (root / "nix/var/nix/db").mkdir()
+    for name in ("db/reserved", "db/big-lock", "gc.lock"):
+        (root / "nix/var/nix" / name).symlink_to(tmp_path / "target")
+    if os.getuid() == 0:
+        for place in (root, *root.rglob("*")):
+            if place.is_dir() or build in place.parents:
+                os.chown(place, unprivileged, unprivileged, follow_symlinks=False)
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)
+    before = {path: path.lstat() for path in tmp_path.rglob("*")}
+    done = run_tool(str(build), "cat", "notes", as_user=unprivileged if user != "caller" else None)
+    assert (done.returncode, done.stdout) == (0, b"what the build wrote\n"), done.stderr
+    after = {path: path.lstat() for path in tmp_path.rglob("*")}
+    assert after.keys() == before.keys()
+    for path, status in after.items():
+        assert (status.st_uid, status.st_ctime_ns) == (
+            before[path].st_uid,
+            before[path].st_ctime_ns,
+        )
+
+
 def test_a_name_with_control_characters_is_shown_without_them(hostile, run_tool, hand_made):
     kept = hostile()
     os.mkfifo(f"{kept}/env-vars.fifo")
