@@ -10,12 +10,13 @@ from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from sandbox.model.aterm import Derivation
     from sandbox.model.facts import KeptDirectory, NixFacts, Request
 
 STARTUP_DESCRIPTOR = 9
 """bash reads its startup file from here, so that no file is added to what the build left."""
 
-BASH_NAMES = ("bash", "sh")
+SHELLS = ("bash", "dash", "sh")
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._/?=@:")
 
 
@@ -79,9 +80,9 @@ def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: 
     derivation = nix.derivation
     builder = derivation.builder if derivation is not None else ""
     variables = nix.environment.variables if nix.environment is not None else ()
-    shell = builder if builder.rpartition("/")[2] in BASH_NAMES else ""
-    structured = derivation is not None and derivation.structured_attributes
-    if shell and (structured or any(n == "stdenv" for n, _ in variables)):
+    shell = builder if name_of(builder) in SHELLS else ""
+    if derivation is not None and _reads_as_nixpkgs_does(derivation):
+        structured = derivation.structured_attributes
         argv = _run(shell, _source_setup(structured=structured), request)
     elif request.command:
         argv = request.command
@@ -112,7 +113,7 @@ def _phases(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> C
     if not shell or request.phases is None:
         program, *arguments = phases.without_bash(nix, words)
         return CommandLine(
-            argv=(program.rpartition("/")[2], *arguments),
+            argv=(name_of(program), *arguments),
             program=program,
             environment=variables,
             directories=(top, "/"),
@@ -130,7 +131,34 @@ def _bash(kept: KeptDirectory, nix: NixFacts) -> str:
     """The build's own bash, if it had one."""
     builder = nix.derivation.builder if nix.derivation is not None else ""
     candidates = (kept.env_vars.shell if kept.env_vars.state == "read" else "", builder)
-    return next((path for path in candidates if path.rpartition("/")[2] == "bash"), "")
+    return next((path for path in candidates if is_bash(path)), "")
+
+
+def is_bash(shell: str) -> bool:
+    """Is bash what this path calls? By the name `sh` it may be any shell."""
+    return name_of(shell) == "bash"
+
+
+def name_of(program: str) -> str:
+    """The last component of a path."""
+    return program.rpartition("/")[2]
+
+
+def names_stdenv(derivation: Derivation) -> bool:
+    """Is `stdenv` among its attributes? Its builder begins with `$stdenv/setup` then."""
+    text = derivation.get("__json")
+    if text is None:
+        return derivation.get("stdenv") is not None
+    from sandbox.model import attributes  # noqa: PLC0415  json costs more than the rest together
+
+    return "stdenv" in attributes.read(text)
+
+
+def _reads_as_nixpkgs_does(derivation: Derivation) -> bool:
+    """`.attrs.sh` and `$stdenv/setup` are for bash. Who has a stdenv means bash by `sh`, too."""
+    if is_bash(derivation.builder):
+        return derivation.structured_attributes or names_stdenv(derivation)
+    return name_of(derivation.builder) == "sh" and names_stdenv(derivation)
 
 
 def _source_setup(*, structured: bool) -> str:
@@ -157,16 +185,15 @@ def _run(shell: str, prepare: str, request: Request) -> tuple[str, ...]:
 
 
 def _interactive(shell: str, request: Request) -> tuple[str, ...]:
-    name = shell.rpartition("/")[2]
     if request.shell_options:
-        if name not in BASH_NAMES:
+        if not is_bash(shell):
             raise EvidenceError(
                 f"the shell of this build is `{shell}`, and not bash",
                 reason="no-bash",
                 hint="`nbs shell` gives this one",
             )
         return (shell, *request.shell_options)
-    if name == "bash":
+    if is_bash(shell):
         return (shell, "--noprofile", "--rcfile", f"/dev/fd/{STARTUP_DESCRIPTOR}", "-i")
     return (shell, "-i")
 
@@ -184,7 +211,7 @@ def _startup_file(
     if request.command:
         return ""
     definitions = ""
-    if request.phases is not None and shell.rpartition("/")[2] == "bash":
+    if request.phases is not None and is_bash(shell):
         from sandbox.model import phases  # noqa: PLC0415  it imports this
 
         definitions = phases.definitions(request.phases, kept, nix, request, shell, top)

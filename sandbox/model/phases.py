@@ -7,7 +7,7 @@ The scripts run the phases of nixpkgs' stdenv again; the builder's own start is 
 from __future__ import annotations
 
 from sandbox.errors import EvidenceError
-from sandbox.model.command import is_identifier, shell_word
+from sandbox.model.command import is_identifier, names_stdenv, shell_word
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -66,8 +66,7 @@ def has_stdenv(nix: NixFacts) -> bool:
     """Is there a `$stdenv/setup` to source, as far as is known?"""
     if nix.derivation is None or nix.environment is None:
         return True
-    named = any(name == "stdenv" for name, _ in nix.environment.variables)
-    return named or nix.derivation.structured_attributes
+    return names_stdenv(nix.derivation)
 
 
 def without_bash(nix: NixFacts, words: tuple[str, ...]) -> tuple[str, ...]:

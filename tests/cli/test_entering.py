@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import ROOT
+
 if TYPE_CHECKING:
     from tests.conftest import Kept, RunTool
 
@@ -166,3 +168,36 @@ def test_without_a_command_the_shell_reads_its_input(run):
 def test_a_failure_inside_adds_nothing_to_the_output(run):
     done = run("bash", "-c", "exit 1")
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+BUILT_BY_ANOTHER_SHELL = f"""
+with import {ROOT}/tests/nix/stdenv.nix {{ }};
+let shell = derivation {{
+  name = "shell";
+  inherit system;
+  builder = "${{bash}}/bin/bash";
+  args = [ "-c" "${{coreutils}}/bin/mkdir -p $out/bin; exec ${{coreutils}}/bin/ln -s ${{dash}}/bin/dash $out/bin/sh" ];
+}};
+in derivation {{
+  name = "structured-by-dash-1.0";
+  inherit system;
+  __structuredAttrs = true;
+  builder = "${{shell}}/bin/sh";
+  args = [ "-c" "exit 3" ];
+  list = [ "what dash cannot declare" coreutils ];
+}}
+"""
+
+
+@pytest.mark.namespaces
+@pytest.mark.nix
+def test_structured_attributes_of_a_build_by_another_shell_are_in_no_command_s_way(
+    nix_world, run_tool
+):
+    failure = nix_world.fail(BUILT_BY_ANOTHER_SHELL)
+    program = f"{nix_world.build_stdenv()['coreutils']}/bin/cat"
+    store = f"{nix_world.root}/store"
+    words = ("--store", store, "--derivation", failure.drv, failure.kept, program, ".attrs.json")
+    done = run_tool(*words)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b'"what dash cannot declare"' in done.stdout

@@ -28,7 +28,8 @@ def line(kept=made.KEPT, nix=made.NIX, **request):
 
 def from_derivation(builder=made.SHELL, variables=None, **env):
     variables = {"stdenv": "/nix/store/s", "out": "/o"} if variables is None else variables
-    derivation = made.derivation(**env).replace(builder=builder)
+    derivation = made.derivation(**({} if "__json" in env else variables), **env)
+    derivation = derivation.replace(builder=builder)
     return made.NIX.replace(environment=environment(**variables), derivation=derivation)
 
 
@@ -104,6 +105,29 @@ def test_structured_attributes_are_read_before_setup():
 def test_without_a_stdenv_the_command_runs_by_itself():
     nix = from_derivation(variables={"out": "/o"})
     assert line(CLOSED, nix, command=("/bin/x",)).argv == ("/bin/x",)
+
+
+@pytest.mark.parametrize("name", ["sh", "dash", "busybox", "not-bash"])
+def test_what_is_written_for_bash_is_read_by_no_other_shell(name):
+    nix = from_derivation(f"/nix/store/x/bin/{name}", variables={}, __json='{"a":["b"]}')
+    assert line(CLOSED, nix, command=("/bin/x",)).argv == ("/bin/x",)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [("bash", '{"a":["b"]}'), ("bash", '{"stdenv":"/s"}'), ("sh", '{"stdenv":"/s"}')],
+)
+def test_bash_reads_structured_attributes_by_whatever_name_stdenv_calls_it(name, attributes):
+    nix = from_derivation(f"/nix/store/x/bin/{name}", variables={}, __json=attributes)
+    assert "NIX_ATTRS_SH_FILE" in line(CLOSED, nix, command=("/bin/x",)).argv[2]
+
+
+@pytest.mark.parametrize("name", ["sh", "dash"])
+def test_another_shell_is_started_without_the_options_of_bash(name):
+    shell = f"/nix/store/x/bin/{name}"
+    assert line(CLOSED, from_derivation(shell, variables={})).argv == (shell, "-i")
+    with pytest.raises(EvidenceError, match="not bash"):
+        line(CLOSED, from_derivation(shell, variables={}), shell_options=("--norc",))
 
 
 def test_a_builder_that_is_no_shell_offers_no_shell():

@@ -36,7 +36,8 @@ EVIL = (
 
 def facts(*variables: tuple[str, str], arguments=("-e", "/s.sh"), **request):
     environment = BuildEnvironment(variables=variables, arguments=arguments)
-    nix = made.NIX.replace(environment=environment, derivation=made.derivation())
+    derivation = made.derivation(**dict(variables))
+    nix = made.NIX.replace(environment=environment, derivation=derivation)
     return made.KEPT, nix, Request(phases=SCRIPTS, **request)
 
 
