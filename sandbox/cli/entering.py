@@ -70,6 +70,7 @@ def prepare(
     return case, sandbox.Request(
         command=inside,
         interactive=interactive,
+        script=not os.isatty(0),
         term=os.environ.get("TERM", "") if interactive else "",
         inputs_writable=given.get("--inputs") == "rw",
         whole_store=given.has("--whole-store"),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 STARTUP_DESCRIPTOR = 9
 """bash reads its startup file from here, so that no file is added to what the build left."""
 
+STARTUP = f"/dev/fd/{STARTUP_DESCRIPTOR}"
+
 SHELLS = ("bash", "dash", "sh")
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._/?=@:")
 
@@ -62,16 +64,23 @@ def command_line(kept: KeptDirectory, nix: NixFacts, request: Request, top: str)
 
 
 def _from_env_vars(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> CommandLine:
-    """Bash sources the file itself: it alone knows its quoting for certain."""
+    """Bash sources the file itself: it alone knows its quoting for certain.
+
+    The bash that stays does, where one does: nothing of it is then too long for execve(2).
+    """
     shell = kept.env_vars.shell
     read = f"source {shell_word(top + '/env-vars')}"
     # env-vars leaves out names that a shell cannot have; the process had them all the same.
-    lost = nix.environment.variables if nix.environment is not None else ()
+    variables = nix.environment.variables if nix.environment is not None else ()
+    lost = tuple((n, v) for n, v in variables if not is_identifier(n))
+    directories = _directories(kept, top)
+    stays = is_bash(shell) and not request.command
+    more = (("PWD", directories[0]), *_read_first(shell, request)) if stays else ()
     return CommandLine(
-        argv=_run(shell, read, request),
-        environment=tuple((n, v) for n, v in lost if not is_identifier(n)),
-        directories=_directories(kept, top),
-        startup_file=_startup_file(kept, nix, request, shell, top),
+        argv=_interactive(shell, request) if stays else _run(shell, read, request),
+        environment=(*lost, *more),
+        directories=directories,
+        startup_file=_startup_file(kept, nix, request, shell, top, read if stays else ""),
     )
 
 
@@ -88,6 +97,7 @@ def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: 
         argv = request.command
     elif shell:
         argv = _interactive(shell, request)
+        variables = (*variables, *_read_first(shell, request))
     else:
         raise EvidenceError(
             f"the build of `{kept.name_hint}` had no shell",
@@ -120,7 +130,7 @@ def _phases(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> C
         )
     text = phases.definitions(request.phases, kept, nix, request, shell, top)
     return CommandLine(
-        argv=(shell, "--noprofile", "--norc", f"/dev/fd/{STARTUP_DESCRIPTOR}", *words),
+        argv=(shell, "--noprofile", "--norc", STARTUP, *words),
         environment=tuple((n, v) for n, v in variables if not is_identifier(n)),
         directories=(top, "/"),
         startup_file=f'exec {STARTUP_DESCRIPTOR}<&-\n{text}__nbs_phase_leave "$@"\n',
@@ -177,8 +187,15 @@ def _source_setup(*, structured: bool) -> str:
     )
 
 
+def _read_first(shell: str, request: Request) -> tuple[tuple[str, str], ...]:
+    """What makes a bash that is no interactive one read the startup file."""
+    wanted = request.script and not request.command and is_bash(shell)
+    return (("BASH_ENV", STARTUP),) if wanted else ()
+
+
 def _run(shell: str, prepare: str, request: Request) -> tuple[str, ...]:
     command = request.command or _interactive(shell, request)
+    prepare += "".join(f"; export {name}={value}" for name, value in _read_first(shell, request))
     if request.interactive and request.term:
         return (shell, "-c", prepare + '; export TERM="$0"; exec "$@"', request.term, *command)
     return (shell, "-c", prepare + '; exec "$@"', "--", *command)
@@ -193,8 +210,10 @@ def _interactive(shell: str, request: Request) -> tuple[str, ...]:
                 hint="`nbs shell` gives this one",
             )
         return (shell, *request.shell_options)
+    if request.script:
+        return (shell,)
     if is_bash(shell):
-        return (shell, "--noprofile", "--rcfile", f"/dev/fd/{STARTUP_DESCRIPTOR}", "-i")
+        return (shell, "--noprofile", "--rcfile", STARTUP, "-i")
     return (shell, "-i")
 
 
@@ -205,9 +224,9 @@ def _directories(kept: KeptDirectory, top: str) -> tuple[str, ...]:
 
 
 def _startup_file(
-    kept: KeptDirectory, nix: NixFacts, request: Request, shell: str, top: str
+    kept: KeptDirectory, nix: NixFacts, request: Request, shell: str, top: str, read: str = ""
 ) -> str:
-    """The word `phase`, the prompt and the history of an interactive shell."""
+    """What `read` brings, the word `phase`, the prompt and the history of an interactive shell."""
     if request.command:
         return ""
     definitions = ""
@@ -215,17 +234,27 @@ def _startup_file(
         from sandbox.model import phases  # noqa: PLC0415  it imports this
 
         definitions = phases.definitions(request.phases, kept, nix, request, shell, top)
+    variables = _reading(read, request) if read else ""
     if request.shell_options:
-        return definitions
-    name = kept.name_hint or kept.env_vars.name or nix.derivation_path.rpartition("/")[2]
+        return variables + definitions
+    closing = f"exec {STARTUP_DESCRIPTOR}<&-\n"
+    if request.script:
+        return f"{closing}unset -v BASH_ENV\n{variables}{definitions}"
+    name = kept.name_hint or kept.env_vars.name or name_of(nix.derivation_path)
     label = shell_word(" ".join(filter(None, (_printable(name), _printable(request.phase)))))
     return (
-        f"exec {STARTUP_DESCRIPTOR}<&-\n"
+        f"{closing}{variables}"
         f"PS1='\\[\\e[1;34m\\]['{label}']\\[\\e[0m\\] \\w\\$ '\n"
         "HISTFILE=/tmp/.bash_history HISTCONTROL=ignoreboth\n"
         "unset MAILCHECK PROMPT_COMMAND\n"
         f"{definitions}"
     ) + "".join(f"history -s -- {shell_word(line)}\n" for line in request.history)
+
+
+def _reading(read: str, request: Request) -> str:
+    """Lines that read the variables, but for the directory: where the phase began may be gone."""
+    term = f"export TERM={shell_word(request.term)}\n" if request.interactive else ""
+    return f'set -- "$PWD"\n{read}\nPWD=$1\nset --\n{term if request.term else ""}'
 
 
 def phase_again(phase: str) -> str:

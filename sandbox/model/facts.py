@@ -125,6 +125,7 @@ class Request(Value):
     `phases` gives an interactive shell the word `phase`; with `phase_words` that word is run with
     them in place of a shell. `phase` is the one that failed, as far as that is known.
 
+    `script`: the shell reads no terminal, and does what it reads without a prompt.
     `shell_options`: with them bash is started, without a command, in place of an interactive shell.
     `unsandboxed`: None leaves it to the evidence; True shows the host as an unsandboxed build saw
     it; False makes a sandbox all the same.
@@ -133,6 +134,7 @@ class Request(Value):
     command: tuple[str, ...] = ()
     shell_options: tuple[str, ...] = ()
     interactive: bool = False
+    script: bool = False
     term: str = ""
     phase: str = ""
     history: tuple[str, ...] = ()

@@ -159,9 +159,13 @@ def test_a_profile_that_is_asked_for_is_followed(run):
 
 @pytest.mark.namespaces
 def test_without_a_command_the_shell_reads_its_input(run):
-    done = run(input=b"echo from-$((1 + 1)); exit 4\n")
-    assert done.returncode == 4
-    assert b"from-2" in done.stdout
+    script = b"echo from-$((1 + 1)) $greeting $0 ${BASH_ENV-}; phase --help | head -n 1; exit 4\n"
+    done = run(input=script)
+    assert (done.returncode, done.stderr) == (4, b"")
+    first, second = done.stdout.decode().splitlines()
+    assert first.startswith("from-2 hallo /nix/store/")
+    assert first.endswith("/bin/bash")
+    assert second.startswith("usage: phase")
 
 
 @pytest.mark.namespaces

@@ -56,8 +56,8 @@ def lived(described) -> Callable[..., tuple[bytes, int, list[str]]]:
 
 
 def script(inside: Inside, text: str, writer: int, **changed) -> Command:
-    """The build's bash with a script; its output goes to `writer`."""
-    argv = (*inside.shell.argv, "-c", text)
+    """The build's bash with a script, after what it reads first; its output goes to `writer`."""
+    argv = (*inside.shell.argv, "-c", inside.shell.startup + text)
     nothing = os.open("/dev/null", os.O_RDWR)
     streams = ((0, nothing), (1, writer), (2, writer))
     return inside.shell.replace(argv=argv, descriptors=streams, **changed)

@@ -146,6 +146,29 @@ def test_with_neither_source_the_command_is_refused():
     assert "--derivation" in caught.value.hint
 
 
+def test_a_shell_that_stays_reads_env_vars_itself_and_execve_carries_none_of_it():
+    kept = made.KEPT.replace(env_vars=made.ENV_VARS.replace(working_directory="/build/hello"))
+    run = line(kept, interactive=True, term="a b")
+    assert run.argv == (made.SHELL, "--noprofile", "--rcfile", "/dev/fd/9", "-i")
+    assert run.environment == (("PWD", "/build/hello"),)
+    assert "source /build/env-vars\n" in run.startup_file
+    assert "export TERM='a b'\n" in run.startup_file
+
+
+@pytest.mark.parametrize("variables", [{}, {"stdenv": "/s"}])
+def test_a_shell_without_a_terminal_has_its_words_but_no_prompt(variables):
+    for run in (
+        line(script=True),
+        line(CLOSED, from_derivation(variables=variables), script=True),
+    ):
+        assert "-i" not in run.argv
+        assert run.argv[-1] == made.SHELL
+        read = "".join(f"{n}={v} " for n, v in run.environment) + " ".join(run.argv)
+        assert "BASH_ENV=/dev/fd/9" in read
+        assert "unset -v BASH_ENV\n" in run.startup_file
+        assert "PS1" not in run.startup_file
+
+
 def test_a_prompt_is_for_shells_alone():
     assert line(command=("make",)).startup_file == ""
     assert "hello-1.0 checkPhase" in line(phase="checkPhase").startup_file
@@ -157,7 +180,7 @@ def test_a_prompt_is_for_shells_alone():
 def test_a_hostile_name_does_nothing_in_the_prompt(evil):
     text = line(made.KEPT.replace(name_hint=evil), phase=evil).startup_file
     prompt = next(part for part in text.splitlines() if part.startswith("PS1="))
-    assert text.count("\n") == 4
+    assert text.count("\n") == line(phase="x").startup_file.count("\n")
     label = prompt.removeprefix("PS1='\\[\\e[1;34m\\]['").partition("']\\[")[0]
     assert not set(label) & set("$`\\;\x1b\x07\n(")
 
