@@ -93,10 +93,9 @@ def _resumed(kept: Kept) -> Found:
 def _found(case: Case, path: str, request: Request) -> Found:
     log = sandbox.readable_log(case)
     phase = log.failing_phase if log is not None else ""
-    described = sandbox.describe(
-        case,
-        request.replace(shell_options=SHELL_OPTIONS, phase=phase, phases=sandbox.phase_scripts()),
-    )
+    request = request.replace(shell_options=SHELL_OPTIONS)
+    sandbox.require_startable(case, request)
+    described = sandbox.describe(case, request.replace(phase=phase, phases=sandbox.phase_scripts()))
     wanted = tuple(filter(None, os.environ.get(TOOLS, "").split(":")))
     if wanted:
         described = sandbox.with_tools(described, sandbox.find_tools(wanted, os.environ))

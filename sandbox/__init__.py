@@ -23,7 +23,7 @@ from sandbox.host.catalog import (
     survey_nix,
     tutorial_root,
 )
-from sandbox.model import rules
+from sandbox.model import command, rules
 from sandbox.model.command import phase_again
 from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import PhaseScripts, Request
@@ -130,7 +130,7 @@ if TYPE_CHECKING:
     """What is told of each path that was not copied, and why."""
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
-SAID_ON_ENTERING = ("network", "derivation", "sockets", "tools")
+SAID_ON_ENTERING = ("network", "derivation", "sockets", "tools", "variables")
 """Notes that change what a person will find; the others are in `nbs plan`."""
 
 IMPORTED_LATE = {
@@ -257,6 +257,7 @@ __all__ = [
     "read_unbuilt",
     "readable_log",
     "render",
+    "require_startable",
     "scratch_workspace",
     "state_directory",
     "summarise",
@@ -280,6 +281,14 @@ def describe(case: Case, request: Request) -> Sandbox:
     Raises `EvidenceError` as `model.rules.sandbox` does.
     """
     return rules.sandbox(case.kept, case.nix, case.machine, request)
+
+
+def require_startable(case: Case, request: Request) -> None:
+    """See that a program can be given the variables of the build, before one is to be started.
+
+    Raises `CommandError` (`environment-too-long`).
+    """
+    command.require_startable(case.kept, case.nix, request)
 
 
 def describe_build(case: Case) -> Sandbox:

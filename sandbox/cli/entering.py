@@ -46,6 +46,7 @@ def describe(
         request = request.replace(
             phase=phase, phases=sandbox.phase_scripts(), history=(again,) if again else ()
         )
+    sandbox.require_startable(case, request)
     described = sandbox.describe(case, request)
     if tools:
         described = sandbox.with_tools(described, tools, inside)

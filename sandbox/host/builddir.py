@@ -10,6 +10,7 @@ import os
 import stat
 
 from sandbox.errors import EvidenceError, UsageError
+from sandbox.host.machine import FIRST_LIMIT, beyond_execve
 from sandbox.model import envvars, storepath
 from sandbox.model.facts import EnvVars, KeptDirectory
 
@@ -133,7 +134,13 @@ def read_env_vars(directory: str, store_dir: str) -> EnvVars:
         build_top=seen.get("NIX_BUILD_TOP", ""),
         mtime_ns=mtime_ns,
         references=tuple(sorted(storepath.references(data, store_dir))),
+        overlong=_overlong(data) if len(data) > FIRST_LIMIT else (),
     )
+
+
+def _overlong(data: bytes) -> tuple[tuple[str, int], ...]:
+    variables = {v.name: v.value for v in envvars.parse(data)}
+    return beyond_execve((name, value) for name, value in variables.items() if value is not None)
 
 
 def read_bounded(path: str, most: int = MOST_BYTES) -> tuple[bytes, str, int]:

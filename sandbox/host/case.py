@@ -16,7 +16,7 @@ from sandbox.host.inputs import (
     require_shell,
     roots_of,
 )
-from sandbox.host.machine import read_machine
+from sandbox.host.machine import beyond_execve, read_machine
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_profile
 from sandbox.model import storepath
@@ -106,6 +106,7 @@ def _case(
         derivation=found.derivation if found else None,
         derivation_from=found.how if found else "",
         environment=environment,
+        overlong=beyond_execve(environment.variables) if environment is not None else (),
         inputs=inputs.objects,
         inputs_from=inputs.source,
         missing_inputs=inputs.missing,

@@ -10,12 +10,16 @@ from sandbox.model.facts import HostFile, MachineFacts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sandbox.model.nixconf import NixSettings
 
 DEVICES = ("full", "kvm", "null", "random", "shm", "tty", "urandom", "zero")
 NETWORK_FILES = ("/etc/resolv.conf", "/etc/services", "/etc/hosts")
 SYS_LANDLOCK_CREATE_RULESET = 444
 LANDLOCK_CREATE_RULESET_VERSION = 1
+FIRST_LIMIT = 128 << 10
+"""Bytes that no kernel refuses to a program: neither in one variable nor in all of them."""
 
 
 def read_machine(settings: NixSettings) -> MachineFacts:
@@ -45,6 +49,32 @@ def host_file(path: str) -> HostFile | None:
     except OSError:
         return None
     return HostFile(path=path, real=real, kind="directory" if stat.S_ISDIR(mode) else "file")
+
+
+def beyond_execve(variables: Iterable[tuple[str, str]]) -> tuple[tuple[str, int], ...]:
+    """Which of a program's variables make them too long for execve(2), with their bytes.
+
+    Those that are longer than a string may be, 32 pages; and where all together are longer than a
+    quarter of the stack, and than 6 MiB at most, the longest of the others as well.
+    """
+    sizes = {n: len(f"{n}={v}".encode("utf-8", "surrogateescape")) + 1 for n, v in variables}
+    total = sum(sizes.values())
+    if total <= FIRST_LIMIT:
+        return ()
+    import resource  # few environments are that long
+
+    stack = resource.getrlimit(resource.RLIMIT_STACK)[0]
+    limit = 6 << 20 if stack < 0 else max(min(stack // 4, 6 << 20), FIRST_LIMIT)
+    longest = 32 * os.sysconf("SC_PAGE_SIZE")
+    found = []
+    # The kernel counts a pointer to each as well.
+    total += ctypes.sizeof(ctypes.c_void_p) * len(sizes)
+    for name, size in sorted(sizes.items(), key=lambda item: -item[1]):
+        if size <= longest and total <= limit:
+            break
+        found.append((name, size))
+        total -= size
+    return tuple(found)
 
 
 def landlock_abi() -> int:

@@ -5,7 +5,7 @@ No variable of the caller is in it. TERM of an interactive terminal is the one e
 
 from __future__ import annotations
 
-from sandbox.errors import EvidenceError
+from sandbox.errors import CommandError, EvidenceError
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -18,6 +18,7 @@ STARTUP_DESCRIPTOR = 9
 
 STARTUP = f"/dev/fd/{STARTUP_DESCRIPTOR}"
 
+MOST_SHOWN = 10
 SHELLS = ("bash", "dash", "sh")
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._/?=@:")
 
@@ -61,6 +62,33 @@ def command_line(kept: KeptDirectory, nix: NixFacts, request: Request, top: str)
         evidence=(f"env-vars is {kept.env_vars.state}", "its derivation was not found"),
         hint="`--derivation /nix/store/….drv` names the derivation that was built",
     )
+
+
+def require_startable(kept: KeptDirectory, nix: NixFacts, request: Request) -> None:
+    """See that a program can be given the variables that it would start with.
+
+    Raises `CommandError` (`environment-too-long`).
+    """
+    if not (kept.env_vars.state == "read" and kept.env_vars.shell):
+        names = " ".join(f'"{name}"' for name, _ in nix.overlong)
+        hint = f"`passAsFile = [ {names} ];` in the recipe gives the builder files in their place"
+        overlong = nix.overlong
+    elif request.command or not is_bash(kept.env_vars.shell):
+        overlong = kept.env_vars.overlong
+        names = " ".join(shell_word(name) for name, _ in overlong)
+        script = f"export -n {names}; {' '.join(map(shell_word, request.command))}"
+        line = f"echo {shell_word(script)} | nix-build-shell {shell_word(kept.outer)}"
+        hint = f"`{line}` runs it in a shell that keeps them to itself"
+    else:
+        return
+    if overlong:
+        raise CommandError(
+            "no program can be started with the variables of this build: they are too long",
+            reason="environment-too-long",
+            evidence=tuple(f"{name}: {size:,} bytes" for name, size in overlong[:MOST_SHOWN]),
+            hint=hint,
+            exit_code=126,
+        )
 
 
 def _from_env_vars(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> CommandLine:

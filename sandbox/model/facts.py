@@ -20,6 +20,7 @@ class EnvVars(Value):
 
     `state`: "read", "unreadable" (mode or owner), "absent", or "unsafe" (a link, a fifo, a device,
     or too large to be one). The other fields are variables of it that decide something.
+    `overlong`: names and bytes of those that make it too long for execve(2) of this machine.
     """
 
     state: str
@@ -30,6 +31,7 @@ class EnvVars(Value):
     build_top: str = ""
     mtime_ns: int = 0
     references: tuple[str, ...] = ()
+    overlong: tuple[tuple[str, int], ...] = ()
 
 
 class KeptDirectory(Value):
@@ -66,6 +68,7 @@ class NixFacts(Value):
     `inputs_from`: "database", "nix-store", "references" or "whole-store". `inputs_exact` is False
     where rows of the database may have been missed. `outputs`: pairs of an output's name and path;
     `partial`: those of the paths where the failed build left something, and where that lies.
+    `overlong`: as in `EnvVars`, of the variables in `environment`.
     """
 
     profile: Profile
@@ -77,6 +80,7 @@ class NixFacts(Value):
     derivation: Derivation | None = None
     derivation_from: str = ""
     environment: BuildEnvironment | None = None
+    overlong: tuple[tuple[str, int], ...] = ()
     inputs: tuple[StoreObject, ...] = ()
     inputs_from: str = ""
     missing_inputs: tuple[str, ...] = ()

@@ -427,6 +427,10 @@ def notes(
         found.append(
             Note(subject="env-vars", text=f"{kept.env_vars.state}: see the environment's source")
         )
+    if kept.env_vars.overlong:
+        names = " ".join(name for name, _ in kept.env_vars.overlong)
+        text = f"too long for any program to start, as in the build, until `export -n {names}`"
+        found.append(Note(subject="variables", text=text))
     if nix.missing_inputs:
         found.append(
             Note(subject="inputs", text=f"{len(nix.missing_inputs)} are no longer in the store")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -172,6 +173,49 @@ def test_without_a_command_the_shell_reads_its_input(run):
 def test_a_failure_inside_adds_nothing_to_the_output(run):
     done = run("bash", "-c", "exit 1")
     assert (done.stdout, done.stderr) == (b"", b"")
+
+
+@pytest.fixture
+def overlong(hand_made: Kept, open_directory, unprivileged):
+    """A kept directory with a variable that no program can be given."""
+    directory = open_directory / "overlong"
+    if not directory.exists():
+        directory.mkdir()
+        text = Path(hand_made.path, "env-vars").read_text()
+        (directory / "env-vars").write_text(f'{text}declare -x flags="{"x" * 300_000}"\n')
+        if os.getuid() == 0:
+            for path in (directory, directory / "env-vars"):
+                os.chown(path, unprivileged, unprivileged)
+    return directory
+
+
+@pytest.mark.namespaces
+def test_a_variable_that_is_too_long_for_programs_is_told_with_a_way_that_works(
+    run_tool, hand_made, overlong, unprivileged
+):
+    before = ("--store", hand_made.store, str(overlong))
+    done = run_tool(*before, "echo", "it's there", as_user=unprivileged)
+    assert (done.returncode, done.stdout) == (126, b"")
+    said = done.stderr.decode()
+    assert said.startswith("error: no program can be started with the variables of this build")
+    assert "\n  flags: 300,007 bytes\n" in said
+    assert "(environment-too-long, 126)" in said
+    line = said.partition("hint: `")[2].partition("`")[0]
+    assert line.endswith(f" | nix-build-shell {overlong}")
+    script = subprocess.run(
+        ["/bin/sh", "-c", line.rpartition(" | ")[0]], capture_output=True, check=True
+    ).stdout
+    done = run_tool(*before, input=script, as_user=unprivileged)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"it's there\n", b"")
+
+
+@pytest.mark.namespaces
+def test_such_a_variable_keeps_nobody_out_of_a_shell(run_tool, hand_made, overlong, unprivileged):
+    script = b"echo ${#flags}; /bin/sh -c :\n"
+    words = ("--store", hand_made.store, str(overlong))
+    done = run_tool(*words, input=script, as_user=unprivileged)
+    assert (done.returncode, done.stdout) == (126, b"300000\n")
+    assert b"Argument list too long" in done.stderr
 
 
 BUILT_BY_ANOTHER_SHELL = f"""

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.errors import EvidenceError
-from sandbox.model.command import command_line, is_identifier, phase_again, shell_word
+from sandbox.errors import CommandError, EvidenceError
+from sandbox.model.command import (
+    command_line,
+    is_identifier,
+    phase_again,
+    require_startable,
+    shell_word,
+)
 from sandbox.model.environment import BuildEnvironment
 from sandbox.model.facts import EnvVars, Request
 from tests.model import made
@@ -167,6 +173,23 @@ def test_a_shell_without_a_terminal_has_its_words_but_no_prompt(variables):
         assert "BASH_ENV=/dev/fd/9" in read
         assert "unset -v BASH_ENV\n" in run.startup_file
         assert "PS1" not in run.startup_file
+
+
+def test_variables_that_are_too_long_refuse_what_would_be_started_with_them():
+    too_long = (("flags", 300_000),)
+    kept = made.KEPT.replace(env_vars=made.ENV_VARS.replace(overlong=too_long))
+    require_startable(kept, made.NIX, Request())
+    with pytest.raises(CommandError) as caught:
+        require_startable(kept, made.NIX, Request(command=("make", "a b")))
+    assert caught.value.exit_code == 126
+    words = "export -n flags; make 'a b'"
+    assert f"echo {shell_word(words)} | nix-build-shell {kept.outer}" in caught.value.hint
+    # What the derivation has is given to the shell itself.
+    nix = made.NIX.replace(overlong=too_long)
+    require_startable(kept, nix, Request())
+    with pytest.raises(CommandError) as caught:
+        require_startable(CLOSED, nix, Request())
+    assert 'passAsFile = [ "flags" ];' in caught.value.hint
 
 
 def test_a_prompt_is_for_shells_alone():
