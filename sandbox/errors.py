@@ -73,6 +73,20 @@ class MachineError(Error):
     """This machine does not allow what was asked."""
 
 
+OUT_OF_DESCRIPTORS = (23, 24)
+"""ENFILE, EMFILE"""
+
+
+def too_many_open_files(seen: str) -> MachineError:
+    """What every layer has to say when it gets no descriptor; `seen` is the call or the path."""
+    return MachineError(
+        "too many files are open",
+        reason="too-many-open-files",
+        evidence=(seen,),
+        hint="`ulimit -n 1024` allows more in this shell",
+    )
+
+
 class StepFailed(MachineError):  # noqa: N818  says what happened, as a caller reads it
     """The kernel refused one step of the plan.
 

@@ -7,7 +7,7 @@ import sys
 import time
 
 from sandbox import one_line, printable
-from sandbox.errors import Error
+from sandbox.errors import OUT_OF_DESCRIPTORS, Error, too_many_open_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,21 +103,27 @@ def _caught(command: Callable[[list[str]], int]) -> int:
         status = _status(command)
         sys.stdout.flush()
     except Error as error:
-        show_error(error)
-        return error.exit_code
+        return _told(error)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         # The reader of our output has gone; the interpreter must not find out once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
-    except Exception:  # noqa: BLE001  whatever it is, it is a bug of ours and is shown whole
+    except Exception as error:  # noqa: BLE001  any other is a bug of ours and is shown whole
+        if isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS:
+            return _told(too_many_open_files(str(error)))
         import traceback
 
         traceback.print_exc()
         say("\nThis is a bug in nix-build-shell. Please report it with the output of `nbs doctor`.")
         return 125
     return status
+
+
+def _told(error: Error) -> int:
+    show_error(error)
+    return error.exit_code
 
 
 def _status(command: Callable[[list[str]], int]) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
-from sandbox.errors import EvidenceError, UsageError
+from sandbox.errors import OUT_OF_DESCRIPTORS, EvidenceError, UsageError
 from sandbox.host.machine import FIRST_LIMIT, beyond_execve
 from sandbox.model import envvars, storepath
 from sandbox.model.facts import EnvVars, KeptDirectory
@@ -152,7 +152,9 @@ def read_bounded(path: str, most: int = MOST_BYTES) -> tuple[bytes, str, int]:
         return b"", "absent", 0
     except PermissionError:
         return b"", "unreadable", os.lstat(path).st_mtime_ns
-    except OSError:
+    except OSError as error:
+        if error.errno in OUT_OF_DESCRIPTORS:
+            raise
         return b"", "unsafe", 0
     status = os.fstat(descriptor)
     if not stat.S_ISREG(status.st_mode) or status.st_size > most:

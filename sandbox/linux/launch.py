@@ -15,7 +15,14 @@ import gc
 import os
 import select
 
-from sandbox.errors import CommandError, Error, MachineError, StepFailed
+from sandbox.errors import (
+    OUT_OF_DESCRIPTORS,
+    CommandError,
+    Error,
+    MachineError,
+    StepFailed,
+    too_many_open_files,
+)
 from sandbox.linux import syscalls
 from sandbox.linux.apply import Linux, apply
 from sandbox.model.steps import SetIds, SetParentDeathSignal
@@ -74,6 +81,19 @@ class Channel:
     def __init__(self) -> None:
         self.reader, self.writer = os.pipe()
 
+    @classmethod
+    def pair(cls) -> tuple[Channel, Channel]:
+        """Two of them. Raises `MachineError` (`too-many-open-files`); then none is left open."""
+        made: list[Channel] = []
+        try:
+            made += [cls()]
+            return made[0], cls()
+        except OSError as error:
+            for one in made:
+                os.close(one.reader)
+                os.close(one.writer)
+            raise too_many_open_files(f"pipe2() = {error.strerror}") from None
+
     def send(self, data: bytes) -> None:
         """Without effect when the other side is gone: `receive` will tell."""
         try:  # noqa: SIM105  contextlib is not worth its import here
@@ -121,10 +141,10 @@ def start(
     that back.
 
     Raises `MachineError` (`user-namespaces-forbidden`, `id-map-refused`, `process-refused`,
-    `step-failed`) and `CommandError`.
+    `step-failed`, `too-many-open-files`) and `CommandError`.
     """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    to_founder, from_inside = Channel(), Channel()
+    to_founder, from_inside = Channel.pair()
     founder = os.fork()
     if founder == 0:
         if handed >= 0:
@@ -211,10 +231,18 @@ def let_go(stdio: tuple[int, int, int], kept: tuple[int, ...]) -> None:
     """
     # The caller's objects must not close, when they are collected, a number that is used anew.
     gc.disable()
-    copies = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3) for descriptor in stdio]
+    copies = [_copied(descriptor) for descriptor in stdio]
     for place, descriptor in enumerate(copies):
         os.dup2(descriptor, place)
     syscalls.close_all_but((0, 1, 2, *kept))
+
+
+def _copied(descriptor: int) -> int:
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    except OSError as error:
+        call = f"fcntl({descriptor}, F_DUPFD_CLOEXEC, 3)"
+        raise OSError(error.errno, error.strerror, call) from None
 
 
 def report_of(index: int, error: OSError) -> bytes:
@@ -295,6 +323,7 @@ def _map_ids(plan: Plan, pid: int) -> None:
     try:
         syscalls.map_ids(str(pid), str(plan.uid_map), str(plan.gid_map))
     except OSError as error:
+        _expect_descriptors(error.errno or 0, str(error.filename))
         raise MachineError(
             "this machine does not let you map user ids",
             reason="id-map-refused",
@@ -340,7 +369,14 @@ def refusal(report: bytes) -> tuple[str, str]:
     if not report:
         return "", "the process that makes the sandbox was ended from outside"
     _, number, call = read_report(report)
+    _expect_descriptors(number, call)
     return call, os.strerror(number)
+
+
+def _expect_descriptors(number: int, call: str) -> None:
+    """Raises `MachineError` (`too-many-open-files`) if that is what `call` was refused for."""
+    if number in OUT_OF_DESCRIPTORS:
+        raise too_many_open_files(f"{call or 'open()'} = {os.strerror(number)}")
 
 
 def _raise_report(report: bytes, plan: Plan) -> None:
@@ -348,6 +384,7 @@ def _raise_report(report: bytes, plan: Plan) -> None:
     if not report:
         return
     index, errno, call = read_report(report)
+    _expect_descriptors(errno, call)
     if index < len(plan.enter):
         raise step_failed(index, len(plan.enter), call, errno)
     raise not_executed(plan.execute.program, call, errno)

@@ -99,7 +99,7 @@ def replace(
     Raises MachineError `processes-inside`, with their names, unless `kill` ends them, and
     `remount-refused`; and what `between` raises.
     """
-    orders, report = launch.Channel(), launch.Channel()
+    orders, report = launch.Channel.pair()
     child = os.fork()
     if child == 0:
         _child(doors, layers, orders, report, resident=resident, kill=kill)

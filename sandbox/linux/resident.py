@@ -72,7 +72,7 @@ class Inside:
         Raises OSError where no process can be had, `StepFailed`, and `CommandError`
         (`command-not-found`, `command-not-runnable`).
         """
-        orders, report = launch.Channel(), launch.Channel()
+        orders, report = launch.Channel.pair()
         founder = os.fork()
         if founder == 0:
             self._found(command, orders, report)

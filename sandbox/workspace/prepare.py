@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 def prepare(steps: tuple[PrepareStep, ...], copy: Callable[[CopyTree], None]) -> None:
     """Make what the sandbox is mounted from. `copy` makes the private copies of trees.
 
-    Raises `MachineError` (`disk-full`, `workspace-refused`) with the path.
+    Raises `MachineError` (`disk-full`, `too-many-open-files`, `workspace-refused`) with the path.
     """
     for step in steps:
         try:
             _prepare(step, copy)
         except OSError as error:
-            raise _refusal(error) from None
+            raise _refusal(error, step.path) from None
 
 
 def _prepare(step: PrepareStep, copy: Callable[[CopyTree], None]) -> None:
@@ -69,11 +69,16 @@ def _make_places(step: MakePlaces) -> None:
         os.close(parent)
 
 
-def _refusal(error: OSError) -> MachineError:
-    full = error.errno in (28, 122)
+def _refusal(error: OSError, path: str) -> MachineError:
+    """`error` may name nothing, or what it was called with beside an open directory."""
+    from sandbox.workspace.refusals import refusal  # noqa: PLC0415  for a run that goes wrong
+
+    why = refusal(OSError(error.errno, error.strerror, path), os.path.dirname(path))
+    if why.reason != "workspace-unwritable":
+        return why
     return MachineError(
-        "the disk of the workspace is full" if full else "the workspace cannot be prepared",
-        reason="disk-full" if full else "workspace-refused",
-        evidence=(f"{error.filename}: {error.strerror}",),
+        "the workspace cannot be prepared",
+        reason="workspace-refused",
+        evidence=why.evidence,
         hint="`NBS_STATE_HOME=DIR` puts workspaces into another directory",
     )

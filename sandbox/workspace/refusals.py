@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import errno
 
-from sandbox.errors import MachineError
+from sandbox.errors import OUT_OF_DESCRIPTORS, MachineError, too_many_open_files
 
 
 def refusal(error: OSError, place: str) -> MachineError:
     """The error to raise when work below the directory `place` ended with `error`."""
     number = error.errno
-    evidence = (f"`{error.filename}`: {error.strerror}" if error.filename else f"{error.strerror}",)
+    seen = f"`{error.filename}`: {error.strerror}" if error.filename else f"{error.strerror}"
     if number in (errno.ENOSPC, errno.EDQUOT):
         return MachineError(
             f"the file system of `{place}` is full",
             reason="disk-full",
-            evidence=evidence,
+            evidence=(seen,),
             hint="`export NBS_STATE_HOME=DIRECTORY` keeps writable copies on another file system",
         )
-    if number in (errno.EMFILE, errno.ENFILE):
-        return MachineError(
-            "too many files are open",
-            reason="too-many-open-files",
-            evidence=evidence,
-            hint="`ulimit -n 1024` allows more in this shell",
-        )
+    if number in OUT_OF_DESCRIPTORS:
+        return too_many_open_files(seen)
     return MachineError(
-        f"`{place}` cannot be written", reason="workspace-unwritable", evidence=evidence
+        f"`{place}` cannot be written", reason="workspace-unwritable", evidence=(seen,)
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 from contextlib import contextmanager
@@ -271,6 +272,26 @@ def test_a_pipe_that_nobody_reads_ends_the_command_alone(argv):
             **options,
         )
     assert done.returncode == 128 + signal.SIGPIPE
+
+
+def test_with_few_descriptors_a_run_ends_well_or_says_that_they_are_too_few(argv):
+    start, options = argv
+    told = []
+    for most in (*range(6, 18), 30):
+        done = subprocess.run(
+            [*start, "true"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda n=most: resource.setrlimit(resource.RLIMIT_NOFILE, (n, n)),
+            check=False,
+            **options,
+        )
+        told.append(done.returncode)
+        assert ("(too-many-open-files, 125)" in done.stderr) == (done.returncode == 125)
+        assert "Traceback" not in done.stderr
+    assert set(told) == {0, 125}
+    assert told == sorted(told, reverse=True)
 
 
 @pytest.mark.parametrize("option", ["--copy", "--sandboxed"])
