@@ -53,13 +53,15 @@ def command(argv: list[str]) -> int:
 
         sys.stdout.write(f"nix-build-shell {VERSION}\n")
         return 0
-    if not given.rest:
+    words = given.rest[given.rest[:1] == ("--",) :]
+    if not words or not words[0]:
+        # An empty word is a variable that is not set, and not the current directory.
         raise UsageError(
-            "no build directory was named",
+            "the build directory is an empty word" if words else "no build directory was named",
             reason="build-missing",
             hint="`nix-build-shell BUILD_DIR`; `nbs ls` lists those of this machine",
         )
-    return enter(given, given.rest[0], given.rest[1:])
+    return enter(given, words[0], words[1:])
 
 
 if __name__ == "__main__":

@@ -90,6 +90,12 @@ def unknown_option(option: str, command: str) -> UsageError:
 def split(rest: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     """BUILD, empty if it was left out, and the command behind `--`."""
     words = list(rest)
+    if words[:1] == [""]:
+        raise UsageError(
+            "the build is an empty word",
+            reason="build-missing",
+            hint="`nbs shell` alone enters the newest; `nbs ls` lists all",
+        )
     build = words.pop(0) if words and words[0] != "--" else ""
     if words and words[0] == "--":
         words.pop(0)

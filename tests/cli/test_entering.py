@@ -46,6 +46,9 @@ def test_the_version_is_that_of_the_project(run_tool):
     ("words", "reason"),
     [
         ((), "build-missing"),
+        (("--",), "build-missing"),
+        (("", "true"), "build-missing"),
+        (("--", "--copy"), "not-a-directory"),
         (("--no-such-option", "/tmp"), "option-unknown"),
         (("--store",), "option-value"),
         (("--inputs", "sideways", "/tmp"), "option-value"),
@@ -136,6 +139,11 @@ def test_the_directory_may_be_named_from_where_one_stands(hand_made, tool_comman
             check=False,
         )
         assert done.stdout == b"what the build wrote\n"
+
+
+@pytest.mark.namespaces
+def test_two_dashes_may_stand_before_the_directory(run):
+    assert run("echo", "x", options=("--",)).stdout == b"x\n"
 
 
 @pytest.mark.namespaces

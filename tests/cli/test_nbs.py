@@ -162,6 +162,11 @@ def test_words_that_are_no_command_are_told_with_the_line_that_was_meant(nbs):
     assert "hint: `nbs shell hello -- make 'a b'`\n" in done.err
 
 
+def test_a_build_that_is_an_empty_word_is_not_the_newest(nbs):
+    done = nbs("shell", "", "--", "make")
+    assert (done.status, done.reason) == (2, "build-missing")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_each_shell_has_a_completion_script(nbs, shell):
     done = nbs("completion", shell)
