@@ -231,9 +231,11 @@ for path in /*; do
 done
 mkdir nix tmp old
 chmod 1777 tmp
+mkdir -p ".$2"
+mount --rbind "$2" ".$2"
 pivot_root . old
 umount -l /old
-shift
+shift 2
 exec "$@"
 """
 
@@ -243,10 +245,10 @@ exec "$@"
 @pytest.mark.parametrize("build_users", ["", "nixbld"])
 def test_a_real_store_lies_in_slash_nix(tmp_path: Path, build_users: str) -> None:
     """In a root of its own, so that no /nix of this machine is touched."""
-    root = str(CASES.parent.parent.parent)
-    python = [sys.executable, "-c", REAL_WORLD, root, build_users]
+    checkout = str(CASES.parent.parent.parent)
+    script = ["/bin/sh", "-c", PRIVATE_ROOT, "sh", str(tmp_path), checkout]
     done = subprocess.run(
-        ["unshare", "--mount", "/bin/sh", "-c", PRIVATE_ROOT, "sh", str(tmp_path), *python],
+        ["unshare", "--mount", *script, sys.executable, "-c", REAL_WORLD, checkout, build_users],
         capture_output=True,
         text=True,
         check=False,
