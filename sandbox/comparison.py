@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from sandbox.errors import Error, UsageError
-from sandbox.host.builddir import read_bounded
+from sandbox.host.builddir import is_of_a_build, read_bounded, read_kept_directory
 from sandbox.host.catalog import find_build, is_called
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.model import envvars
@@ -51,7 +52,26 @@ def _of_directory(build: str, store: str, there: tuple[Kept, ...], state: str) -
     for kept in there:
         if path in (kept.kept, os.path.realpath(kept.build), os.path.dirname(kept.kept)):
             return kept
-    raise keeping.unknown(state, build)
+    name = _name_of(path, store)
+    if not name:
+        raise keeping.unknown(state, build)
+    options = ("--store", store) if store else ()
+    raise UsageError(
+        f"nothing was changed in `{name}` yet",
+        reason="workspace-unknown",
+        evidence=(f"`{path}` has no workspace",),
+        hint=f"`{shlex.join(('nbs', 'shell', *options, build))}` begins one, and keeps it",
+    )
+
+
+def _name_of(path: str, store: str) -> str:
+    """What failed there; empty where no build did: a person may have typed any directory."""
+    locations = find_locations(os.environ, read_settings(os.environ), store)
+    try:
+        kept = read_kept_directory(path, locations.store_dir)
+    except Error:
+        return ""
+    return (kept.name_hint or os.path.basename(path)) if is_of_a_build(kept) else ""
 
 
 def compare_workspace(

@@ -65,7 +65,7 @@ def workspace(named: str) -> sandbox.Kept:
         of_build = sandbox.workspaces_of(sandbox.find_build(named))
     except sandbox.Error:
         of_build = ()
-    return of_build[0] if of_build else sandbox.find_workspace(named)
+    return of_build[0] if of_build else sandbox.workspace_of(named)
 
 
 def write(lines: tuple[str, ...]) -> None:

@@ -183,6 +183,19 @@ def test_a_workspace_or_a_snapshot_that_is_not_there_is_an_error(nbs, session, k
     assert (done.returncode, b"workspace-unknown" in done.stderr) == (2, True)
 
 
+def test_of_a_build_without_a_workspace_it_is_told_that_nothing_was_changed(
+    nbs, kept_by_nix, tmp_path
+):
+    begins = f"hint: `nbs shell --store {kept_by_nix.store} {kept_by_nix.path}` begins one"
+    for verb in ("diff", "patch", "verify"):
+        done = nbs(verb, "--store", kept_by_nix.store, kept_by_nix.path)
+        assert done.returncode == 2
+        assert b"nothing was changed in `hello-1.0` yet" in done.stderr
+        assert begins in done.stderr.decode()
+        done = nbs(verb, str(tmp_path))
+        assert b"no workspace is called" in done.stderr
+
+
 def test_a_snapshot_that_is_not_there_is_an_error(nbs, session, kept_by_nix, state, user):
     name = session(kept_by_nix, state, EDITS, user)
     done = nbs("diff", name, "--since", "nothing")
