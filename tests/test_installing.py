@@ -171,9 +171,11 @@ def test_a_tool_installer_gives_both_commands_and_a_kernel_for_every_jupyter(
     assert home.attempt(spec["argv"][0], "-c", "import nbs_kernel, zmq").returncode == 0
 
 
-def test_pipx_shows_the_manual_pages(home: Home) -> None:
+def test_pipx_shows_the_manual_pages_and_is_what_brings_more(home: Home) -> None:
     home.run(program(home, "pipx"), "install", "--python", PYTHON, home.wheel)
     assert str(home.place) in pages_found(home, home.bin)
+    without = home.attempt("nbs", "kernel", "list").stderr
+    assert "hint: `pipx inject nix-build-shell jupyter_client pyzmq`" in without
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])

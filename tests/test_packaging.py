@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -149,6 +150,71 @@ def test_an_installed_command_explains_itself_to_any_user(installed: Path, comma
 def test_an_installed_command_tells_its_version(installed: Path, command: str) -> None:
     told = run_installed(installed, command, "--version")
     assert told == f"{command} {PROJECT['project']['version']}\n"
+
+
+def blocks_of_readme() -> list[str]:
+    text = (ROOT / "README.md").read_text()
+    return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_after_what_the_readme_says_the_commands_are_found(installed: Path, tmp_path: Path) -> None:
+    (block,) = (text for text in blocks_of_readme() if "nbs demo" in text)
+    (tmp_path / ".venv").symlink_to(installed)
+    # The environment is made and filled already; entering is not what is tried here.
+    stands_in = "python3() { :; }; pip() { :; }\n"
+    script = f"{stands_in}{block.replace('nbs demo', 'nbs --version')}command -v nbs; command -v nix-build-shell"
+    done = subprocess.run(
+        ["sh", "-ec", script],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    version, *found = done.stdout.splitlines()
+    assert version == f"nbs {PROJECT['project']['version']}"
+    assert found == [f"{installed}/bin/nbs", f"{installed}/bin/nix-build-shell"]
+
+
+def refused(*command: str, **environment: str) -> str:
+    """What is said by a command that fails, on its standard error."""
+    clean = {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8"} | environment
+    done = subprocess.run(
+        [*as_somebody(), *command], env=clean, cwd="/", capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    return done.stderr
+
+
+def test_a_hint_names_a_program_that_path_has_not_by_its_path(installed: Path) -> None:
+    program = f"{installed}/bin/nbs"
+    assert f"hint: `{program} --help` lists the verbs" in refused(program, "none")
+    within = {"PATH": f"{installed}/bin:/usr/bin:/bin"}
+    assert "hint: `nbs --help` lists the verbs" in refused(program, "none", **within)
+    assert f"\n  {program} " in run_installed(installed, "nbs")
+
+
+def test_packages_are_brought_by_what_may_install_them(installed: Path) -> None:
+    told = refused(f"{installed}/bin/nbs", "kernel", "list")
+    python = f"{installed}/bin/python"
+    assert f"hint: `uv pip install --python {python} jupyter_client pyzmq`" in told
+    (installed.parent / "with-pip/pip").mkdir(parents=True)
+    (installed.parent / "with-pip/pip/__init__.py").touch()
+    with_pip = {"PYTHONPATH": f"{installed.parent}/with-pip"}
+    told = refused(f"{installed}/bin/nbs", "kernel", "list", **with_pip)
+    assert f"hint: `{python} -m pip install jupyter_client pyzmq`" in told
+
+
+def test_the_python_of_the_system_is_left_as_it_is() -> None:
+    script = "from sandbox.cli.pasteable import installing; print(installing('pyzmq'))"
+    command = ["/usr/bin/python3", "-c", script]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    if not list(Path("/usr/lib").glob("python3.*/EXTERNALLY-MANAGED")):
+        pytest.skip("this system lets pip install where its own packages are")
+    assert told == (
+        f"/usr/bin/python3 -m venv .venv && .venv/bin/pip install {shlex.quote(str(ROOT))} pyzmq\n"
+    )
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

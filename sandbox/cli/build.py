@@ -8,6 +8,7 @@ import sys
 
 import sandbox
 from sandbox.cli import arguments, building, keeping, speak
+from sandbox.cli.pasteable import as_root, called
 from sandbox.errors import UsageError
 
 TYPE_CHECKING = False
@@ -198,7 +199,7 @@ def banner(
     again = f"↑ runs {phase} again · " if sandbox.phase_again(phase) else ""
     in_store = ("--store", store) if store else ()
     words = shlex.join(("nbs", "log", *in_store, "--errors", one.kept))
-    lines.append(f"  next: {again}`exit` leaves · outside: {words}")
+    lines.append(f"  next: {again}`exit` leaves · outside: {called(words)}")
     return tuple(map(sandbox.one_line, lines))
 
 
@@ -274,21 +275,21 @@ def _print_commands(failed: tuple[sandbox.FailedBuild, ...], given: Arguments) -
     for one in _failures(failed):
         if one.kept:
             speak.say("\n".join([summary(one), *first_error(one), "enter it with"]))
-            line = "  " + shlex.join(entering_command(one, given))
+            line = sandbox.one_line(entering_command(one, given))
             if given.has("--no-enter"):
                 sys.stderr.flush()
-                print(sandbox.one_line(line.strip()), flush=True)
+                print(line, flush=True)
             else:
-                speak.say(sandbox.one_line(line))
+                speak.say(f"  {line}")
 
 
-def entering_command(one: sandbox.FailedBuild, given: Arguments) -> tuple[str, ...]:
-    """The words of a command line that enters what failed, as this one would have."""
+def entering_command(one: sandbox.FailedBuild, given: Arguments) -> str:
+    """The command line that enters what failed, as this one would have."""
     options = {name: value for name, value in given.options.items() if name not in NOT_OF_ENTERING}
     if one.named:
         options["--derivation"] = one.named
     words = [word for name, value in options.items() for word in (name, value) if word]
     words += [f"--with-tool={tool}" for tool in given.tools]
-    sudo = () if one.readable else ("sudo",)
     verb = "notebook" if given.has("--notebook") else "shell"
-    return (*sudo, "nbs", verb, *words, one.kept)
+    command = shlex.join(("nbs", verb, *words, one.kept))
+    return called(command) if one.readable else as_root(command)

@@ -4,44 +4,35 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 
 import sandbox
-from sandbox.cli import speak
+from sandbox.cli import remedies, speak
 from sandbox.cli.parser import Parser
+from sandbox.cli.pasteable import as_root, installing, reachable
 from sandbox.errors import Error
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from sandbox.linux.probe import Refusal
+
+    Attempt = Callable[[], Refusal | None]
 
 SCHEMA = "nix-build-shell.doctor/1"
 
-SYSCTLS = (
-    (
-        "/proc/sys/kernel/apparmor_restrict_unprivileged_userns",
-        "1",
-        "`sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0` allows it until reboot",
-    ),
-    (
-        "/proc/sys/kernel/unprivileged_userns_clone",
-        "0",
-        "`sudo sysctl kernel.unprivileged_userns_clone=1` allows it until the next boot",
-    ),
-    (
-        "/proc/sys/user/max_user_namespaces",
-        "0",
-        "`sudo sysctl user.max_user_namespaces=15000` allows it until the next boot",
-    ),
-)
-IN_CONTAINER = (
-    "in a container, start it with `--security-opt seccomp=unconfined "
-    "--security-opt systempaths=unconfined` (docker, podman)"
-)
+OVERLAY, WORKSPACES = "overlay", "workspaces"
+COLOURS = {"ok": "32", "limited": "33", "failed": "31", "untried": "2"}
 
 
 class Check(Value):
-    """One thing that was tried. `verdict`: "ok", "limited" (it works with less), "failed"."""
+    """One thing that was tried.
+
+    `verdict` is "ok", "limited" (it works with less), "failed", or "untried" where it needs what
+    has failed.
+    """
 
     name: str
     verdict: str
@@ -74,27 +65,27 @@ def _print_json(checks: tuple[Check, ...]) -> None:
 
 
 def _print(checks: tuple[Check, ...]) -> None:
-    colours = {"ok": "32", "limited": "33", "failed": "31"}
     for check in checks:
-        verdict = speak.painted(f"{check.verdict:<8}", colours[check.verdict], sys.stdout)
+        verdict = speak.painted(f"{check.verdict:<8}", COLOURS[check.verdict], sys.stdout)
         print(f"{verdict} {check.name:<24} {sandbox.printable(check.seen)}")
         if check.remedy:
-            print(f"{'':<8} {'':<24} → {check.remedy}")
+            print(f"{'':<8} {'':<24} → {reachable(check.remedy)}")
     failed = sum(c.verdict == "failed" for c in checks)
     print()
     if failed:
         print(f"Sandboxes cannot be made here: {failed} of {len(checks)} checks failed.")
     else:
-        print("Sandboxes can be made here. `nbs ls` lists failed builds, `nbs demo` makes one.")
+        well = "Sandboxes can be made here. `nbs ls` lists failed builds, `nbs demo` makes one."
+        print(reachable(well))
 
 
 def examine() -> Iterator[Check]:
     """All checks, those first on which the others depend."""
     yield _python()
     yield _kernel()
-    yield from _namespaces()
-    yield from _mounts()
-    yield _state()
+    workspaces = _state()
+    yield workspaces
+    yield from _sandboxes({WORKSPACES} if workspaces.verdict == "failed" else set())
     yield from _nix()
     yield _kept()
     yield _jupyter()
@@ -106,89 +97,62 @@ def _python() -> Check:
 
 
 def _kernel() -> Check:
-    release = os.uname().release
-    major, minor = (int("".join(filter(str.isdigit, n)) or 0) for n in release.split(".")[:2])
-    new_enough = (major, minor) >= (5, 12)
+    new_enough = remedies.release() >= remedies.NEEDED
     return Check(
         name="kernel",
         verdict="ok" if new_enough else "failed",
-        seen=f"Linux {release}, {os.uname().machine}",
-        remedy="" if new_enough else "Linux 5.12 or newer is needed (mount_setattr)",
+        seen=f"Linux {os.uname().release}, {os.uname().machine}",
+        remedy="" if new_enough else remedies.too_old(),
     )
 
 
-def _namespaces() -> Iterator[Check]:
-    for name in sandbox.probe.NAMESPACES:
-        refused = sandbox.probe.try_namespace(name)
-        yield Check(
-            name=f"{name} namespace",
-            verdict="failed" if refused else "ok",
-            seen=refused or "can be made",
-            remedy=_namespace_remedy() if refused else "",
-        )
-    refused = sandbox.probe.try_id_map()
-    yield Check(
-        name="id maps",
-        verdict="failed" if refused else "ok",
-        seen=refused or f"{os.geteuid()} can be seen as 1000",
-        remedy=_namespace_remedy() if refused else "",
-    )
+def _sandboxes(failed: set[str]) -> Iterator[Check]:
+    """What a sandbox is made of, each tried by itself, unless what it needs has failed."""
+    for name, needs, attempt, seen in _trials():
+        lacking = next((one for one in needs if one in failed), "")
+        if lacking:
+            yield Check(name=name, verdict="untried", seen=f"not tried: it needs the {lacking}")
+            continue
+        refused = attempt()
+        if refused is None:
+            yield Check(name=name, verdict="ok", seen=seen)
+            continue
+        verdict = "limited" if name == OVERLAY else "failed"
+        failed.add(name)
+        yield Check(name=name, verdict=verdict, seen=str(refused), remedy=remedies.remedy(refused))
 
 
-def _namespace_remedy() -> str:
-    """The likeliest reason first: a setting that says no."""
-    for path, forbids, remedy in SYSCTLS:
-        if _read(path) == forbids:
-            return remedy
-    return IN_CONTAINER
+def _trials() -> Iterator[tuple[str, tuple[str, ...], Attempt, str]]:
+    """The name of each, what it needs, how it is tried, and what to say if it is there."""
+    probe = sandbox.probe
+    user, mnt, pid = (f"{name} namespace" for name in ("user", "mnt", "pid"))
+    for name in probe.NAMESPACES:
+        needs = () if name == "user" else (user,)
+        trial = partial(probe.try_namespace, name)
+        yield f"{name} namespace", needs, trial, "can be made"
+    yield "id maps", (user,), probe.try_id_map, f"{os.geteuid()} can be seen as 1000"
+    mounting = (user, "id maps", mnt)
+    yield "fresh /proc", (*mounting, pid), probe.try_proc, "can be mounted"
+    yield "read-only inputs", mounting, probe.try_read_only, "mount_setattr(2) works"
+    seen = "kept directories of your own are entered without copying"
+    yield OVERLAY, (WORKSPACES, *mounting), _try_overlay, seen
 
 
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read(64).strip()
-    except OSError:
-        return ""
-
-
-def _mounts() -> Iterator[Check]:
+def _try_overlay() -> Refusal | None:
     with sandbox.scratch_workspace() as workspace:
-        refused = sandbox.probe.try_proc(workspace.root)
-        yield Check(
-            name="fresh /proc",
-            verdict="failed" if refused else "ok",
-            seen=refused or "can be mounted",
-            remedy=IN_CONTAINER if refused else "",
-        )
-        refused = sandbox.probe.try_read_only(workspace.root)
-        yield Check(
-            name="read-only inputs",
-            verdict="failed" if refused else "ok",
-            seen=refused or "mount_setattr(2) works",
-            remedy="Linux 5.12 or newer is needed" if refused else "",
-        )
         lower = f"{workspace.root}/lower"
         os.mkdir(lower)
-        paths = (lower, workspace.upper, workspace.work, workspace.root)
-        refused = sandbox.probe.try_overlay(*paths)
-        yield Check(
-            name="overlay",
-            verdict="limited" if refused else "ok",
-            seen=refused or "kept directories of your own are entered without copying",
-            remedy="kept directories are copied; `NBS_STATE_HOME` on ext4, xfs or btrfs avoids it"
-            if refused
-            else "",
-        )
+        return sandbox.probe.try_overlay(lower, workspace.upper, workspace.work, workspace.root)
 
 
 def _state() -> Check:
     try:
         path = sandbox.state_directory(os.environ)
     except Error as error:
-        return Check(name="workspaces", verdict="failed", seen=error.message, remedy=error.hint)
+        return Check(name=WORKSPACES, verdict="failed", seen=error.message, remedy=error.hint)
     status = os.statvfs(path)
     free = status.f_bavail * status.f_frsize
-    return Check(name="workspaces", verdict="ok", seen=f"{path}, {free / 1e9:.1f} GB free")
+    return Check(name=WORKSPACES, verdict="ok", seen=f"{path}, {free / 1e9:.1f} GB free")
 
 
 def _nix() -> Iterator[Check]:
@@ -233,7 +197,7 @@ def _kept() -> Check:
         name="kept builds",
         verdict="limited" if closed else "ok",
         seen=f"{count} found" + (f", {len(closed)} of them closed to you" if closed else ""),
-        remedy="`sudo` with the same command enters those" if closed else "",
+        remedy=f"`{as_root('nbs shell')}` enters those" if closed else "",
     )
 
 
@@ -247,5 +211,5 @@ def _jupyter() -> Check:
         seen="jupyter_client and pyzmq are installed" if found else "not installed here",
         remedy=""
         if found
-        else f"only notebooks need it: `{sys.executable} -m pip install jupyter_client pyzmq`",
+        else f"only notebooks need it: `{installing('jupyter_client', 'pyzmq')}`",
     )

@@ -6,6 +6,7 @@ import os
 import sys
 
 import sandbox
+from sandbox.cli import pasteable
 from sandbox.errors import MachineError
 
 TYPE_CHECKING = False
@@ -44,7 +45,7 @@ def require(program: str) -> str:
 
 def installing(program: str) -> str:
     """The command that installs a program, with the kernel, beside this one."""
-    return f"{sys.executable} -m pip install jupyter_client pyzmq {PACKAGES[program]}"
+    return pasteable.installing("jupyter_client", "pyzmq", PACKAGES[program])
 
 
 def require_kernel(program: str, name: str = KERNEL) -> None:

@@ -11,6 +11,7 @@ import sandbox
 from sandbox.cli import speak
 from sandbox.cli.actions import act
 from sandbox.cli.parser import Parser
+from sandbox.cli.pasteable import installing
 from sandbox.errors import EvidenceError, MachineError, UsageError
 
 TYPE_CHECKING = False
@@ -204,7 +205,7 @@ def _jupyter() -> Any:
             "which this Python does not have",
             reason="jupyter-missing",
             evidence=(sys.executable,),
-            hint=f"`{sys.executable} -m pip install jupyter_client pyzmq`",
+            hint=f"`{installing('jupyter_client', 'pyzmq')}`",
         )
     from jupyter_client.kernelspec import KernelSpecManager
 
@@ -264,7 +265,7 @@ def _kernelspec() -> Kernelspec:
             "the kernel's own files are not where they were installed",
             reason="installation-damaged",
             evidence=(_source(),),
-            hint=f"`{sys.executable} -m pip install --force-reinstall DIR`, its clone or wheel",
+            hint="to install it once more, as it was installed, brings them back",
         )
     return found
 

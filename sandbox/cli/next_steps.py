@@ -7,6 +7,7 @@ import shutil
 import time
 
 import sandbox
+from sandbox.cli.pasteable import as_root, called, reachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,16 +20,17 @@ MORE = "`nbs --help` lists all that there is."
 
 def text() -> str:
     """A sentence or two about the state of things, and commands that can be pasted."""
-    said, steps = _situation()
+    said, listed = _situation()
+    steps = [(called(command), meaning) for command, meaning in listed]
     width = max(len(command) for command, _ in steps)
     lines = [f"  {command:<{width}}  {meaning}" for command, meaning in steps]
-    return "\n".join([*said, "", *lines, "", MORE, ""])
+    return "\n".join([*said, "", *lines, "", reachable(MORE), ""])
 
 
 def _situation() -> tuple[list[str], list[Step]]:
-    refused = sandbox.probe.try_id_map()
-    if refused:
-        said = ["A sandbox cannot be made here: this machine refuses user namespaces."]
+    refused = sandbox.probe.try_sandbox()
+    if refused is not None:
+        said = [f"A sandbox cannot be made here: {_refused(refused)}."]
         return said, [("nbs doctor", "what is refused, and the remedy"), *_without_sandbox()]
     places = sandbox.kept_builds(os.environ)
     if not places:
@@ -42,6 +44,12 @@ def _situation() -> tuple[list[str], list[Step]]:
     if len(places) > 1:
         steps.append(("nbs ls", "all that were kept; `nbs shell NAME` enters another"))
     return said, steps
+
+
+def _refused(refused: sandbox.probe.Refusal) -> str:
+    if refused.call.startswith("unshare"):
+        return "this machine refuses new namespaces"
+    return f"this machine refuses {refused}" if refused.call else refused.why
 
 
 def _without_sandbox() -> Iterator[Step]:
@@ -69,7 +77,7 @@ def _told(newest: sandbox.Summary) -> str:
 def _for_the_newest(newest: sandbox.Summary) -> Iterator[Step]:
     if not newest.readable:
         owner = sandbox.one_line(sandbox.owner_name(newest.owner_uid))
-        yield "sudo nbs shell", f"into its sandbox; what it left is {owner}'s alone"
+        yield as_root("nbs shell"), f"into its sandbox; what it left is {owner}'s alone"
         return
     yield "nbs shell", "into its sandbox, where it failed"
     if newest.phase:

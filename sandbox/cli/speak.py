@@ -28,8 +28,16 @@ def painted(text: str, colour: str, stream: TextIO) -> str:
 
 
 def say(text: str) -> None:
-    """A line of talk, `printable`: on stderr, since stdout is for data."""
-    print(printable(text), file=sys.stderr, flush=True)
+    """A line of talk, `printable`: on stderr, since stdout is for data. Its commands work here."""
+    print(printable(_reachable(text)), file=sys.stderr, flush=True)
+
+
+def _reachable(text: str) -> str:
+    if "`n" not in text:
+        return text  # and nothing is paid for
+    from sandbox.cli import pasteable
+
+    return pasteable.reachable(text)
 
 
 def print_table(heading: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> None:
@@ -65,7 +73,7 @@ def show_error(error: Error) -> None:
     lines = [painted("error:", RED, stream) + " " + one_line(error.message)]
     lines += [f"  {one_line(line)}" for line in error.evidence]
     if error.hint:
-        lines += ["", painted("hint:", YELLOW, stream) + " " + one_line(error.hint)]
+        lines += ["", painted("hint:", YELLOW, stream) + " " + one_line(_reachable(error.hint))]
     word = f"({error.reason}, {error.exit_code})"
     lines.append(painted(word.rjust(80), DIM, stream))
     print("\n".join(lines), file=stream, flush=True)

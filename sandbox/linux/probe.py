@@ -5,16 +5,32 @@ from __future__ import annotations
 import os
 
 from sandbox.linux import syscalls
+from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 NAMESPACES = ("user", "mnt", "pid", "ipc", "uts", "net")
+PROC = "/proc"
 
 
-def attempt(action: Callable[[], None]) -> str:
-    """Run `action` in a child; empty if it went well, else the call that was refused and why."""
+class Refusal(Value):
+    """A call that was refused: as strace shows it, why in words, and the errno.
+
+    The errno is 0 where an attempt ended otherwise, and `call` is empty then.
+    """
+
+    call: str
+    why: str
+    errno: int
+
+    def __str__(self) -> str:
+        return f"{self.call} = {self.why}" if self.call else self.why
+
+
+def attempt(action: Callable[[], None]) -> Refusal | None:
+    """Run `action` in a child; None if it went well, else what was refused."""
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
@@ -24,71 +40,70 @@ def attempt(action: Callable[[], None]) -> str:
             action()
             status = 0
         except OSError as error:
-            os.write(writer, f"{error.filename} = {error.strerror}".encode(errors="replace"))
+            said = f"{error.errno or 0}\0{error.filename or ''}\0{error.strerror or error}"
+            os.write(writer, said.encode(errors="replace"))
         finally:
             os._exit(status)
     os.close(writer)
     with open(reader, "rb") as report:
         said = report.read().decode(errors="replace")
     _, status = os.waitpid(child, 0)
-    return said or ("" if status == 0 else f"the attempt ended with status {status}")
+    if said:
+        number, call, why = said.split("\0", 2)
+        return Refusal(call=call, why=why, errno=int(number))
+    if status:
+        return Refusal(call="", why=f"the attempt ended with status {status}", errno=0)
+    return None
 
 
-def try_namespace(name: str) -> str:
+def try_sandbox() -> Refusal | None:
+    """What every sandbox is made of, all at once as entering does it."""
+
+    def action() -> None:
+        _found(*NAMESPACES)
+        _in_new_process(_renew_proc)
+        _make_read_only()
+
+    return attempt(action)
+
+
+def try_namespace(name: str) -> Refusal | None:
     """A new namespace of one kind, in a new user namespace."""
     kinds = ("user",) if name == "user" else ("user", name)
     return attempt(lambda: syscalls.unshare(*kinds))
 
 
-def try_id_map() -> str:
+def try_id_map() -> Refusal | None:
     """The caller's own ids seen as 1000 and 100."""
-    uid, gid = os.geteuid(), os.getegid()
-
-    def action() -> None:
-        _found(uid, gid)
-
-    return attempt(action)
+    return attempt(lambda: _found("user"))
 
 
-def _found(uid: int, gid: int, *kinds: str) -> None:
-    syscalls.unshare("user", *kinds)
-    syscalls.map_ids("self", f"1000 {uid} 1", f"100 {gid} 1")
-
-
-def try_proc(directory: str) -> str:
+def try_proc() -> Refusal | None:
     """A fresh proc of a new pid namespace; refused where something covers part of /proc."""
-    uid, gid = os.geteuid(), os.getegid()
 
     def action() -> None:
-        _found(uid, gid, "mnt", "pid")
-        child = os.fork()
-        if child == 0:
-            os._exit(_mounts_proc(directory))
-        _, status = os.waitpid(child, 0)
-        if status:
-            errno = os.waitstatus_to_exitcode(status)
-            call = f'mount("none", {syscalls.quoted(directory)}, "proc", 0, "")'
-            raise OSError(errno, os.strerror(errno), call)
+        _found("user", "mnt", "pid")
+        _in_new_process(_renew_proc)
 
     return attempt(action)
 
 
-def _mounts_proc(directory: str) -> int:
-    try:
-        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-        syscalls.mount("none", directory, "proc")
-    except OSError as error:
-        return error.errno or 1
-    return 0
-
-
-def try_overlay(lower: str, upper: str, work: str, target: str) -> str:
-    """An overlay over a directory of the caller's own."""
-    uid, gid = os.geteuid(), os.getegid()
+def try_read_only() -> Refusal | None:
+    """mount_setattr(2) on a bind mount: Linux 5.12."""
 
     def action() -> None:
-        _found(uid, gid, "mnt")
-        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+        _found("user", "mnt")
+        _make_read_only()
+
+    return attempt(action)
+
+
+def try_overlay(lower: str, upper: str, work: str, target: str) -> Refusal | None:
+    """An overlay over a directory of the caller's own."""
+
+    def action() -> None:
+        _found("user", "mnt")
+        _let_go_of_mounts()
         syscalls.mount_overlay(
             lower=lower, upper=upper, work=work, target=target, uid=1000, gid=100
         )
@@ -96,14 +111,31 @@ def try_overlay(lower: str, upper: str, work: str, target: str) -> str:
     return attempt(action)
 
 
-def try_read_only(directory: str) -> str:
-    """mount_setattr(2) on a bind mount: Linux 5.12."""
+def _found(*kinds: str) -> None:
     uid, gid = os.geteuid(), os.getegid()
+    syscalls.unshare(*kinds)
+    syscalls.map_ids("self", f"1000 {uid} 1", f"100 {gid} 1")
 
-    def action() -> None:
-        _found(uid, gid, "mnt")
-        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-        syscalls.mount(directory, directory, "", syscalls.MS_BIND)
-        syscalls.mount_setattr(directory, read_only=True, recursive=True)
 
-    return attempt(action)
+def _let_go_of_mounts() -> None:
+    syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+
+
+def _renew_proc() -> None:
+    """Over the /proc that is there: nobody else sees it."""
+    _let_go_of_mounts()
+    syscalls.mount("none", PROC, "proc")
+
+
+def _make_read_only() -> None:
+    _let_go_of_mounts()
+    # With what covers parts of it: the kernel refuses to uncover them.
+    syscalls.mount(PROC, PROC, "", syscalls.MS_BIND | syscalls.MS_REC)
+    syscalls.mount_setattr(PROC, read_only=True, recursive=True)
+
+
+def _in_new_process(action: Callable[[], None]) -> None:
+    """`action` where it can be done: the first process after unshare(2) is in the pid namespace."""
+    refused = attempt(action)
+    if refused is not None:
+        raise OSError(refused.errno, refused.why, refused.call)

@@ -123,7 +123,7 @@ def test_help_names_every_verb(nbs):
 
 
 def test_no_verb_at_all_says_what_to_do_next(nbs, monkeypatch):
-    monkeypatch.setattr(sandbox.probe, "try_id_map", lambda: "")
+    monkeypatch.setattr(sandbox.probe, "try_sandbox", lambda: None)
     done = nbs()
     assert (done.status, done.err) == (0, "")
     assert "No failed build was kept" in done.out
