@@ -18,6 +18,7 @@ from sandbox.host.catalog import (
     NixSurvey,
     demo_root,
     find_build,
+    has_flakes,
     kept_builds,
     newest_kept_below,
     survey_nix,
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from sandbox.residence import Signals as Signals
     from sandbox.residence import settle as settle
     from sandbox.residence import stay_outside as stay_outside
+    from sandbox.roots import is_collectable as is_collectable
     from sandbox.snapshots import Snapshot as Snapshot
     from sandbox.snapshots import listing as listing
     from sandbox.snapshots import remove_snapshot as remove_snapshot
@@ -205,6 +207,7 @@ IMPORTED_LATE = {
     "find_workspace": "sandbox.kept",
     "fork_workspace": "sandbox.kept",
     "hold_workspace": "sandbox.kept",
+    "is_collectable": "sandbox.roots",
     "is_kept_by_nix": "sandbox.kept",
     "new_session": "sandbox.kept",
     "require_build": "sandbox.kept",
@@ -242,6 +245,7 @@ __all__ = [
     "enter",
     "facts",
     "find_build",
+    "has_flakes",
     "introduction",
     "kept_builds",
     "log_path",

@@ -3,7 +3,8 @@
 nix-store(1), `--add-root --indirect`: Nix takes the links in a directory of the workspace as roots
 of its garbage collection, and forgets them by itself when they are gone. Where there is no Nix, it
 does not let this user do that, or its store is another user's, in whose name it would write, the
-inputs are as little protected as those of the failed build.
+inputs are as little protected as those of the failed build. A store that no Nix knows of, as that
+of `nbs demo`, is collected by none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 
-from sandbox.host.closure import nix_may_be_asked
+from sandbox.host.closure import is_of_nix, nix_may_be_asked
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_program
 from sandbox.workspace.kept import ROOTS, Kept
@@ -53,6 +54,12 @@ def is_protected(kept: Kept) -> bool:
         return bool(os.listdir(f"{kept.path}/{ROOTS}"))
     except OSError:
         return False
+
+
+def is_collectable(kept: Kept) -> bool:
+    """Could Nix collect the inputs? Not where it keeps them, nor in a store that no Nix knows."""
+    locations = find_locations(os.environ, read_settings(os.environ), kept.store)
+    return is_of_nix(locations) and not is_protected(kept)
 
 
 def ask(kept: Kept, names: frozenset[str]) -> subprocess.Popen[bytes] | None:

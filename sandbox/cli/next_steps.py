@@ -40,7 +40,7 @@ def _situation() -> tuple[list[str], list[Step]]:
     if len(places) > 1:
         others = len(places) - 1
         said.append(f"{others} more {'was' if others == 1 else 'were'} kept.")
-    steps = list(_for_the_newest(newest))
+    steps = [*_for_the_newest(newest), *_in_a_workspace()]
     if len(places) > 1:
         steps.append(("nbs ls", "all that were kept; `nbs shell NAME` enters another"))
     return said, steps
@@ -61,8 +61,22 @@ def _without_sandbox() -> Iterator[Step]:
 def _to_begin_with() -> Iterator[Step]:
     if shutil.which("nix-build"):
         yield "nbs build -- -A hello", "nix-build -A hello, and into the place where it fails"
-        yield "nbs build -- nix build .#hello", "the same for a flake"
+        if sandbox.has_flakes(os.environ):
+            yield "nbs build -- nix build .#hello", "the same for a flake"
     yield "nbs demo", "a small build that fails, made here, to try everything on"
+
+
+def _in_a_workspace() -> Iterator[Step]:
+    """The way back into what was changed last, if there is one and nobody is in it."""
+    try:
+        kept = [one for one in sandbox.workspaces() if not one.session]
+        if kept:
+            sandbox.require_build(kept[0])
+    except sandbox.Error:
+        return
+    if kept:
+        when = sandbox.words.age(time.time() - kept[0].used)
+        yield f"nbs shell --ws {kept[0].name}", f"go on with what was changed {when} ago"
 
 
 def _told(newest: sandbox.Summary) -> str:

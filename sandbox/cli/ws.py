@@ -79,7 +79,7 @@ def print_list(argv: list[str]) -> int:
         _print(seen)
     else:
         speak.say("No workspace is kept: nothing was changed in a shell or a kernel yet.")
-    exposed = [one.name for one in kept if not sandbox.is_kept_by_nix(one)]
+    exposed = [one.name for one in kept if sandbox.is_collectable(one)]
     if exposed and not asked.json:
         more = ", …" if len(exposed) > SHOWN else ""
         speak.say(f"Nix may collect the inputs of {', '.join(exposed[:SHOWN])}{more}")

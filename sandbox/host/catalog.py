@@ -51,6 +51,11 @@ def survey_nix(environ: Mapping[str, str]) -> NixSurvey:
     )
 
 
+def has_flakes(environ: Mapping[str, str]) -> bool:
+    """Do the settings allow `nix build` of a flake?"""
+    return {"flakes", "nix-command"} <= set(read_settings(environ).experimental_features)
+
+
 def demo_root(environ: Mapping[str, str]) -> str:
     """The store of `nbs demo`, below the caller's cache directory."""
     return f"{_cache(environ)}/demo"

@@ -122,9 +122,14 @@ def nix_may_be_asked(locations: NixLocations) -> bool:
 
     Nix follows links below its state directory, and as root gives the store to its build users.
     """
-    there = (f"{locations.state_dir}/{name}" for name in ("db", "daemon-socket/socket"))
     places = (locations.real_store_dir, locations.state_dir)
-    return any(os.path.exists(path) for path in there) and all(map(is_ours, places))
+    return is_of_nix(locations) and all(map(is_ours, places))
+
+
+def is_of_nix(locations: NixLocations) -> bool:
+    """Does a Nix know of this store? Asked about another one, it would first make that its own."""
+    there = (f"{locations.state_dir}/{name}" for name in ("db", "daemon-socket/socket"))
+    return any(os.path.exists(path) for path in there)
 
 
 def _environment(locations: NixLocations, environ: Mapping[str, str]) -> dict[str, str]:

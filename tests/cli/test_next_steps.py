@@ -58,10 +58,13 @@ def test_where_nothing_failed_it_tells_how_to_begin(machine):
     assert commands() == ["nbs demo"]
 
 
-def test_where_there_is_nix_it_tells_how_to_build_with_it(machine, monkeypatch):
+def test_where_there_is_nix_it_tells_how_to_build_with_it(machine, monkeypatch, tmp_path):
     monkeypatch.setattr(shutil, "which", lambda _: "/bin/nix-build")
-    assert commands()[0] == "nbs build -- -A hello"
-    assert commands()[-1] == "nbs demo"
+    assert commands() == ["nbs build -- -A hello", "nbs demo"]
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/nix.conf").write_text("experimental-features = nix-command flakes\n")
+    flake = "nbs build -- nix build .#hello"
+    assert commands() == ["nbs build -- -A hello", flake, "nbs demo"]
 
 
 def test_one_failure_is_told_by_name_phase_and_end(machine):
