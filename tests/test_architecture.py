@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from tests.conftest import Kept
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+AT_THE_ROOT = {
+    *("nbs_kernel", "sandbox", "kernelspec", "notebooks", "tests", "benchmarks", "docs", "nix"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE"),
+    *("pyproject.toml", "mkdocs.yml", "flake.nix", "package.nix", "test", ".ci", ".gitignore"),
+}
 
 
 class Layer(NamedTuple):
@@ -430,3 +438,11 @@ def test_a_command_is_entered_without_any_heavy_module(kept_by_nix: Kept, tool_c
     loaded = {line.rpartition("|")[2].strip() for line in lines}
     assert "sandbox.linux.launch" in loaded
     assert loaded & HEAVY == set()
+
+
+def test_the_root_holds_what_it_is_known_for() -> None:
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
+    # An unpacked source distribution has the one, a clone the other.
+    names = {path.name for path in ROOT.iterdir()} - {".git", "PKG-INFO"}
+    ours = {name for name in names if not any(fnmatch.fnmatch(name, one) for one in ignored)}
+    assert ours == AT_THE_ROOT

@@ -40,7 +40,11 @@ def parser() -> Parser:
     )
     made.add_argument("--since", default="", metavar="SNAPSHOT", help="default: failed")
     made.add_argument("-o", "--output", default="", metavar="FILE", help="default: stdout")
-    made.add_argument("--nix", action="store_true", help="print the line for the recipe")
+    made.add_argument(
+        "--nix",
+        action="store_true",
+        help="print the line for the recipe; without -o the patch is in WS.patch, here",
+    )
     made.add_argument("--all", action="store_true", help="what the build made, too")
     made.add_argument("--quick", action="store_true", help="do not unpack the source again")
     made.add_argument(
