@@ -33,6 +33,7 @@ python.pkgs.buildPythonApplication {
       ./docs/man
       ./kernelspec
       ./nbs_kernel
+      ./notebooks
       ./pyproject.toml
       ./sandbox
     ];
@@ -46,7 +47,7 @@ python.pkgs.buildPythonApplication {
   doCheck = false;
   pythonImportsCheck = [ "sandbox.cli.nbs" ] ++ lib.optionals withKernel [ "nbs_kernel.launcher" ];
 
-  # The wheel brings share/man, share/bash-completion, share/fish, share/zsh and share/jupyter along.
+  # The wheel brings manual pages, completions, the kernelspec and the notebooks along, below share/.
   # Another Jupyter's `python` has not these modules: the kernel gets an interpreter that finds them.
   postFixup =
     if withKernel then
@@ -59,7 +60,7 @@ python.pkgs.buildPythonApplication {
       ''
     else
       ''
-        rm -r $out/share/jupyter
+        rm -r $out/share/jupyter $out/share/nix-build-shell
       '';
 
   meta = {

@@ -155,6 +155,7 @@ def test_pip_installs_commands_pages_and_a_kernel_that_starts(home: Home) -> Non
     assert {"kernel.json", "logo-32x32.png", "logo-64x64.png", "logo-svg.svg"} == set(
         os.listdir(spec["resource_dir"])
     )
+    assert "01-first-steps.ipynb" in os.listdir(f"{environment}/share/nix-build-shell/notebooks")
     assert home.run(f"{environment}/bin/python", "-c", STARTED) == "nbs\n"
 
 

@@ -27,7 +27,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DATA = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
 PACKAGES = PROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
 COMMANDS = tuple(PROJECT["project"]["scripts"])
-LEFT_BEHIND = (".git", ".ci", ".venv", ".hypothesis", "__pycache__", ".*_cache", "dist", "*.pyc")
+BESIDE = ("notebooks", "kernelspec", "benchmarks", ".ci")
+LEFT_BEHIND = (".git", ".venv", ".hypothesis", "__pycache__", ".*_cache", "dist", "*.pyc")
 SOMEBODY = 12346
 
 
@@ -111,6 +112,14 @@ def test_the_wheel_installs_manual_pages_and_completions_where_they_are_looked_f
         assert any(name.endswith(f".data/data/{place}") for name in names), place
 
 
+def test_the_wheel_installs_every_notebook() -> None:
+    # Their builds are made of the expressions of tests, in a clone alone.
+    books = {
+        str(path.relative_to(ROOT)) for path in (ROOT / "notebooks").iterdir() if path.is_file()
+    }
+    assert books == {source for source in DATA if source.startswith("notebooks/")}
+
+
 def test_the_wheel_holds_nothing_else(wheel: Path) -> None:
     top = {name.partition("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
     stem = f"nix_build_shell-{PROJECT['project']['version']}"
@@ -129,7 +138,7 @@ def test_the_sdist_holds_what_building_testing_and_reading_need(sdist: Path) -> 
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = ["pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "test"]
     wanted += ["flake.nix", "package.nix", "mkdocs.yml"]
-    for directory in (*PACKAGES, "tests", "docs", "nix"):
+    for directory in (*PACKAGES, "tests", "docs", "nix", *BESIDE):
         wanted += files_below(directory)
     assert not {name for name in wanted if not name.endswith(".pyc")} - names
 
@@ -215,6 +224,16 @@ def test_the_python_of_the_system_is_left_as_it_is() -> None:
     assert told == (
         f"/usr/bin/python3 -m venv .venv && .venv/bin/pip install {shlex.quote(str(ROOT))} pyzmq\n"
     )
+
+
+def test_what_is_installed_beside_the_packages_is_found(installed: Path) -> None:
+    script = (
+        "from sandbox.cli import installed as i;"
+        "print(i.directory(i.NOTEBOOKS), i.directory(i.KERNELSPEC))"
+    )
+    share = f"{installed}/share"
+    found = run_installed(installed, "python", "-c", script).split()
+    assert found == [f"{share}/nix-build-shell/notebooks", f"{share}/jupyter/kernels/nbs"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

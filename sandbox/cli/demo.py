@@ -7,7 +7,7 @@ import sys
 import time
 
 import sandbox
-from sandbox.cli import keeping, shell, speak
+from sandbox.cli import installed, keeping, shell, speak
 from sandbox.cli.entering import enter
 from sandbox.cli.pasteable import as_root, installing
 from sandbox.demo import failed_build, recipe
@@ -58,7 +58,11 @@ def command(argv: list[str]) -> int:
         return enter(shell.arguments_of([]), kept, inside)
     if sandbox.probe.try_sandbox() is None:
         speak.say(THINGS_TO_TRY)
-    return keeping.begin(shell.arguments_of([]), kept)
+    status = keeping.begin(shell.arguments_of([]), kept)
+    notebooks = installed.directory(installed.NOTEBOOKS)
+    if os.path.isdir(notebooks):
+        speak.say(f"notebooks about this build, and about harder ones: {notebooks}")
+    return status
 
 
 def demo_root() -> str:

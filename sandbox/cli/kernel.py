@@ -8,7 +8,7 @@ import os
 import sys
 
 import sandbox
-from sandbox.cli import speak
+from sandbox.cli import installed, speak
 from sandbox.cli.actions import act
 from sandbox.cli.parser import Parser
 from sandbox.cli.pasteable import installing
@@ -276,15 +276,5 @@ def _logos() -> list[str]:
 
 
 def _source() -> str:
-    """Where kernel.json and the logos are: in a checkout, or where pip has put them."""
-    checkout = os.path.dirname(os.path.dirname(os.path.abspath(sandbox.__file__))) + "/kernelspec"
-    if os.path.isdir(checkout):
-        return checkout
-    from importlib.metadata import PackageNotFoundError, files
-
-    try:
-        listed = files("nix-build-shell") or []
-    except PackageNotFoundError:
-        listed = []
-    found = [f for f in listed if f.parts[-2:] == ("nbs", "kernel.json")]
-    return os.path.dirname(os.path.abspath(str(found[0].locate()))) if found else checkout
+    """Where kernel.json and the logos are."""
+    return installed.directory(installed.KERNELSPEC)

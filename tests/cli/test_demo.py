@@ -105,14 +105,17 @@ def test_the_failure_is_one_like_any_other(first, nbs, home):
 
 
 @pytest.mark.terminal
-def test_a_repair_is_kept_and_can_be_shown_and_verified(screen, nbs):
+def test_a_repair_is_kept_and_can_be_shown_and_verified(screen, nbs, code):
     screen.wait_for("[hello-1.0 checkPhase] /build/hello$")
     screen.type("sed -i '1s|.*|#!'$SHELL'|' test.sh; snapshot repaired")
     screen.wait_for("snapshot repaired: …")
     screen.type("echo spoilt > test.sh; restore repaired")
     screen.wait_for("restored: repaired…")
     screen.type("exit")
-    assert "kept as hello-1.0: `nbs shell --ws hello-1.0`" in screen.wait_for("left")
+    shown = screen.wait_for("left")
+    assert "kept as hello-1.0: `nbs shell --ws hello-1.0`" in shown
+    # A copy for who cannot read the checkout has only the code.
+    assert (f"ones: {code}/notebooks" in shown) == (code / "notebooks").is_dir()
     assert nbs("diff", "--names").stdout == b"M hello/test.sh\n"
     verified = nbs("verify")
     assert b"hello-1.0 passes with hello-1.0.patch" in verified.stderr

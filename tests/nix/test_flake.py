@@ -61,7 +61,8 @@ def flake(open_directory: Path) -> Path:
     place.mkdir()
     for name in ("flake.nix", "package.nix", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, place)
-    for name in ("nix", "docs/man", "sandbox", "nbs_kernel", "kernelspec", "tests/nix/nixpkgs"):
+    ours = ("sandbox", "nbs_kernel", "kernelspec", "notebooks")
+    for name in ("nix", "docs/man", *ours, "tests/nix/nixpkgs"):
         shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
     return place
 
