@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["checkout"]
 
 LIMIT_S = 300
+SAID = "Programming Language :: Python :: "
+PYTHONS = [text.removeprefix(SAID) for text in PROJECT["project"]["classifiers"] if SAID in text]
+PYTHONS.remove("3")
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 PYTHON = "/usr/bin/python3"
 STARTED = """\
@@ -179,7 +182,7 @@ def test_pipx_shows_the_manual_pages_and_is_what_brings_more(home: Home) -> None
     assert "hint: `pipx inject nix-build-shell jupyter_client pyzmq`" in without
 
 
-@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+@pytest.mark.parametrize("version", PYTHONS)
 def test_the_commands_run_under_each_python_that_is_supported(home: Home, version: str) -> None:
     found = [path for path in pythons(version) if os.access(path, os.X_OK)]
     if not found:
