@@ -236,6 +236,7 @@ __all__ = [
     "as_data",
     "build_log",
     "calls",
+    "cautions",
     "demo_root",
     "describe",
     "describe_build",
@@ -354,6 +355,16 @@ def introduction(sandbox: Sandbox, log: BuildLog | None) -> tuple[str, ...]:
     if sandbox.environment_source != "env-vars":
         lines.append(f"variables: from {sandbox.environment_source}")
     lines += [f"{n.subject}: {n.text}" for n in sandbox.notes if n.subject in SAID_ON_ENTERING]
+    return tuple(one_line(line) for line in lines)
+
+
+def cautions(case: Case, sandbox: Sandbox) -> tuple[str, ...]:
+    """What has to be said to a command's caller too: what is there was not what was gone by."""
+    lines = []
+    if case.kept.env_vars.state != "absent" and sandbox.environment_source != "env-vars":
+        lines.append(f"variables: from {sandbox.environment_source}")
+    if case.nix.derivation_refused:
+        lines.append(f"derivation: {case.nix.derivation_refused}")
     return tuple(one_line(line) for line in lines)
 
 

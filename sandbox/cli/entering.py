@@ -50,8 +50,10 @@ def describe(
     described = sandbox.describe(case, request)
     if tools:
         described = sandbox.with_tools(described, tools, inside)
-    if request.interactive and not inside:
-        speak.say("\n".join(introduce(described, log)))
+    greeted = request.interactive and not inside
+    said = introduce(described, log) if greeted else sandbox.cautions(case, described)
+    if said:
+        speak.say("\n".join(said))
     return case, described
 
 

@@ -82,9 +82,10 @@ def _case(
     start: bool = False,
 ) -> Case:
     database = open_database(locations.state_dir)
+    finder = Finder(kept, locations, database)
     try:
         if found is None:
-            found = Finder(kept, locations, database).find()
+            found = finder.find()
         if found is None and not whole and not is_of_a_build(kept):
             raise _not_of_a_build(kept)
         kept = _named(kept, found)
@@ -105,6 +106,7 @@ def _case(
         derivation_path=found.path if found else "",
         derivation=found.derivation if found else None,
         derivation_from=found.how if found else "",
+        derivation_refused="" if found else finder.refused,
         environment=environment,
         overlong=beyond_execve(environment.variables) if environment is not None else (),
         inputs=inputs.objects,

@@ -48,6 +48,8 @@ class Finder:
         self.kept = kept
         self.locations = locations
         self.database = database
+        self.refused = ""
+        """Why the first candidate that is no derivation is none."""
 
     def find(self) -> Found | None:
         """The derivation that was built, or None where nothing leads to one.
@@ -141,7 +143,8 @@ class Finder:
     def _read(self, path: str, how: str) -> Found | None:
         try:
             derivation = read_derivation(path, self.locations)
-        except EvidenceError:
+        except EvidenceError as error:
+            self.refused = self.refused or error.message
             return None
         return Found(path=path, derivation=derivation, how=how)
 

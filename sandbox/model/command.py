@@ -11,7 +11,7 @@ from sandbox.model.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.model.aterm import Derivation
-    from sandbox.model.facts import KeptDirectory, NixFacts, Request
+    from sandbox.model.facts import EnvVars, KeptDirectory, NixFacts, Request
 
 STARTUP_DESCRIPTOR = 9
 """bash reads its startup file from here, so that no file is added to what the build left."""
@@ -59,9 +59,14 @@ def command_line(kept: KeptDirectory, nix: NixFacts, request: Request, top: str)
     raise EvidenceError(
         f"nothing tells the environment of `{kept.name_hint or kept.path}`",
         reason="environment-unknown",
-        evidence=(f"env-vars is {kept.env_vars.state}", "its derivation was not found"),
+        evidence=(f"env-vars {why_not(kept.env_vars)}", "its derivation was not found"),
         hint="`--derivation /nix/store/….drv` names the derivation that was built",
     )
+
+
+def why_not(env_vars: EnvVars) -> str:
+    """Why env-vars is not the source of the variables, as the words behind its name."""
+    return "names no SHELL" if env_vars.state == "read" else f"is {env_vars.state}"
 
 
 def require_startable(kept: KeptDirectory, nix: NixFacts, request: Request) -> None:

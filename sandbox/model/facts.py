@@ -65,6 +65,7 @@ class StoreObject(Value):
 class NixFacts(Value):
     """What Nix's files say about the build.
 
+    `derivation_refused`: why what seemed to be the derivation is none.
     `inputs_from`: "database", "nix-store", "references" or "whole-store". `inputs_exact` is False
     where rows of the database may have been missed. `outputs`: pairs of an output's name and path;
     `partial`: those of the paths where the failed build left something, and where that lies.
@@ -79,6 +80,7 @@ class NixFacts(Value):
     derivation_path: str = ""
     derivation: Derivation | None = None
     derivation_from: str = ""
+    derivation_refused: str = ""
     environment: BuildEnvironment | None = None
     overlong: tuple[tuple[str, int], ...] = ()
     inputs: tuple[StoreObject, ...] = ()

@@ -8,7 +8,7 @@ that a new release of Nix can be followed by searching for that name.
 from __future__ import annotations
 
 from sandbox.errors import EvidenceError
-from sandbox.model.command import command_line
+from sandbox.model.command import command_line, why_not
 from sandbox.model.identity import Identity, identity
 from sandbox.model.seccomp import filter_for, without_keys
 from sandbox.model.spec import (
@@ -421,7 +421,8 @@ def notes(
             )
         )
     if nix.derivation is None:
-        text = "not known: the inputs are what env-vars refers to, with their closure"
+        text = "the inputs are what env-vars refers to, with their closure"
+        text = f"{nix.derivation_refused or 'not known'}: {text}"
         found.append(Note(subject="derivation", text=text))
     if kept.env_vars.state != "read":
         found.append(
@@ -499,8 +500,8 @@ def sandbox(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts, request: 
 
 def environment_source(kept: KeptDirectory, nix: NixFacts) -> str:
     """Where the variables come from, in words: shown by `nbs plan` and when a session starts."""
-    if kept.env_vars.state == "read":
+    if kept.env_vars.state == "read" and kept.env_vars.shell:
         return "env-vars"
     if nix.environment is None:
         return "none"
-    return f"the derivation (env-vars is {kept.env_vars.state})"
+    return f"the derivation (env-vars {why_not(kept.env_vars)})"

@@ -226,6 +226,30 @@ def test_such_a_variable_keeps_nobody_out_of_a_shell(run_tool, hand_made, overlo
     assert b"Argument list too long" in done.stderr
 
 
+@pytest.mark.namespaces
+@pytest.mark.parametrize("kind", ["fifo", "link", "nothing in it"])
+def test_a_command_is_told_when_its_variables_are_not_those_that_were_kept(
+    run_tool, kept_by_nix, open_directory, unprivileged, kind
+):
+    kept = open_directory / kind / os.path.basename(kept_by_nix.path)
+    kept.mkdir(parents=True)
+    if kind == "fifo":
+        os.mkfifo(kept / "env-vars")
+    elif kind == "link":
+        (kept / "env-vars").symlink_to("/etc/passwd")
+    else:
+        (kept / "env-vars").touch()
+    if os.getuid() == 0:
+        os.chown(kept, unprivileged, unprivileged)
+        os.chown(kept / "env-vars", unprivileged, unprivileged, follow_symlinks=False)
+    why = "names no SHELL" if kind == "nothing in it" else "is unsafe"
+    for script in (("bash", "-c", "echo $name"), ()):
+        before = ("--store", kept_by_nix.store, str(kept))
+        done = run_tool(*before, *script, as_user=unprivileged, input=b"echo $name")
+        assert (done.returncode, done.stdout) == (0, b"hello-1.0\n")
+        assert done.stderr.decode() == f"variables: from the derivation (env-vars {why})\n"
+
+
 BUILT_BY_ANOTHER_SHELL = f"""
 with import {ROOT}/tests/nix/stdenv.nix {{ }};
 let shell = derivation {{

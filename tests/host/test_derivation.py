@@ -123,6 +123,16 @@ def test_an_out_that_nobody_makes_leads_nowhere(store):
     assert find(store, kept) is None
 
 
+def test_what_is_no_derivation_is_told_where_nothing_else_is_one(store):
+    drv = store.derive("hello-1.0", "d", output("hello-1.0", "b"))
+    with open(f"{store.root}{drv}", "w") as file:
+        file.write("Derive(")
+    kept = store.keep("nix-1-1", env_vars=env_vars(out=store_path("hello-1.0", "b")))
+    found = case.read(str(kept), store=str(store.root), whole=True).nix
+    assert found.derivation is None
+    assert found.derivation_refused.startswith(f"`{drv}` is not a derivation: ")
+
+
 @pytest.mark.parametrize(
     "out", ["/etc/passwd", "/nix/store/../../etc", "/nix/store/x", "a\x1b[2J", "/nix/store"]
 )
