@@ -132,7 +132,7 @@ if TYPE_CHECKING:
     """What is told of each path that was not copied, and why."""
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
-SAID_ON_ENTERING = ("network", "derivation", "sockets", "tools", "variables")
+SAID_ON_ENTERING = ("network", "derivation", "inputs", "sockets", "tools", "variables")
 """Notes that change what a person will find; the others are in `nbs plan`."""
 
 IMPORTED_LATE = {
@@ -365,6 +365,7 @@ def cautions(case: Case, sandbox: Sandbox) -> tuple[str, ...]:
         lines.append(f"variables: from {sandbox.environment_source}")
     if case.nix.derivation_refused:
         lines.append(f"derivation: {case.nix.derivation_refused}")
+    lines += [f"{n.subject}: {n.text}" for n in sandbox.notes if n.subject == "inputs"]
     return tuple(one_line(line) for line in lines)
 
 

@@ -13,6 +13,7 @@ from sandbox.host.inputs import (
     WHOLE_STORE,
     InputPaths,
     find_inputs,
+    named_and_gone,
     require_shell,
     roots_of,
 )
@@ -209,7 +210,11 @@ def _inputs(
     shown = _shown_by_settings(settings, locations)
     if found is not None and not roots and not shown and _names_no_input(found.derivation):
         return NO_INPUTS
-    return find_inputs((*roots, *shown), kept, locations, database)
+    inputs = find_inputs((*roots, *shown), kept, locations, database)
+    if found is not None and inputs.source != "references":
+        return inputs
+    outputs = tuple(path for _, path in _outputs(found, locations.store_dir))
+    return inputs.replace(missing=named_and_gone(kept, outputs, locations))
 
 
 def _names_no_input(derivation: Derivation) -> bool:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 
 class InputPaths(Value):
-    """The paths that exist, those that do not any more, and where the answer comes from."""
+    """The paths that exist, those that do not any more, and where the answer comes from.
+
+    `missing` is more than nothing only where the derivation or its closure is not known: what is
+    gone is refused otherwise.
+    """
 
     objects: tuple[StoreObject, ...]
     missing: tuple[str, ...]
@@ -106,6 +110,28 @@ def _closure(
     if asked is not None:
         return asked, "nix-store"
     return closure_by_references(roots, locations), "references"
+
+
+def named_and_gone(
+    kept: KeptDirectory, outputs: tuple[str, ...], locations: NixLocations
+) -> tuple[str, ...]:
+    """What env-vars names of the store and is not there, but for what the build itself made.
+
+    Told and not refused: a variable may name what was no input. Compared by the hash alone, for
+    where a name ends in a text is not certain. The outputs of a build have its name in theirs.
+    """
+    try:
+        there = {name[: storepath.HASH_LENGTH] for name in os.listdir(locations.real_store_dir)}
+    except OSError:
+        return ()
+    made = filter(None, (*outputs, storepath.store_path_of(kept.env_vars.out, locations.store_dir)))
+    own = tuple(storepath.split(path)[1] for path in made)
+    gone = []
+    for path in kept.env_vars.references:
+        digest, name = storepath.split(path)
+        if digest not in there and not name.endswith(".drv") and not name.startswith(own):
+            gone.append(path)
+    return tuple(gone)
 
 
 def require_shell(kept: KeptDirectory, locations: NixLocations) -> None:

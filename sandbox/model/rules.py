@@ -40,6 +40,7 @@ ADDR_NO_RANDOMIZE = 0x0040000
 PER_LINUX32 = 0x0008
 SYSTEMS_OF_32_BITS = ("i686-linux", "armv5tel-linux", "armv6l-linux", "armv7l-linux")
 MOST_OPEN_FILES = 1048576
+MOST_NAMED = 3
 MOST_PLACES_ON_DISK = 256
 """A directory on a disk takes some 50 µs to make and as long to remove; one in memory 3 µs."""
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
@@ -433,10 +434,15 @@ def notes(
         text = f"too long for any program to start, as in the build, until `export -n {names}`"
         found.append(Note(subject="variables", text=text))
     if nix.missing_inputs:
-        found.append(
-            Note(subject="inputs", text=f"{len(nix.missing_inputs)} are no longer in the store")
-        )
+        found.append(Note(subject="inputs", text=missing_text(nix)))
     return tuple(found)
+
+
+def missing_text(nix: NixFacts) -> str:
+    """What env-vars names and is gone, in a sentence."""
+    gone = nix.missing_inputs
+    more = f" and {len(gone) - MOST_NAMED} more" if len(gone) > MOST_NAMED else ""
+    return f"env-vars names what is no longer in the store: {', '.join(gone[:MOST_NAMED])}{more}"
 
 
 def require_sandboxed(kept: KeptDirectory, request: Request) -> None:

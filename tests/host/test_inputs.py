@@ -6,12 +6,13 @@ import os
 
 import pytest
 
+import sandbox
 from sandbox.errors import EvidenceError
 from sandbox.host.builddir import read_kept_directory
 from sandbox.host.database import open_database
 from sandbox.host.derivation import read_derivation
 from sandbox.host.inputs import WHOLE_STORE, find_inputs, roots_of
-from tests.host.made_store import MadeStore, output, store_path
+from tests.host.made_store import MadeStore, env_vars, output, store_path
 
 
 @pytest.fixture(params=["database", "references"])
@@ -109,6 +110,25 @@ def test_a_path_that_the_database_has_and_the_disk_does_not_is_missing(tmp_path)
     with pytest.raises(EvidenceError) as caught:
         found(store, kept, a)
     assert caught.value.evidence == (b,)
+
+
+def test_without_a_derivation_what_env_vars_names_and_is_gone_is_told(store):
+    there, gone = store.add("zlib", "3"), store_path("openssl-3.0", "9")
+    out, dev = store_path("hello-1.0", "b"), store_path("hello-1.0-dev", "c")
+    shell = store.add_shell()
+    text = env_vars(
+        SHELL=f"{shell}/bin/bash",
+        PATH=f"{there}/bin:{gone}/bin:{out}/bin",
+        out=out,
+        dev=dev,
+        note=f"as in {there}.",
+        drv=store_path("old.drv", "8"),
+    )
+    kept = store.keep("nix-build-hello-1.0.drv-0", env_vars=text)
+    found = sandbox.read(str(kept), store=str(store.root))
+    described = sandbox.describe(found, sandbox.Request(command=("make",)))
+    told = [line for line in sandbox.cautions(found, described) if line.startswith("inputs: ")]
+    assert told == [f"inputs: env-vars names what is no longer in the store: {gone}"]
 
 
 def test_nothing_to_start_from_says_so_and_offers_the_whole_store(store, kept):
