@@ -132,7 +132,10 @@ if TYPE_CHECKING:
     """What is told of each path that was not copied, and why."""
 
 PLAN_SCHEMA = "nix-build-shell.plan/1"
-SAID_ON_ENTERING = ("network", "derivation", "inputs", "sockets", "tools", "variables")
+SAID_ON_ENTERING = (
+    *("derivation", "inputs", "network", "profile"),
+    *("sockets", "tools", "variables"),
+)
 """Notes that change what a person will find; the others are in `nbs plan`."""
 
 IMPORTED_LATE = {

@@ -26,6 +26,12 @@ class Profile(Value):
     def lix(self) -> bool:
         return self.flavour == "lix"
 
+    @property
+    def last_known(self) -> str:
+        """The last release that is known, if this one comes after it; else nothing."""
+        known = LAST_KNOWN[self.flavour]
+        return "" if self.version[:2] <= known else f"{self.flavour}-{known[0]}.{known[1]}"
+
     def nix_since(self, *lines: Version) -> bool:
         """Is this CppNix at or after the first release with a fix, in its own line or a later one?
 
@@ -77,6 +83,9 @@ class Profile(Value):
     def cgroup_namespace(self) -> bool:
         return self.lix and self.version >= (2, 93, 0)
 
+
+LAST_KNOWN = {"nix": (2, 35), "lix": (2, 95)}
+"""The last releases whose source was read for the rules; later ones are taken to be like them."""
 
 NEWEST = Profile(version=(2, 34, 8))
 LAYOUT_DEFAULTS = {

@@ -407,6 +407,10 @@ def notes(
             "the owner's write bits are left out, so that writing is refused as it was"
         )
         found.append(Note(subject="owners", text=text))
+    if nix.profile.last_known:
+        newest = nix.profile.last_known
+        text = f"{nix.profile} is newer than what is known: it is taken to be like {newest}"
+        found.append(Note(subject="profile", text=text))
     if machine.uid != 0 and machine.groups:
         found.append(
             Note(

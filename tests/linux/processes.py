@@ -40,6 +40,18 @@ def processes_in(namespace: str) -> list[str]:
     return found
 
 
+def not_running(word: str) -> bool:
+    """Is there no process with this word in its command line?"""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if word.encode() in file.read().split(b"\0"):
+                    return False
+        except OSError:
+            continue
+    return True
+
+
 def has_ended(pid: int) -> bool:
     """Is it a zombie, which only its parent's waiting takes away?"""
     with open(f"/proc/{pid}/stat") as file:

@@ -6,7 +6,8 @@ import os
 import resource
 import signal
 import subprocess
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from tests.linux.processes import (
     eventually,
     has_ended,
     namespace_of,
+    not_running,
     processes_in,
     runs,
 )
@@ -164,6 +166,32 @@ def test_the_next_start_sweeps_what_a_killed_one_left(running, run, argv):
         assert eventually(lambda: processes_in(namespace) == [])
         tool.wait()
     assert len(os.listdir(states)) == 1
+    assert run("true").returncode == 0
+    assert os.listdir(states) == []
+
+
+def test_a_start_that_is_killed_at_any_moment_leaves_at_most_what_the_next_one_sweeps(
+    argv, run, open_directory
+):
+    start, options = argv
+    states = f"{options['env']['NBS_STATE_HOME']}/run"
+    began = time.monotonic()
+    assert run("true").returncode == 0
+    takes = time.monotonic() - began
+    quiet = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    moments = 20
+    for moment in range(moments):
+        # A word that only processes of this run have in their command lines.
+        mark = f"{open_directory.name}-killed-{moment}"
+        with subprocess.Popen(
+            [*start, "bash", "-c", "sleep 1000; :", mark], **quiet, **options
+        ) as tool:
+            with suppress(subprocess.TimeoutExpired):
+                tool.wait(takes * moment / moments)
+            tool.kill()
+        assert eventually(lambda m=mark: not_running(m)), f"moment {moment}"
+    with open("/proc/self/mountinfo") as file:
+        assert states not in file.read()
     assert run("true").returncode == 0
     assert os.listdir(states) == []
 

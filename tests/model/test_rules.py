@@ -11,6 +11,7 @@ from sandbox.model.environment import BuildEnvironment
 from sandbox.model.facts import EnvVars, Request
 from sandbox.model.identity import FREE_ID
 from sandbox.model.nixconf import SandboxPath
+from sandbox.model.profile import parse_profile
 from sandbox.model.spec import Bind, BuildDirectory, Directory, File, Inputs
 from sandbox.model.spec import Output as PartialOutput
 from tests.model import made
@@ -486,6 +487,15 @@ def test_the_environment_s_source_is_told():
 def test_a_derivation_that_is_not_known_is_told():
     assert "derivation" in subjects(described(nix=NIX.replace(derivation=None)))
     assert "derivation" not in subjects(described())
+
+
+@pytest.mark.parametrize(
+    ("profile", "told"),
+    [("2.35.4", False), ("2.36", True), ("9.9", True), ("lix-2.95.1", False), ("lix-2.96", True)],
+)
+def test_a_release_that_came_after_all_that_is_known_is_told(profile, told):
+    shown = described(nix=NIX.replace(profile=parse_profile(profile)))
+    assert ("profile" in subjects(shown)) == told
 
 
 def test_a_plain_request_of_root_for_a_build_user_s_build_has_nothing_to_tell():
