@@ -1,5 +1,9 @@
 """The tool's oldest promise: `nix-build-shell DIRECTORY COMMAND…`, by anybody, without root.
 
+These files have the names of the tests that belong to the contract, but none of their text: those
+tests are not to be had, and these were written here, point by point of what the contract says. Passing
+them is no proof that the original ones would pass.
+
 Each test runs it as an unprivileged user, once over what a real Nix kept and once over a directory
 in which there is nothing but an env-vars with a shell and a path.
 """
