@@ -20,7 +20,7 @@ examples:
   nbs cp hello:config.log .                out of the directory where it failed
   nbs cp hello:/build/hello-1.0/src src    a directory, as it is
   nbs cp fixed.c hello:src/main.c          into it: a workspace is made, and named
-  nbs cp hello:/tmp/core - | file -        to standard output
+  nbs cp hello-1.0:/tmp/log - | tail       out of a workspace, to standard output
   nbs cp :/etc/passwd .                    out of the newest failure
 
 BUILD is a kept workspace, or what `nbs shell` takes. A PATH that does not begin with `/` begins in

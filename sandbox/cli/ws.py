@@ -47,10 +47,10 @@ outputs. Nothing is ever removed unasked.
 
   nbs shell --ws hello-1.0              go on in it
   nbs ws ls                             what is kept, and how much room it takes
+  $EDITOR "$(nbs ws path hello-1.0)"    the files, for a program of the host
   nbs ws rm hello-1.0                   remove it with all that was changed in it
   nbs ws prune --older-than 30          remove what was not used for a month
   nbs ws prune --total 5G --dry-run     what would go to leave no more than that
-  $EDITOR "$(nbs ws path hello-1.0)"    the files, for a program of the host
 
 `nbs ws prune --help` lists the options.
 """
