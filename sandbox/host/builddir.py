@@ -151,7 +151,7 @@ def read_bounded(path: str, most: int = MOST_BYTES) -> tuple[bytes, str, int]:
     except FileNotFoundError:
         return b"", "absent", 0
     except PermissionError:
-        return b"", "unreadable", os.lstat(path).st_mtime_ns
+        return b"", "unreadable", _mtime_ns(path)
     except OSError as error:
         if error.errno in OUT_OF_DESCRIPTORS:
             raise
@@ -162,6 +162,14 @@ def read_bounded(path: str, most: int = MOST_BYTES) -> tuple[bytes, str, int]:
         return b"", "unsafe", status.st_mtime_ns
     with open(descriptor, "rb") as file:
         return file.read(most), "read", status.st_mtime_ns
+
+
+def _mtime_ns(path: str) -> int:
+    """Of a file that cannot be read; 0 where not even its directory can be searched."""
+    try:
+        return os.lstat(path).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def unchanged_files(path: str, names: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:

@@ -26,6 +26,7 @@ def read_machine(settings: NixSettings) -> MachineFacts:
     """The facts that rules ask for; `settings` names files of the host that a build is shown."""
     system = os.uname()
     major, minor = system.release.split(".")[:2]
+    uids, gids = (id_map("uid"), id_map("gid")) if os.geteuid() == 0 else ((), ())
     wanted = (*NETWORK_FILES, settings.ssl_cert_file, *(p.source for p in settings.sandbox_paths))
     return MachineFacts(
         uid=os.geteuid(),
@@ -36,7 +37,18 @@ def read_machine(settings: NixSettings) -> MachineFacts:
         devices=tuple(name for name in DEVICES if os.path.exists(f"/dev/{name}")),
         landlock_abi=landlock_abi(),
         files=tuple(f for f in map(host_file, dict.fromkeys(wanted)) if f is not None),
+        uids=tuple((first, count) for first, _, count in uids),
+        gids=tuple((first, count) for first, _, count in gids),
+        outside=next((above for first, above, _ in uids if first == 0), 0),
     )
+
+
+def id_map(kind: str) -> tuple[tuple[int, int, int], ...]:
+    """user_namespaces(7): the ranges of ids of this process's namespace: the first, what it is in
+    the namespace above, how many."""
+    with open(f"/proc/self/{kind}_map", "rb") as file:
+        rows = [tuple(map(int, line.split())) for line in file]
+    return tuple((first, above, count) for first, above, count in rows)
 
 
 def host_file(path: str) -> HostFile | None:

@@ -206,7 +206,8 @@ def _found(
     try:
         syscalls.set_blocked_signals(SIGNALS_PASSED_ON)
         let_go(stdio, (orders.reader, report.writer, *kept_open))
-        if os.getuid() == 0:
+        if plan.uid_map.outside != os.getuid():
+            # Who maps another's id is root, and may drop groups.
             os.setgroups([])
         syscalls.unshare(*plan.namespaces)
         report.send(b"founded")

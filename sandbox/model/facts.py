@@ -101,7 +101,9 @@ class HostFile(Value):
 class MachineFacts(Value):
     """What this machine is and who runs this. `devices` are the names in /dev that exist.
 
-    `files` are those that some rule may want, if they exist.
+    `files` are those that some rule may want, if they exist. `uids` and `gids` are the ids that
+    this user namespace has, in ranges of a first one and a count, as root of it may use them; of
+    anybody else they are empty. `outside` is the id that root of it is where it was made.
     """
 
     uid: int
@@ -112,6 +114,9 @@ class MachineFacts(Value):
     devices: tuple[str, ...]
     landlock_abi: int
     files: tuple[HostFile, ...] = ()
+    uids: tuple[tuple[int, int], ...] = ()
+    gids: tuple[tuple[int, int], ...] = ()
+    outside: int = 0
 
 
 class PhaseScripts(Value):

@@ -411,7 +411,7 @@ def notes(
         newest = nix.profile.last_known
         text = f"{nix.profile} is newer than what is known: it is taken to be like {newest}"
         found.append(Note(subject="profile", text=text))
-    if machine.uid != 0 and machine.groups:
+    if who.build_uid == machine.uid and machine.groups:
         found.append(
             Note(
                 subject="groups",

@@ -7,7 +7,7 @@ build directory, /tmp and the store can be written to, and all that is written t
 from __future__ import annotations
 
 from sandbox.model import rules
-from sandbox.model.identity import FREE_ID, Identity
+from sandbox.model.identity import Identity, builders_ids, may_use_others
 from sandbox.model.spec import (
     Bind,
     Directory,
@@ -29,12 +29,17 @@ TEMPORARY = "/tmp"  # noqa: S108  it is made private
 
 def builder(kept: KeptDirectory, machine: MachineFacts) -> Identity:
     """The builder's own ids, inside as outside; never root's, who could undo the protection."""
-    if machine.uid != 0:
-        uid, gid = machine.uid, machine.gid
+    if may_use_others(machine):
+        uid, gid = builders_ids(kept, machine)
     else:
-        uid, gid = kept.uid or FREE_ID, kept.gid or FREE_ID
+        uid, gid = machine.uid, machine.gid
     return Identity(
-        build_uid=uid, build_gid=gid, root_uid=0, root_gid=0, inside_uid=uid, inside_gid=gid
+        build_uid=uid,
+        build_gid=gid,
+        root_uid=0,
+        root_gid=0,
+        inside_uid=uid or 1000,
+        inside_gid=gid or 100,
     )
 
 
@@ -92,9 +97,11 @@ def notes(kept: KeptDirectory, machine: MachineFacts) -> tuple[Note, ...]:
         Note(subject="processes", text="those of this run alone, the build saw the host's"),
         Note(subject="owners", text="all but the builder's own files belong to nobody"),
     ]
-    if machine.uid == 0 and kept.uid == 0:
-        found.append(Note(subject="identity", text=f"the build was root; this is user {FREE_ID}"))
-    elif kept.uid != machine.uid != 0:
+    if may_use_others(machine):
+        uid, _ = builders_ids(kept, machine)
+        if kept.uid == 0:
+            found.append(Note(subject="identity", text=f"the build was root; this is user {uid}"))
+    elif kept.uid != machine.uid:
         found.append(Note(subject="identity", text=f"yours; the build was user {kept.uid}"))
     return tuple(found)
 
@@ -111,7 +118,7 @@ def unsandboxed(
     store = Directory(
         path=nix.store_dir, mode=0o1775, uid=who.root_uid, gid=who.build_gid, rule=RULE
     )
-    if machine.uid != 0:
+    if who.build_uid == machine.uid:
         store = store.replace(uid=who.build_uid)
     entries = (
         Bind(path="/", source="/", kind="directory", read_only=True, rule=RULE),

@@ -260,3 +260,14 @@ def test_a_directory_is_a_build_s_by_its_name_or_by_what_nix_wrote_there(
     for file in files:
         (directory / file).touch()
     assert is_of_a_build(read_kept_directory(str(directory), "/nix/store")) is is_one
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_of_a_closed_directory_is_one_that_cannot_be_read(tmp_path):
+    (tmp_path / "shut").mkdir()
+    (tmp_path / "shut/file").write_text("x")
+    (tmp_path / "shut").chmod(0)
+    try:
+        assert read_bounded(str(tmp_path / "shut/file")) == (b"", "unreadable", 0)
+    finally:
+        (tmp_path / "shut").chmod(0o700)

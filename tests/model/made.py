@@ -76,6 +76,8 @@ MACHINE = MachineFacts(
     kernel=(6, 1),
     devices=("full", "null", "random", "tty", "urandom", "zero"),
     landlock_abi=6,
+    uids=((0, 2**32 - 1),),
+    gids=((0, 2**32 - 1),),
 )
 NIX = NixFacts(
     profile=Profile(version=(2, 8, 0)),

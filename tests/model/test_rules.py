@@ -17,7 +17,7 @@ from sandbox.model.spec import Output as PartialOutput
 from tests.model import made
 from tests.model.made import KEPT, MACHINE, NIX, at, described, host_file, settings, version
 
-CALLER = MACHINE.replace(uid=made.CALLER, gid=made.CALLER)
+CALLER = MACHINE.replace(uid=made.CALLER, gid=made.CALLER, uids=(), gids=())
 WITHOUT_ENV_VARS = KEPT.replace(env_vars=EnvVars(state="absent"))
 FIXED = NIX.replace(derivation=made.derivation(made.FIXED))
 
@@ -182,6 +182,44 @@ def test_root_is_never_root_inside():
     assert str(inside.gid_map) == f"100 {FREE_ID} 1"
 
 
+FEW_IDS = MACHINE.replace(uids=((0, 65536),), gids=((0, 65536),), outside=100000)
+ONE_ID = MACHINE.replace(uids=((0, 1),), gids=((0, 1),), outside=made.CALLER)
+
+
+@pytest.mark.parametrize("kept", [KEPT.replace(uid=0, gid=0), KEPT.replace(uid=65534, gid=65534)])
+def test_in_a_namespace_with_few_ids_the_last_is_for_who_has_none_there(kept):
+    inside = described(kept, machine=FEW_IDS)
+    assert (str(inside.uid_map), str(inside.gid_map)) == ("1000 65535 1", "100 65535 1")
+    ends_with_nobody = FEW_IDS.replace(uids=((0, 65535),))
+    assert str(described(kept, machine=ends_with_nobody).uid_map) == "1000 65533 1"
+
+
+def test_a_builder_that_a_namespace_with_few_ids_has_is_itself():
+    assert str(described(machine=FEW_IDS).uid_map) == f"1000 {made.BUILDER} 1"
+
+
+@pytest.mark.parametrize("uid", [0, 65534])
+def test_root_of_a_namespace_with_one_id_is_a_caller_without_rights(uid):
+    inside = described(KEPT.replace(uid=uid, gid=uid), machine=ONE_ID)
+    assert (str(inside.uid_map), str(inside.gid_map)) == ("1000 0 1", "100 0 1")
+    assert (inside.process.uid, inside.process.gid) == (1000, 100)
+    assert ("owners" in subjects(inside)) == (uid != 0)
+
+
+@pytest.mark.parametrize("kept_outside", [True, False])
+def test_the_only_id_of_a_namespace_is_not_root_s_outside(kept_outside):
+    machine = ONE_ID.replace(outside=0)
+    request = made.REQUEST.replace(unsandboxed=kept_outside)
+    with pytest.raises(EvidenceError) as caught:
+        described(machine=machine, request=request)
+    assert caught.value.reason == "no-id-for-builder"
+
+
+def test_an_unsandboxed_build_is_not_root_of_a_namespace_either():
+    inside = described(machine=ONE_ID, request=made.REQUEST.replace(unsandboxed=True))
+    assert str(inside.uid_map) == "1000 0 1"
+
+
 def test_anybody_else_maps_the_own_id_alone():
     inside = described(machine=CALLER)
     assert str(inside.uid_map) == f"1000 {made.CALLER} 1"
@@ -222,6 +260,8 @@ def test_uid_range_is_root_s_alone():
     with pytest.raises(EvidenceError) as caught:
         described(nix=wants(requiredSystemFeatures="uid-range"), machine=CALLER)
     assert caught.value.reason == "uid-range-needs-root"
+    with pytest.raises(EvidenceError):
+        described(nix=wants(requiredSystemFeatures="uid-range"), machine=FEW_IDS)
 
 
 def test_a_feature_that_only_sounds_like_it_changes_nothing():
