@@ -160,8 +160,12 @@ def map_ids(process: str, uid_map: str, gid_map: str) -> None:
     for name, text in (("setgroups", "deny"), ("uid_map", uid_map), ("gid_map", gid_map)):
         path = f"/proc/{process}/{name}"
         try:
-            with open(path, "w", encoding="ascii") as file:
-                file.write(text)
+            # The founder waits: not by way of io, which would first import an encoding.
+            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.write(descriptor, text.encode())
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise OSError(error.errno, error.strerror, f'write("{path}", "{text}")') from None
 

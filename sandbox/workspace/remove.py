@@ -94,6 +94,8 @@ class _Removing:
 
     def descend(self, name: str) -> None:
         ladder = self.ladder
+        if remove_empty(name, ladder.lowest.descriptor):
+            return
         try:
             level = ladder.enter(name, open_directory(name, ladder.lowest.descriptor))
         except OSError as error:
@@ -160,6 +162,15 @@ class _Removing:
         self.left += 1
         if self.left <= _NAMED:
             self.examples.append(f"{self.ladder.path(name)}: {error.strerror}")
+
+
+def remove_empty(name: str, directory: int) -> bool:
+    """Is the directory gone, as an empty one is at once? Most places of a root are."""
+    try:
+        os.rmdir(name, dir_fd=directory)
+    except OSError:
+        return False
+    return True
 
 
 def open_directory(name: str, directory: int) -> int:
