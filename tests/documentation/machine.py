@@ -13,12 +13,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.conftest import ROOT
-from tests.screen import Screen
+from tests.documentation.terminal import HOST, Terminal
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,9 +29,6 @@ LIMIT_S = 60
 PROGRAMS = {"nbs": "sandbox.cli.nbs", "nix-build-shell": "sandbox.cli.nix_build_shell"}
 BASH = ("bash", "--noprofile", "--norc", "-o", "pipefail", "-c")
 NOT_COMPILED = shutil.ignore_patterns("__pycache__")
-HOST = re.compile(r"\[(\d+)\]\$")
-"""The prompt of a terminal's shell, with the status of what came before."""
-ASKS = re.compile(r"^\[\d+\]\$$|^\[[\w.-]+ \w+\] /\S+\$$|^\(gdb\)$|\? \[.+\]$")
 RECIPES = """\
 { system ? builtins.currentSystem }:
 with import ./tests/nix/stdenv.nix { inherit system; };
@@ -105,6 +101,9 @@ class Shared:
     input: str
     """One of its inputs."""
 
+    demonstrated: Path
+    """The cache in which the build of `nbs demo` lies."""
+
     @property
     def environment(self) -> dict[str, str]:
         programs = os.path.dirname(sys.executable)
@@ -121,7 +120,7 @@ class Shared:
         }
 
 
-def share(world: NixWorld, place: Path) -> Shared:
+def share(world: NixWorld, place: Path, demonstrated: Path) -> Shared:
     """A project like that of the pages, with its builds failed; programs; settings of Nix."""
     _write_project(place / "project")
     # Where its compiled modules can be kept from one run to the next: that halves the time.
@@ -141,9 +140,13 @@ def share(world: NixWorld, place: Path) -> Shared:
         program = place / "bin" / name
         program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -P -m {module} "$@"\n')
         program.chmod(0o755)
-    drv = world.output("nix-instantiate", str(place / "project"), "-A", "hello")
-    input_ = world.build(str(place / "project/tests/nix/stdenv.nix"), "-A", "iproute2")
-    shared = Shared(place=place, world=world, drv=drv, input=input_)
+    shared = Shared(
+        place=place,
+        world=world,
+        drv=world.output("nix-instantiate", str(place / "project"), "-A", "hello"),
+        input=world.build(str(place / "project/tests/nix/stdenv.nix"), "-A", "iproute2"),
+        demonstrated=demonstrated,
+    )
     install = ("nbs", "kernel", "install", "--prefix", str(place))
     home = {"HOME": str(place)}
     subprocess.run(install, env=shared.environment | home, check=True, stdout=subprocess.DEVNULL)
@@ -199,7 +202,7 @@ class Machine:
         self.home = place / "home"
         self.tmp = place / "tmp"
         self.kept = self.tmp / f"nix-build-{KEPT[newest]}"
-        self._terminals: list[Screen] = []
+        self._terminals: list[Terminal] = []
         shutil.copytree(shared.place / "project", self.project)
         for directory in (self.home / ".zfunc", self.home / ".config/fish/completions", self.tmp):
             directory.mkdir(parents=True)
@@ -232,7 +235,7 @@ class Machine:
             "nix-build-shell . ": f"cd {self.kept} && nix-build-shell . ",
             "/opt/jupyter": f"{self.home}/jupyter",
             "$(seq 20)": "$(seq 2)",
-            "nbs demo": f"XDG_CACHE_HOME={self.shared.place}/cache nbs demo",
+            "nbs demo": f"XDG_CACHE_HOME={self.shared.demonstrated} nbs demo",
         }
 
     def run(self, line: str) -> tuple[int, list[str]]:
@@ -254,47 +257,16 @@ class Machine:
         """A line typed in a terminal, in the sandbox's shell or in the host's, which tells the status;
         else it is 0. And what is shown until a shell, or another program, asks for more.
         """
-        if not self._terminals or (self._is_inside() and not inside):
-            self._terminals.append(self._terminal())
-        if inside and not self._is_inside():
-            self.type("nbs shell hello", inside=False)
-        screen = self._terminals[-1]
-        before = len(_shown(screen))
-        screen.type(line)
-        lines = _wait(screen, more_than=before)
+        if not self._terminals or (self._terminals[-1].is_inside and not inside):
+            self._terminals.append(Terminal(self.environment, self.project))
+        terminal = self._terminals[-1]
+        if inside and not terminal.is_inside:
+            terminal.ask("nbs shell hello")
+        lines = terminal.ask(line)
         host = None if inside else HOST.fullmatch(lines[-1])
-        return int(host[1]) if host else 0, lines[before:]
-
-    def _is_inside(self) -> bool:
-        return bool(self._terminals) and not HOST.fullmatch(_shown(self._terminals[-1])[-1])
-
-    def _terminal(self) -> Screen:
-        settings = self.environment | {"TERM": "tmux-256color", "PAGER": "cat", "PS1": "[$?]$ "}
-        words = [f"{name}={value}" for name, value in settings.items()]
-        shell = shlex.join(["env", "-i", *words, "bash", "--noprofile", "--norc", "-i"])
-        screen = Screen(shell, "-c", str(self.project), columns=200, rows=50)
-        _wait(screen, more_than=0)
-        return screen
+        return int(host[1]) if host else 0, lines
 
     def close(self) -> None:
-        """End what still runs in terminals, as a person would."""
-        for screen in self._terminals:
-            while not HOST.fullmatch((shown := _shown(screen))[-1]):
-                screen.press("C-d")
-                _wait(screen, more_than=len(shown))
-            screen.close()
-
-
-def _wait(screen: Screen, *, more_than: int) -> list[str]:
-    """What a terminal shows when there are more lines, and the last of them asks for another."""
-    end = time.monotonic() + LIMIT_S
-    while True:
-        lines = _shown(screen)
-        if len(lines) > more_than and ASKS.search(lines[-1]):
-            return lines
-        assert time.monotonic() < end, "\n".join(lines)
-        time.sleep(0.02)
-
-
-def _shown(screen: Screen) -> list[str]:
-    return [line for line in screen.lines() if line]
+        """End what still runs in terminals."""
+        for terminal in self._terminals:
+            terminal.leave()

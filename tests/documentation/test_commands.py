@@ -2,19 +2,19 @@
 
 A page is followed by somebody on a machine where `hello` has failed (`machine.py`): what it has in
 blocks from top to bottom, then what stands in its sentences with more than a program and a verb.
-What a block shows as the answer has to be shown, in that order; hashes, numbers and the place of
-temporary directories may differ, and `…` stands for anything.
+What a block shows as the answer has to be shown (`likeness.py`).
 """
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.documentation.conftest import once
+from tests.documentation.likeness import missing
 from tests.documentation.machine import Machine, share
 from tests.documentation.told_apart import BEFORE, ENDS, UNTRIED
 from tests.documentation.written import Page, Step, pages
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.documentation.conftest import Demonstrated
     from tests.documentation.machine import Shared
+    from tests.nix.world import NixWorld
 
 WRITTEN = {step.command for page in pages() for step in page.commands}
 NOT_HERE = {command for commands in UNTRIED.values() for command in commands}
@@ -37,11 +39,6 @@ end
 """
 """Makes the workspace that pages take for granted."""
 OF_A_WORKSPACE = re.compile(r"hello-1\.0(?![-.])|nbs (diff|patch|verify|ws|snapshots?|restore)\b")
-LOOSE = re.compile(
-    r"/nix/store/[0-9a-z]{8,}…?|/tmp/|0x[0-9a-f]+|\bkept$| \(exit \d+\)|"
-    r"\d[\d.]* (?:files?|[kMG]?B)\b|\d[\d.]*|\s+|."
-)
-"""What of a line may be otherwise, else single characters."""
 REASON = re.compile(r"^ +\([a-z-]+, (\d+)\)$")
 """The last line of an error has the exit status."""
 SHOWN = {step.command for page in pages() for step in page.commands if step.shown}
@@ -51,10 +48,10 @@ _worked: set[str] = set()
 
 
 @pytest.fixture(scope="module")
-def shared(nix_world, open_directory: Path) -> Shared:
+def shared(nix_world: NixWorld, demonstrated: Demonstrated, open_directory: Path) -> Shared:
     place = open_directory / "documentation"
     place.mkdir()
-    return share(nix_world, place)
+    return share(nix_world, place, demonstrated.cache)
 
 
 @pytest.fixture
@@ -82,40 +79,6 @@ def newest(page: str) -> str:
     return "unfinished" if page == "docs/how-to/patch.md" else "hello"
 
 
-def pattern(line: str) -> str:
-    """What may be shown for a line: see above."""
-    return LOOSE.sub(_loosely, line.strip())
-
-
-def _loosely(found: re.Match[str]) -> str:
-    text = found[0]
-    if text.startswith("/nix/store/"):
-        return "/nix/store/[0-9a-z]{32}"
-    if text.startswith("0x"):
-        return "0x[0-9a-f]+"
-    if text[0].isdigit():
-        unit = text.rpartition(" ")[2][-1]
-        return r"[\d.]+" + {"e": " files?", "s": " files?", "B": " [kMG]?B"}.get(unit, "")
-    if text.isspace():
-        return r"\s+"
-    if text.startswith(" (exit"):
-        # Older releases of Nix do not write it into the log.
-        return r"( \(exit \d+\))?"
-    others = {"…": ".*", "/tmp/": r"\S*/", "kept": "kept(, a copy)?"}
-    return others.get(text, re.escape(text))
-
-
-def missing(shown: tuple[str, ...], lines: list[str]) -> str:
-    """The first line of these that is not among those, in order; "" if there is none."""
-    rest = iter(lines)
-    for line in shown:
-        if line.strip() != "…" and not any(
-            re.fullmatch(pattern(line), seen.strip()) for seen in rest
-        ):
-            return line
-    return ""
-
-
 def problem(step: Step, status: int, lines: list[str]) -> str:
     """What is not as the page says, with what was seen instead; "" if nothing is."""
     refused = [told for line in step.shown if (told := REASON.search(line))]
@@ -127,9 +90,7 @@ def problem(step: Step, status: int, lines: list[str]) -> str:
     return "\n".join([f"{step.command}: {told}", *lines[-40:]])
 
 
-@pytest.mark.skipif(
-    os.getuid() == 0 and "CI" in os.environ, reason="as a user without rights it is run, too"
-)
+@once
 @pytest.mark.namespaces
 @pytest.mark.nix
 @pytest.mark.terminal

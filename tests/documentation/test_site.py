@@ -43,3 +43,12 @@ def test_every_link_that_leads_elsewhere_is_listed() -> None:
     texts = [page.read_text() for page in DOCUMENTS]
     links = {url for text in texts for url in re.findall(r"\]\((https?://[^)\s]+)\)", text)}
     assert links == OUTSIDE
+
+
+def test_every_picture_is_on_a_page() -> None:
+    shown = {
+        (page.parent / target).resolve()
+        for page in DOCUMENTS
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text())
+    }
+    assert shown == set((ROOT / "docs/pictures").iterdir())

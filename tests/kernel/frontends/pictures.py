@@ -1,10 +1,11 @@
 """The pictures of the documentation, made anew: python -m tests.kernel.frontends.pictures [DIRECTORY]
 
-They need Chromium, and Pillow to be made small. The build is that of `nbs demo`.
+They need Chromium. The build is that of `nbs demo`.
 """
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -14,7 +15,6 @@ from pathlib import Path
 
 import nbformat
 from nbformat import v4
-from PIL import Image, ImageOps
 from selenium.webdriver.common.keys import Keys
 
 from tests.kernel.conftest import ROOT, prepare
@@ -79,11 +79,10 @@ def notebook(lab: Lab, path: Path) -> None:
         lab.finished(cell)
         lab.idle()
     time.sleep(1)  # until what moves in the page has come to rest
-    lab.picture(path)
     panel = lab.see(".jp-NotebookPanel").rect
     last = lab.cells()[-2].rect  # behind it is an empty one
-    left, top = int(panel["x"]), int(panel["y"])
-    crop(path, (left, top, left + int(panel["width"]), int(last["y"] + last["height"])))
+    height = last["y"] + last["height"] - panel["y"]
+    take(lab, path, {**panel, "height": height})
 
 
 def launcher(lab: Lab, path: Path) -> None:
@@ -91,14 +90,20 @@ def launcher(lab: Lab, path: Path) -> None:
     lab.driver.set_window_size(1000, 700)
     lab.open_launcher()
     time.sleep(1)
-    lab.picture(path)
-    crop(path, (0, 0, 1000, 460))
+    take(lab, path, {"x": 0, "y": 0, "width": 1000, "height": 460})
 
 
-def crop(path: Path, box: tuple[int, int, int, int]) -> None:
-    """Keep what matters, in few colours."""
-    image = ImageOps.expand(Image.open(path).convert("RGB").crop(box), border=1, fill="#bdbdbd")
-    image.quantize(128).save(path, optimize=True)
+def take(lab: Lab, path: Path, part: dict[str, float]) -> None:
+    """A part of the page as a picture, with a line around it."""
+    frame = "left: {x}px; top: {y}px; width: {width}px; height: {height}px".format(**part)
+    lab.driver.execute_script(
+        "const frame = document.body.appendChild(document.createElement('div'));"
+        "frame.style.cssText = arguments[0]",
+        f"position: fixed; box-sizing: border-box; border: 1px solid #bdbdbd; z-index: 9999; {frame}",
+    )
+    shot = {"format": "png", "optimizeForSpeed": False, "clip": {**part, "scale": 1}}
+    taken = lab.driver.execute_cdp_cmd("Page.captureScreenshot", shot)
+    path.write_bytes(base64.b64decode(taken["data"]))
 
 
 if __name__ == "__main__":
