@@ -57,7 +57,7 @@ def shared(nix_world: NixWorld, demonstrated: Demonstrated, open_directory: Path
 @pytest.fixture
 def machine(shared: Shared, open_directory: Path, page: Page) -> Iterator[Machine]:
     """That of who reads the page: what it presupposes is there."""
-    place = open_directory / "reader"
+    place = open_directory / re.sub(r"\W+", "-", f"reader of {page.name}")
     made = Machine(shared, place, newest(page.name))
     typed = [step.command for step in page.commands if step.command not in NOT_HERE]
     begins_anew = any(step.where != "script" for step in page.steps)
@@ -69,7 +69,7 @@ def machine(shared: Shared, open_directory: Path, page: Page) -> Iterator[Machin
         assert status == 0, lines
     yield made
     made.close()
-    shutil.rmtree(place)
+    shutil.rmtree(place, ignore_errors=True)
 
 
 def newest(page: str) -> str:

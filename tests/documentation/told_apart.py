@@ -4,12 +4,11 @@ from __future__ import annotations
 
 UNTRIED = {
     "it stays until somebody ends it; tests/kernel/frontends has JupyterLab": (
-        ".venv/bin/jupyter lab notebooks",
         ".venv/bin/mkdocs serve",
-        ".venv/bin/pip install '.[kernel]' jupyterlab && .venv/bin/jupyter lab",
         "NBS_WITH_TOOLS=strace:gdb jupyter lab",
         "jupyter lab",
         "jupyter lab --gateway-url http://localhost:9999",
+        "jupyter lab notebooks",
         "nbs notebook",
         "nbs notebook hello",
         "nbs notebook hello fixing-hello.ipynb",
@@ -26,8 +25,10 @@ UNTRIED = {
     "it installs what tests/test_installing.py and tests/test_packaging.py install": (
         "pip install '.[kernel]' jupyterlab",
         "pipx install '.[kernel,demo]'",
-        "python3 -m venv .venv && .venv/bin/pip install '.[demo]' && .venv/bin/nbs demo",
-        "python3 -m venv .venv && .venv/bin/pip install '.[kernel,demo]' jupyterlab",
+        "pip install '.[kernel]' jupyterlab jupyter_console && jupyter lab",
+        "python3 -m venv .venv && . .venv/bin/activate && pip install '.[demo]' && nbs demo",
+        "python3 -m venv .venv && . .venv/bin/activate && pip install '.[kernel,demo]' jupyterlab",
+        "python3 -m venv .venv && . .venv/bin/activate && pip install '.[kernel]'",
     ),
     "tests/nix/test_flake.py has the flake": (
         "nix profile install",
@@ -69,7 +70,7 @@ UNTRIED = {
         "python3 tests/twin/with_nix.py 2.34",
     ),
     "tests/notebooks has the builds of the notebooks": (
-        "PATH=$PWD/.venv/bin:$PATH notebooks/builds/make.py",
+        "notebooks/builds/make.py",
         "nbs patch ledger -o ledger.patch",
         "nbs verify ledger --real",
         "nbs verify ledger --to-end",
@@ -97,6 +98,7 @@ ENDS = {
     "nbs build --notebook -- app.nix -A app": 100,
     "nix-build --keep-failed -A hello || {\nnbs show\nnbs phase --trace 2>&1 | tail -n 100\nexit 1\n}": 1,
     # No build is named.
+    'nix-build-shell "" make': 2,
     "python3 -m sandbox.cli.nix_build_shell": 2,
     # A phase that fails again, as it should: by make, or because bash finds no interpreter.
     "nbs demo -- bash ./test.sh": 0,
