@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from sandbox.kept import is_kept_by_nix as is_kept_by_nix
     from sandbox.kept import new_session as new_session
     from sandbox.kept import read_again as read_again
+    from sandbox.kept import recalled as recalled
     from sandbox.kept import remove_workspace as remove_workspace
     from sandbox.kept import request_again as request_again
     from sandbox.kept import require_build as require_build
@@ -217,6 +218,7 @@ IMPORTED_LATE = {
     "resumed_session": "sandbox.kept",
     "damaged_workspaces": "sandbox.kept",
     "read_again": "sandbox.kept",
+    "recalled": "sandbox.kept",
     "request_again": "sandbox.kept",
     "remove_workspace": "sandbox.kept",
     "workspace_path": "sandbox.kept",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import MachineError
-from sandbox.host.case import Case, read, store_of
+from sandbox.host.case import Case, Recalled, read, store_of
+from sandbox.model import aterm
 from sandbox.model.facts import Request
 from sandbox.model.spec import BuildDirectory, Sandbox
 from sandbox.roots import ProtectedSession, is_protected
@@ -148,7 +149,24 @@ def new_session(
         build_name=name,
         options=options,
     )
-    return ProtectedSession(state_directory(os.environ), kept=kept)
+    derivation = case.nix.derivation
+    text = aterm.unparse(derivation) if derivation is not None else b""
+    return ProtectedSession(
+        state_directory(os.environ), kept=kept, derivation=text.decode(errors="surrogateescape")
+    )
+
+
+def recalled(kept: Kept) -> Recalled | None:
+    """What a workspace has written down of its build; None if that is not known."""
+    text = listing.derivation_of(kept)
+    if not text:
+        return None
+    names = sorted(listing.inputs_of(kept))
+    return Recalled(
+        path=kept.derivation,
+        text=text.encode(errors="surrogateescape"),
+        inputs=tuple(f"{kept.store_dir}/{name}" for name in names),
+    )
 
 
 def read_again(kept: Kept) -> Case:
@@ -164,6 +182,7 @@ def read_again(kept: Kept) -> Case:
         profile=options.get("--profile", ""),
         whole="--whole-store" in options,
         start=True,
+        recalled=recalled(kept),
     )
 
 

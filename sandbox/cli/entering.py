@@ -35,10 +35,14 @@ def describe(
     build: str,
     inside: tuple[str, ...],
     introduce: Introduction = sandbox.introduction,
+    kept: sandbox.Kept | None = None,
 ) -> tuple[sandbox.Case, sandbox.Sandbox]:
-    """What was found, and the sandbox to enter; a person has read by then what that is."""
+    """What was found, and the sandbox to enter; a person has read by then what that is.
+
+    `kept` as for `prepare`.
+    """
     tools = sandbox.find_tools(given.tools, os.environ) if given.tools else ()
-    case, request = prepare(given, build, inside)
+    case, request = prepare(given, build, inside, kept)
     log = None if inside else sandbox.readable_log(case)
     if not inside:
         phase = log.failing_phase if log is not None else ""
@@ -58,9 +62,15 @@ def describe(
 
 
 def prepare(
-    given: arguments.Arguments, build: str, inside: tuple[str, ...]
+    given: arguments.Arguments,
+    build: str,
+    inside: tuple[str, ...],
+    kept: sandbox.Kept | None = None,
 ) -> tuple[sandbox.Case, sandbox.Request]:
-    """What was found about `build`, and what the options ask for."""
+    """What was found about `build`, and what the options ask for.
+
+    `kept` is a workspace of that build, which knows what Nix may have collected by now.
+    """
     interactive = any(os.isatty(fd) for fd in (0, 1, 2))
     case = sandbox.read(
         build,
@@ -69,6 +79,7 @@ def prepare(
         profile=given.get("--profile"),
         whole=given.has("--whole-store"),
         start=not inside,
+        recalled=sandbox.recalled(kept) if kept is not None else None,
     )
     return case, sandbox.Request(
         command=inside,

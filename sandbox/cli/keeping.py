@@ -58,7 +58,10 @@ def resume(given: Arguments, inside: tuple[str, ...]) -> int:
     elif not inside and not kept.session:
         speak.say(f"the workspace `{name}`, last used {when(kept)}")
     given = Arguments(options=dict(kept.options), rest=(), tools=given.tools)
-    return _live(sandbox.resumed_session(kept.name), lambda: describe(given, kept.build, inside)[1])
+    return _live(
+        sandbox.resumed_session(kept.name),
+        lambda: describe(given, kept.build, inside, kept=kept)[1],
+    )
 
 
 def when(kept: sandbox.Kept) -> str:

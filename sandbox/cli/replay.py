@@ -50,7 +50,7 @@ def command(argv: list[str]) -> int:
     workspace = sandbox.find_workspace(given.get("--ws")) if given.has("--ws") else None
     if workspace is not None:
         given = of_workspace(given, workspace)
-    case, request = case_of(given, "nbs replay")
+    case, request = case_of(given, "nbs replay", workspace)
     until = given.get("--until") or ("" if given.has("--check") else sandbox.replay.BEFORE)
     described = sandbox.replay.describe_replay(case, request, until)
     if given.has("--check"):
@@ -143,8 +143,13 @@ def check(name: str, status: int, found: sandbox.Differences) -> int:
     return 1 if count else 0
 
 
-def case_of(given: Arguments, command: str) -> tuple[sandbox.Case, sandbox.Request]:
-    """The build that the one word besides options means, and how its phases are run."""
+def case_of(
+    given: Arguments, command: str, workspace: sandbox.Kept | None = None
+) -> tuple[sandbox.Case, sandbox.Request]:
+    """The build that the one word besides options means, and how its phases are run.
+
+    `workspace` is one of that build, if one was named.
+    """
     if len(given.rest) > 1:
         raise UsageError(
             f"`{given.rest[1]}` is one build too many",
@@ -155,7 +160,7 @@ def case_of(given: Arguments, command: str) -> tuple[sandbox.Case, sandbox.Reque
     found = sandbox.find_build(build, store=given.get("--store"))
     if not build:
         speak.say(f"the newest failed build: {found}")
-    case, request = prepare(given, found, ())
+    case, request = prepare(given, found, (), workspace)
     log = sandbox.readable_log(case)
     phase = log.failing_phase if log is not None else ""
     return case, request.replace(phase=phase, phases=sandbox.phase_scripts())

@@ -52,8 +52,8 @@ def command(argv: list[str]) -> int:
         sys.stdout.write(USAGE)
         return 0
     _check(given)
-    given, patch = _patch(given)
-    case, request = case_of(given, "nbs verify")
+    given, patch, workspace = _patch(given)
+    case, request = case_of(given, "nbs verify", workspace)
     if given.has("--real"):
         from sandbox.cli import realbuild
 
@@ -61,8 +61,8 @@ def command(argv: list[str]) -> int:
     until = "" if request.phase else sandbox.replay.LAST
     until = given.get("--until") or (sandbox.replay.LAST if given.has("--to-end") else until)
     described = sandbox.replay.describe_replay(case, request, until, patch, noted=True)
-    with sandbox.scratch_workspace() as workspace:
-        left = f"{workspace.path}/left"
+    with sandbox.scratch_workspace() as scratch:
+        left = f"{scratch.path}/left"
         status = sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=left)
         failed = sandbox.replay.failed_phase(left) if status else ""
     last = "its last phase" if until == sandbox.replay.LAST else until or request.phase
@@ -70,8 +70,8 @@ def command(argv: list[str]) -> int:
     return status
 
 
-def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile]:
-    """The patch, and the arguments with the build that it is for.
+def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile, sandbox.Kept | None]:
+    """The patch, the arguments with the build that it is for, and a workspace of that, if named.
 
     Raises `UsageError`, and `EvidenceError` (`patch-empty`, `patch-unreadable`).
     """
@@ -80,7 +80,8 @@ def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile]:
         if any(one.name == build for one in sandbox.workspaces()):
             workspace = sandbox.find_workspace(build)
             given = of_workspace(given.replace(rest=()), workspace)
-        return given, read_patch(given.get("--patch"))
+            return given, read_patch(given.get("--patch")), workspace
+        return given, read_patch(given.get("--patch")), None
     workspace = sandbox.workspace_of(build, store=given.get("--store"))
     if not build:
         speak.say(f"the workspace that was used last: {workspace.name}")
@@ -98,7 +99,8 @@ def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile]:
         speak.say(f"not in the patch: {path} ({why})")
     name = sandbox.store_name(f"{workspace.name}.patch")
     others = given.replace(rest=given.rest[1:])
-    return of_workspace(others, workspace), sandbox.PatchFile(name=name, content=made.text)
+    patch = sandbox.PatchFile(name=name, content=made.text)
+    return of_workspace(others, workspace), patch, workspace
 
 
 def verdict(name: str, patch: sandbox.PatchFile, status: int, last: str, failed: str = "") -> str:

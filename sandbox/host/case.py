@@ -20,7 +20,7 @@ from sandbox.host.inputs import (
 from sandbox.host.machine import beyond_execve, read_machine
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.version import find_profile
-from sandbox.model import storepath
+from sandbox.model import aterm, storepath
 from sandbox.model.facts import EnvVars, KeptDirectory, MachineFacts, NixFacts
 from sandbox.model.stores import diverted_root
 from sandbox.model.value import Value
@@ -34,6 +34,18 @@ if TYPE_CHECKING:
     from sandbox.model.logs import BuildLog
     from sandbox.model.nixconf import NixSettings
     from sandbox.model.profile import Profile
+
+
+class Recalled(Value):
+    """What was known of a build when a workspace of it was begun: Nix may have forgotten it since.
+
+    `path` is the derivation's, `text` what it said; `inputs` are all store paths that the build
+    saw.
+    """
+
+    path: str
+    text: bytes
+    inputs: tuple[str, ...]
 
 
 class Case(Value):
@@ -53,22 +65,30 @@ def read(
     profile: str = "",
     whole: bool = False,
     start: bool = False,
+    recalled: Recalled | None = None,
 ) -> Case:
     """Look at the kept directory `build` and at what Nix knows about it.
 
     `store` as for Nix's `--store`, `derivation` a .drv, `profile` a version of Nix; `whole` shows
     the whole store instead of the inputs; `start` finds out what Nix started the build with even
-    where env-vars says all that a command wants. Raises `UsageError` and `EvidenceError`.
+    where env-vars says all that a command wants. `recalled` counts where the derivation is gone.
+    Raises `UsageError` and `EvidenceError`.
     """
     settings = read_settings(os.environ)
     locations = find_locations(os.environ, settings, store or store_of(build))
     kept = read_kept_directory(build, locations.store_dir)
     chosen = find_profile(kept, os.environ, profile)
+    if recalled is not None and os.path.lexists(locations.real(recalled.path)):
+        recalled = None
     asked = None
-    if derivation:
+    if recalled is not None:
+        how = "written down when the workspace was begun"
+        asked = Found(path=recalled.path, derivation=aterm.parse(recalled.text), how=how)
+    elif derivation:
         path = derivation if derivation.startswith("/") else os.path.abspath(derivation)
         asked = Found(path=path, derivation=read_derivation(path, locations), how="asked for")
-    return _case(kept, asked, settings, locations, *chosen, whole=whole, start=start)
+    inputs = recalled.inputs if recalled is not None else ()
+    return _case(kept, asked, settings, locations, *chosen, whole=whole, start=start, known=inputs)
 
 
 def _case(
@@ -81,6 +101,7 @@ def _case(
     *,
     whole: bool = False,
     start: bool = False,
+    known: tuple[str, ...] = (),
 ) -> Case:
     database = open_database(locations.state_dir)
     finder = Finder(kept, locations, database)
@@ -90,7 +111,7 @@ def _case(
         if found is None and not whole and not is_of_a_build(kept):
             raise _not_of_a_build(kept)
         kept = _named(kept, found)
-        inputs = _inputs(kept, locations, database, found, settings, whole=whole)
+        inputs = _inputs(kept, locations, database, found, settings, whole=whole, known=known)
         if not whole:
             require_shell(kept, locations)
         environment = _environment(kept, locations, found, settings, profile, start=start)
@@ -197,10 +218,13 @@ def _inputs(
     settings: NixSettings,
     *,
     whole: bool,
+    known: tuple[str, ...],
 ) -> InputPaths:
     if whole:
         return WHOLE_STORE
-    if found is not None:
+    if known:
+        roots = known
+    elif found is not None:
         roots = roots_of(found.derivation, locations, database)
     else:
         # Without the derivation, what env-vars mentions is what the build had; its own outputs are

@@ -6,8 +6,8 @@ import os
 import time
 
 from sandbox.errors import EvidenceError
-from sandbox.workspace.holding import Held, create, note_inputs
-from sandbox.workspace.kept import OUTPUTS, TMP, find_workspace, inputs_of
+from sandbox.workspace.holding import Held, create, note_derivation, note_inputs
+from sandbox.workspace.kept import OUTPUTS, TMP, derivation_of, find_workspace, inputs_of
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.rights import with_rights
 from sandbox.workspace.snapshots import copy_part
@@ -46,6 +46,7 @@ def _fork(source: Kept, state: str, progress: Callable[[int, int], None] | None)
     try:
         inputs = inputs_of(source)
         note_inputs(held.directory, inputs)
+        note_derivation(held.directory, derivation_of(source))
         path = held.path
         with_rights(lambda tally: _copy(source, inputs, path, tally), Tally(progress))
         now = time.time()

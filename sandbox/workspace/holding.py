@@ -13,6 +13,7 @@ import time
 from sandbox.errors import MachineError
 from sandbox.workspace import harvest
 from sandbox.workspace.kept import (
+    DERIVATION,
     INPUTS,
     RESTORING,
     SESSION,
@@ -303,3 +304,9 @@ def note_session(directory: int, pid: int) -> None:
 def note_inputs(directory: int, inputs: Iterable[str]) -> None:
     """Write down what in the store directory is no output. Raises OSError."""
     write_file(INPUTS, "".join(f"{name}\n" for name in inputs), directory)
+
+
+def note_derivation(directory: int, text: str) -> None:
+    """Write down what its derivation says, in os.fsdecode's form. Raises OSError."""
+    if text:
+        write_file(DERIVATION, text, directory)

@@ -3,6 +3,7 @@
     STATE/ws/NAME/lock             held with flock(2) as long as a session, or a command, has it
                   workspace.json   what it is of (`Kept`), always replaced as a whole
                   inputs           the names in the store directory that are no outputs, a line each
+                  derivation       the text of its derivation, which Nix may collect
                   session          the pid and the start time of the sandbox's first process
                   root/ work/ store/ store-work/ places/    a session's own, made anew for each
                   upper/           the build tree: what an overlay changed, or the whole copy
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
 
 VERSION = 1
 RECORD, SESSION, INPUTS, ROOTS = "workspace.json", "session", "inputs", "roots"
+DERIVATION = "derivation"
 TMP, OUTPUTS, SNAPSHOTS, RESTORING = "tmp", "outputs", "snapshots", "restoring"
 LARGEST_RECORD = 1 << 20
-LARGEST_INPUTS = 1 << 26
+LARGEST_INPUTS = LARGEST_DERIVATION = 1 << 26
 LONGEST_NAME = 100
 
 
@@ -272,6 +274,20 @@ def inputs_of(kept: Kept) -> frozenset[str]:
     directory = os.open(kept.path, OPEN_DIRECTORY)
     try:
         return read_inputs(directory)
+    finally:
+        os.close(directory)
+
+
+def derivation_of(kept: Kept) -> str:
+    """The text of its derivation, in os.fsdecode's form; empty if it is not known."""
+    try:
+        directory = os.open(kept.path, OPEN_DIRECTORY)
+    except OSError:
+        return ""
+    try:
+        return read_bounded(DERIVATION, directory, LARGEST_DERIVATION)
+    except OSError:
+        return ""
     finally:
         os.close(directory)
 

@@ -10,7 +10,14 @@ from sandbox.model.spec import BuildDirectory, Inputs
 from sandbox.model.steps import CopyTree, MakeDirectory, MakeFile, MakeLink, SetOwner
 from sandbox.model.value import Value
 from sandbox.workspace import harvest
-from sandbox.workspace.holding import Held, create, note_inputs, note_session, sweep_kept
+from sandbox.workspace.holding import (
+    Held,
+    create,
+    note_derivation,
+    note_inputs,
+    note_session,
+    sweep_kept,
+)
 from sandbox.workspace.kept import TMP, Kept, read_inputs
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.refusals import refusal
@@ -30,15 +37,19 @@ SHOWN = 3
 class Session:
     """A kept workspace with somebody inside: a context manager, entered before the sandbox is made.
 
-    With `name` the workspace of that name is resumed, else one is made for `kept`. Afterwards
-    `kept` is what is left of it: None if nothing was changed in it, for then it is removed.
-    What could not be removed is in `removal`, and why what was left could not be put in order,
-    if it could not, in `trouble`: nothing is lost by that, and the next one tries again.
+    With `name` the workspace of that name is resumed, else one is made for `kept`, whose derivation
+    says `derivation`. Afterwards `kept` is what is left of it: None if nothing was changed in it,
+    for then it is removed. What could not be removed is in `removal`, and why what was left could
+    not be put in order, if it could not, in `trouble`: nothing is lost by that, and the next one
+    tries again.
     """
 
-    def __init__(self, state: str, *, kept: Kept | None = None, name: str = "") -> None:
+    def __init__(
+        self, state: str, *, kept: Kept | None = None, derivation: str = "", name: str = ""
+    ) -> None:
         self._held = Held(state, name)
         self._wanted = kept
+        self._derivation = derivation
         self._is_new = not name
         self.kept: Kept | None = None
         self.removal = Removal()
@@ -126,7 +137,7 @@ class Session:
                 prepare(steps, copy)
                 self.kept = self._held.write(self._held.kept, times=("prepared_ns",))
             else:
-                _require_inputs(self._held, shape.inputs)
+                _require_inputs(self._held, _store_of(sandbox))
                 self._clear(harvest.OF_A_SESSION)
                 for name in ("root", "work"):
                     os.mkdir(f"{self.path}/{name}", 0o700)
@@ -143,6 +154,7 @@ class Session:
         for name in ("root", "upper", "work"):
             os.mkdir(f"{self.path}/{name}", 0o700)
         note_inputs(self._held.directory, shape.inputs)
+        note_derivation(self._held.directory, self._derivation)
         now = time.time()
         layout = shape.fields()
         del layout["inputs"]
@@ -215,7 +227,7 @@ class Shape(Value):
 
 def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape:
     build = next(e for e in sandbox.entries if isinstance(e, BuildDirectory))
-    store = next(e for e in sandbox.entries if isinstance(e, Inputs))
+    store = _store_of(sandbox)
     store_place = f"root{store.path}" if store.places == "disk" else "store"
     copies = [step for step in steps if isinstance(step, CopyTree)]
     made = [step for step in steps if isinstance(step, MakeDirectory)]
@@ -224,13 +236,21 @@ def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape
         build_place=build.path,
         store_dir=store.path,
         store_place=store_place,
-        inputs=frozenset((*store.directories, *store.files, *(name for name, _ in store.links))),
+        inputs=_names_in(store),
         partial=_below(f"{path}/{store_place}", copies),
         places=_below(f"{path}/root/{TMP}", made),
         copies=tuple(
             (step.path[len(path) + 1 :], step.source, step.uid, step.gid) for step in copies
         ),
     )
+
+
+def _store_of(sandbox: Sandbox) -> Inputs:
+    return next(entry for entry in sandbox.entries if isinstance(entry, Inputs))
+
+
+def _names_in(store: Inputs) -> frozenset[str]:
+    return frozenset((*store.directories, *store.files, *(name for name, _ in store.links)))
 
 
 def _below(directory: str, steps: Iterable[CopyTree | MakeDirectory]) -> tuple[str, ...]:
@@ -277,8 +297,8 @@ def identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_ino, status.st_mtime_ns
 
 
-def _require_inputs(held: Held, inputs: frozenset[str]) -> None:
-    before = read_inputs(held.directory)
+def _require_inputs(held: Held, store: Inputs) -> None:
+    before, inputs = read_inputs(held.directory), _names_in(store)
     if before == inputs:
         return
     missing, new = sorted(before - inputs), sorted(inputs - before)
@@ -286,8 +306,12 @@ def _require_inputs(held: Held, inputs: frozenset[str]) -> None:
         f"the build of the workspace `{held.name}` would see other inputs now",
         reason="workspace-inputs-changed",
         evidence=(
-            *(f"not there any more: {name}" for name in missing[:SHOWN]),
+            *(f"{_missed(f'{store.source}/{name}')}: {name}" for name in missing[:SHOWN]),
             *(f"new: {name}" for name in new[:SHOWN]),
         ),
         hint=f"`nbs ws path {held.name}` tells where the changed files are",
     )
+
+
+def _missed(path: str) -> str:
+    return "no input any more" if os.path.lexists(path) else "not there any more"

@@ -11,17 +11,18 @@ import signal
 import subprocess
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from sandbox.workspace.remove import remove_tree
+from tests.conftest import ROOT
 from tests.linux.processes import eventually
 from tests.linux.test_terminal import OuterShell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from tests.conftest import Kept, RunTool
 
@@ -235,10 +236,14 @@ def test_a_workspace_whose_build_is_gone_says_so_and_its_files_stay(nbs: Nbs) ->
 def test_a_workspace_that_would_see_other_inputs_is_not_entered(nbs: Nbs) -> None:
     nbs.shell(CHANGE)
     with (nbs.state / "ws/hand-made/inputs").open("a") as file:
-        file.write("0123-gone\n")
+        file.write("0123-gone\n0124-there\n")
+    there = Path(nbs.kept.store, "nix/store/0124-there")
+    there.mkdir(exist_ok=True)
     done = nbs("shell", "--ws", "hand-made")
+    there.rmdir()
     assert b"(workspace-inputs-changed, 125)" in done.stderr
     assert b"not there any more: 0123-gone" in done.stderr
+    assert b"no input any more: 0124-there" in done.stderr
 
 
 def test_what_was_decided_at_the_beginning_stays(nbs: Nbs) -> None:
@@ -367,7 +372,7 @@ def test_over_the_files_of_another_user_a_copy_is_kept(
     assert remove_tree(str(state)).left == 0
 
 
-def test_nix_keeps_the_inputs_of_a_workspace_until_that_is_removed(
+def test_nix_keeps_what_a_workspace_needs_until_that_is_removed(
     nix_world: Any, kept_by_nix: Kept, run_nbs: RunTool, open_directory: Path
 ) -> None:
     state = open_directory / "state-roots"
@@ -387,9 +392,43 @@ def test_nix_keeps_the_inputs_of_a_workspace_until_that_is_removed(
         """Other tests may have workspaces with these inputs, too."""
         return any(str(state) in line for line in asked("--gc", "--print-roots"))
 
+    (one,) = json.loads(run_nbs("ws", "ls", "--json", env=environment).stdout)["workspaces"]
     assert inputs
     assert kept_for_it()
-    assert not inputs & set(asked("--gc", "--print-dead"))
+    assert not {*inputs, one["derivation"]} & set(asked("--gc", "--print-dead"))
+    refused = nix_world.run("nix-store", "--delete", one["derivation"])
+    assert "it is still alive" in refused.stderr
+    assert one["inputs_protected"]
     assert b"Nix may collect" not in run_nbs("ws", "ls", env=environment).stderr
     assert run_nbs("ws", "rm", name, env=environment).returncode == 0
     assert not kept_for_it()
+
+
+COLLECTED = """
+with import {root}/tests/nix/stdenv.nix {{ }};
+mkDerivation {{ name = "collected-1.0"; src = {root}/sandbox/demo/hello; buildPhase = "exit 3"; }}
+"""
+
+
+def test_a_workspace_is_entered_when_nix_has_collected_its_derivation(
+    nix_world: Any, run_nbs: RunTool, open_directory: Path
+) -> None:
+    """As where Nix is asked for nothing, or forgets it: here its links are taken away."""
+    failure = nix_world.fail(COLLECTED.format(root=ROOT))
+    state = open_directory / "state-collected"
+    environment = {**nix_world.environment, "NBS_STATE_HOME": str(state)}
+    store = f"{nix_world.root}/store"
+    words = ("shell", "--store", store, failure.kept)
+    run_nbs(*words, input=b"echo changed > new; exit\n", env=environment)
+    shutil.rmtree(state / "ws/collected-1.0/roots")
+    assert b"Nix may collect the inputs" in run_nbs("ws", "ls", env=environment).stderr
+    assert nix_world.run("nix-store", "--delete", failure.drv).returncode == 0
+
+    look = ("--", "bash", "-c", "cat new; declare -p -x | grep -c NIX_BUILD_TOP")
+    for options in ((), ("--fork",)):
+        done = run_nbs("shell", "--ws", "collected-1.0", *options, *look, env=environment)
+        assert done.stdout == b"changed\n1\n", done.stderr.decode()
+    verified = run_nbs("verify", "collected-1.0", env=environment)
+    assert b"(patch-empty, 125)" not in verified.stderr, verified.stderr.decode()
+    assert b" fails with collected-1.0.patch in buildPhase" in verified.stderr
+    assert run_nbs("ws", "rm", "collected-1.0", "collected-1.0-2", env=environment).returncode == 0

@@ -13,23 +13,27 @@ from tests.workspace.made_kept import make, record
 if TYPE_CHECKING:
     from pathlib import Path
 
+DERIVATION = f"/nix/store/{'1' * 32}-hello.drv"
 INPUTS = frozenset({"0" * 32 + "-bash"})
 
 
 @pytest.fixture
 def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Is a Nix started for a workspace of the store that lies there?"""
-    program = tmp_path / "bin/nix-store"
-    program.parent.mkdir()
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("nix-store", "nix-instantiate"):
+        (programs / name).write_text("#!/bin/sh\n")
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     path = make(tmp_path / "ws")
 
     def asked(store: Path) -> bool:
-        kept = record(tmp_path, path=path, store=str(store), store_dir="/nix/store")
-        process = ask(kept, INPUTS)
-        return process is not None and process.wait() == 0
+        kept = record(
+            tmp_path, path=path, store=str(store), store_dir="/nix/store", derivation=DERIVATION
+        )
+        processes = ask(kept, INPUTS)
+        return bool(processes) and not any(process.wait() for process in processes)
 
     return asked
 
