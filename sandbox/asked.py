@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 
-from sandbox.errors import Error, UsageError
+from sandbox.errors import Error, MachineError, UsageError
 from sandbox.model.printable import one_line
 from sandbox.snapshots import listing, told
 from sandbox.workspace.snapshots import UNDONE
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from typing import Never
 
     from sandbox.living import Living
+    from sandbox.workspace.snapshots import Progress
 
 LONGEST_LINE = 256
 LONGEST_TOKEN = 9
+CANCEL = "cancel"
+INTERRUPTED = 130
 READ_AT_ONCE = 4096
 USAGE = "snapshot [NAME] | snapshot --remove NAME | restore [NAME] [--kill] | snapshots"
 
@@ -31,7 +34,8 @@ class Asked:
 
     One request is carried out at a time, in a forked process, so that the terminal goes on. A line
     is a number and words; each line of the answer begins with the number, then `|` and
-    text, at last `=` and a status. Whatever runs inside can say such lines.
+    text, at last `=` and a status. The number and `cancel` end what is being done, if nothing has
+    changed by it yet. Whatever runs inside can say such lines.
     """
 
     def __init__(self, living: Living) -> None:
@@ -63,9 +67,8 @@ class Asked:
             self._bury()
         else:
             self._read()
-        line, newline, rest = self._unread.partition(b"\n")
-        if newline and self._ended < 0:
-            self._unread = rest
+        while b"\n" in self._unread and self._ended < 0:
+            line, _, self._unread = self._unread.partition(b"\n")
             self._start(line)
 
     def _read(self) -> None:
@@ -83,6 +86,9 @@ class Asked:
             self._unread = b""
 
     def _start(self, line: bytes) -> None:
+        if _parsed(line)[1] == [CANCEL]:
+            # It comes too late.
+            return
         self._worker = os.fork()
         if self._worker == 0:
             self._work(line)
@@ -90,11 +96,33 @@ class Asked:
 
     def _work(self, line: bytes) -> Never:
         try:
-            token, said, status = answer(self._living, line)
+            token, said, status = answer(self._living, line, self._unless_cancelled(line))
             lines = [f"{token}|{one_line(text)}\n" for text in said]
             self._ours.sendall("".join((*lines, f"{token}={status}\n")).encode(errors="replace"))
         finally:
             os._exit(0)
+
+    def _unless_cancelled(self, line: bytes) -> Progress:
+        """To be called now and then by what may be given up: when that is said, or nobody is left.
+
+        It only looks at what comes; the parent reads it.
+        """
+        word = f"{_parsed(line)[0]} {CANCEL}".encode()
+        waiting = self._unread
+
+        def progress(_: int, __: int) -> None:
+            try:
+                more = self._ours.recv(READ_AT_ONCE, socket.MSG_DONTWAIT | socket.MSG_PEEK)
+            except BlockingIOError:
+                return
+            if not more or word in (waiting + more).split(b"\n"):
+                raise MachineError(
+                    "it was interrupted: nothing has changed",
+                    reason="request-stopped",
+                    exit_code=INTERRUPTED,
+                )
+
+        return progress
 
     def _bury(self) -> None:
         os.waitpid(self._worker, 0)
@@ -110,13 +138,13 @@ class Asked:
         self._living.close()
 
 
-def answer(living: Living, line: bytes) -> tuple[str, tuple[str, ...], int]:
+def answer(
+    living: Living, line: bytes, progress: Progress | None = None
+) -> tuple[str, tuple[str, ...], int]:
     """The request's number, what to say, and a status. Never raises."""
-    token, *words = line[:LONGEST_LINE].decode("ascii", "replace").split(" ")
-    if not token.isdecimal() or len(token) > LONGEST_TOKEN:
-        token = "0"  # noqa: S105  it is a number
+    token, words = _parsed(line)
     try:
-        return token, _carry_out(living, [word for word in words if word]), 0
+        return token, _carry_out(living, words, progress), 0
     except Error as error:
         hint = (f"hint: {error.hint}",) if error.hint else ()
         lines = (f"error: {error.message}", *(f"  {text}" for text in error.evidence), *hint)
@@ -125,20 +153,27 @@ def answer(living: Living, line: bytes) -> tuple[str, tuple[str, ...], int]:
         return token, (f"error: {type(error).__name__}: {error}",), 125
 
 
-def _carry_out(living: Living, words: list[str]) -> tuple[str, ...]:
+def _parsed(line: bytes) -> tuple[str, list[str]]:
+    """The number of a request, 0 if it has none, and its words."""
+    token, *words = line[:LONGEST_LINE].decode("ascii", "replace").split(" ")
+    is_number = token.isdecimal() and len(token) <= LONGEST_TOKEN
+    return token if is_number else "0", [word for word in words if word]
+
+
+def _carry_out(living: Living, words: list[str], progress: Progress | None) -> tuple[str, ...]:
     match words:
         case ["snapshot", "--remove", name]:
             living.remove(name)
             return (f"removed: {name}",)
         case ["snapshot", *names] if _are_few(names):
-            return (told(living.snapshot("".join(names))),)
+            return (told(living.snapshot("".join(names), progress=progress)),)
         case ["snapshots"]:
             return listing(living.snapshots())
         case ["restore", *rest]:
             kill = "--kill" in rest
             names = [word for word in rest if word != "--kill"]
             if _are_few(names):
-                name = living.restore("".join(names), kill=kill)
+                name = living.restore("".join(names), kill=kill, progress=progress)
                 return (f"restored: {name}; what it replaced is `{UNDONE}`",)
         case _:
             pass

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sandbox.model.spec import Sandbox
     from sandbox.workspace.kept import Kept
     from sandbox.workspace.session import Session
+    from sandbox.workspace.snapshots import Progress
 
 MOST_FROM_INSIDE = 50
 OVERLAID_STORE = "store"
@@ -56,9 +57,11 @@ class Living:
             raise RuntimeError("the session has not begun")
         return trees_of(kept, in_session=True)
 
-    def snapshot(self, name: str = "", most: int = MOST_FROM_INSIDE) -> Snapshot:
-        """Raises as `snapshots.make`."""
-        return snapshots.make(self.trees, name, most=most)
+    def snapshot(
+        self, name: str = "", most: int = MOST_FROM_INSIDE, progress: Progress | None = None
+    ) -> Snapshot:
+        """Raises as `snapshots.make`, and what `progress` raises."""
+        return snapshots.make(self.trees, name, most=most, progress=progress)
 
     def keep_last(self, prefix: str, count: int) -> None:
         """Remove all but so many of the snapshots whose name begins like that, the oldest."""
@@ -74,11 +77,14 @@ class Living:
         """Raises as `snapshots.remove`."""
         snapshots.remove(self.trees.path, name)
 
-    def restore(self, name: str = LAST, *, kill: bool = False) -> str:
+    def restore(
+        self, name: str = LAST, *, kill: bool = False, progress: Progress | None = None
+    ) -> str:
         """Put the snapshot, the last one if none is named, before the session's eyes; its name.
 
         Whoever is in the build directory has to have left it. Raises as `restore.restore` and
-        `remount.replace`, and MachineError `restore-outputs`.
+        `remount.replace`, MachineError `restore-outputs`, and what `progress` raises: nothing has
+        changed then, and it is not asked any more once something will.
         """
         trees = self.trees
         name = name or last_of(trees.path)
@@ -92,7 +98,7 @@ class Living:
             layers = self._layers(upper, work)
             replace(doors, layers, exchanged, resident=self._resident, kill=kill)
 
-        restore_trees(trees, name, replace=exchange)
+        restore_trees(trees, name, replace=exchange, progress=progress)
         return name
 
     def _layers(self, upper: str, work: str) -> Layers:

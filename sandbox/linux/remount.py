@@ -4,7 +4,8 @@ A forked child does it, in three places one after another. It enters the sandbox
 where it has all capabilities, and in a private copy of the host's mount namespace mounts the new
 directory: there the host's paths are, and the mount belongs to those who will write. Then it
 enters the sandbox's mount namespace, looks who is inside, lets the old mount go and attaches the
-new one. What is open in the old one stays what it was; so nobody may be left who has it open.
+new one. What is open in the old one stays what it was; so nobody may be left who has it open, the
+first process included.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any, Self
 
 KILL_S, PAUSE_S = 5.0, 0.02
@@ -92,12 +93,12 @@ def replace(
 ) -> None:
     """Mount `layers` in the sandbox, in the place of what is mounted at their path.
 
-    The process with the pid 1 is expected to have left; with `resident` the commands that it has
-    started too, whose namespaces are seen to as well. `between` is called when everything that may
-    be refused has been done.
+    The process with the pid 1 is to have left; with `resident` the commands that it has started,
+    whose namespaces are seen to as well. `between` is called when everything that may be refused
+    has been done.
 
-    Raises MachineError `processes-inside`, with their names, unless `kill` ends them, and
-    `remount-refused`; and what `between` raises.
+    Raises MachineError `processes-inside`, with the names of others unless `kill` ends them, or
+    with what those have open there; `remount-refused`; and what `between` raises.
     """
     orders, report = launch.Channel.pair()
     child = os.fork()
@@ -132,6 +133,8 @@ def _expect(told: dict[str, Any], word: str) -> None:
         return
     if "inside" in told:
         raise inside_still(tuple(Process(**fields) for fields in told["inside"]))
+    if "open" in told:
+        raise open_still(tuple(told["open"]))
     call, why = told["refused"]
     raise MachineError(
         "another directory cannot be mounted in the sandbox",
@@ -150,6 +153,18 @@ def inside_still(processes: tuple[Process, ...]) -> MachineError:
         reason="processes-inside",
         evidence=(*(f"{one.name} (process {one.pid})" for one in processes[:SHOWN]), *more),
         hint="end them, or say `--kill`",
+    )
+
+
+def open_still(what: tuple[str, ...]) -> MachineError:
+    """The refusal for the sake of who may stay, but has something open."""
+    count = len(what)
+    more = (f"and {count - SHOWN} more",) if count > SHOWN else ()
+    return MachineError(
+        "the shell has something open that would be replaced",
+        reason="processes-inside",
+        evidence=(*what[:SHOWN], *more),
+        hint="`exec 3>&-` closes descriptor 3, `cd /` leaves a directory",
     )
 
 
@@ -173,6 +188,9 @@ def _child(
             others = _killed(resident=resident)
         if others:
             _tell(report, {"inside": [one.process.fields() for one in others]})
+            return
+        if still := _open_below(layers.path, resident=resident):
+            _tell(report, {"open": still})
             return
         nested = _nested() if resident else []
         _tell(report, {"ready": True})
@@ -234,6 +252,40 @@ def _others(*, resident: bool) -> list[Seen]:
 def _is_of_resident(status: dict[str, str]) -> bool:
     """Is it the first process of a pid namespace that the resident made for it?"""
     return status["PPid"] == "1" and status["NSpid"].split()[-1] == "1"
+
+
+def _open_below(path: str, *, resident: bool) -> list[str]:
+    """What those who may stay have open at `path` or below, their directories included.
+
+    A resident cannot be looked at, and has nothing open there.
+    """
+    found = []
+    for pid in _pids():
+        status = _status(pid)
+        if not (status and (_is_of_resident(status) if resident else pid == 1)):
+            continue
+        who = f"{status['Name']} (process 1)"
+        for link, target in _links(pid):
+            if target == path or target.startswith(f"{path}/"):
+                is_directory = link in ("cwd", "root")
+                found.append(
+                    f"{who} is in {target}" if is_directory else f"{who} has {target} as {link}"
+                )
+    return found
+
+
+def _links(pid: int) -> Iterator[tuple[str, str]]:
+    """The directories and descriptors of a process: a name or a number, and what it leads to."""
+    try:
+        numbers = sorted(os.listdir(f"/proc/{pid}/fd"), key=int)
+    except OSError:
+        numbers = []
+    for link in ("cwd", "root", *(f"fd/{number}" for number in numbers)):
+        try:
+            yield link.removeprefix("fd/"), os.readlink(f"/proc/{pid}/{link}")
+        except OSError:
+            # It is gone, or was closed meanwhile.
+            continue
 
 
 def _nested() -> list[int]:

@@ -1,39 +1,58 @@
 # shellcheck shell=bash
 # The words `snapshot`, `restore` and `snapshots` of a shell in a kept workspace. They ask the
-# supervisor outside over descriptor 60. Nothing here starts a process: one that runs inside would
-# be in the way of a restore.
+# supervisor outside over descriptor 60. No process of these words lives when it is asked: one that
+# runs inside would be in the way of a restore.
 
 snapshot() { __nbs_ask snapshot "$@"; }
 
 snapshots() { __nbs_ask snapshots "$@"; }
 
-restore() {
-  builtin local __nbs_here=$PWD __nbs_before=${OLDPWD-} __nbs_status=0
-  builtin cd -P / || builtin return
-  __nbs_ask restore "$@" || __nbs_status=$?
-  while ! builtin cd -- "${__nbs_here:-/}" 2>/dev/null; do
-    __nbs_here=${__nbs_here%/*}
-    if [[ -z $__nbs_here ]]; then builtin break; fi
-  done
-  OLDPWD=$__nbs_before
-  builtin return "$__nbs_status"
-}
+restore() { __nbs_ask restore "$@"; }
 
 __nbs_ask() {
-  # A number that the answer to a request that was interrupted does not have.
-  builtin local IFS=' ' __nbs_line __nbs_asked=$(((RANDOM * 32768 + RANDOM) % 1000000000))
+  # A number that the answer to another request does not have.
+  builtin local IFS=' ' __nbs_asked=$(((RANDOM * 32768 + RANDOM) % 1000000000)) __nbs_trap __nbs_status=0
+  builtin local __nbs_here=$PWD __nbs_before=${OLDPWD-}
   if [[ $* == *$'\n'* ]]; then
     builtin echo "error: a name has no newline in it" >&2
     builtin return 2
   fi
-  builtin echo "$__nbs_asked $*" >&60 || builtin return 125
-  while IFS= builtin read -r -u 60 __nbs_line; do
+  # An interrupt must not take the shell away from what is being done: it would go on in files that
+  # are replaced behind its back. It is passed on, and the answer comes all the same.
+  __nbs_trap=$(builtin trap -p INT)
+  builtin trap 'builtin echo >&2; builtin echo "$__nbs_asked cancel" >&60' INT
+  # Who is in a directory keeps it as it was.
+  if [[ $1 == restore ]]; then builtin cd -P / || builtin return; fi
+  __nbs_await "$__nbs_asked $*" || __nbs_status=$?
+  if [[ $1 == restore ]]; then __nbs_come_back; fi
+  builtin trap - INT
+  builtin eval "${__nbs_trap:+builtin $__nbs_trap}"
+  builtin return "$__nbs_status"
+}
+
+__nbs_await() {
+  builtin local __nbs_line __nbs_read
+  builtin echo "$1" >&60 || builtin return 125
+  while :; do
+    IFS= builtin read -r -u 60 __nbs_line
+    __nbs_read=$?
     case $__nbs_line in
       "$__nbs_asked|error: "* | "$__nbs_asked|hint: "* | "$__nbs_asked|  "*) builtin printf '%s\n' "${__nbs_line#*|}" >&2 ;;
       "$__nbs_asked|"*) builtin printf '%s\n' "${__nbs_line#*|}" ;;
       "$__nbs_asked="*) builtin return "${__nbs_line#*=}" ;;
     esac
+    # Above 128: an interrupt, of which bash goes on to read only where it is not POSIX's.
+    if ((__nbs_read > 0 && __nbs_read <= 128)); then builtin break; fi
   done
   builtin echo "error: the supervisor outside does not answer" >&2
   builtin return 125
+}
+
+# To where the shell was, or to what is left of the way there.
+__nbs_come_back() {
+  while ! builtin cd -- "${__nbs_here:-/}" 2>/dev/null; do
+    __nbs_here=${__nbs_here%/*}
+    if [[ -z $__nbs_here ]]; then builtin break; fi
+  done
+  OLDPWD=$__nbs_before
 }

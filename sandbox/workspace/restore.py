@@ -68,13 +68,16 @@ def restore(
     """Make the trees what they were when the snapshot was made; `undone` keeps what they are now.
 
     For whoever has the lock of the workspace. In a session nobody may be in the build directory;
-    `replace` is given the new upper and work directories, before they are in their places, and what
-    exchanges the trees: it has to call that, and to put the new build directory before the
-    session's eyes.
+    `progress` is told now and then how much is copied, at first when it is this restore's turn;
+    what it raises ends it. `replace` is given the new upper and work directories, before they are
+    in their places, and what exchanges the trees: it has to call that, and to put the new build
+    directory before the session's eyes.
 
     Raises UsageError `snapshot-unknown`, and as `snapshots.make`: then nothing has changed.
     """
     with Shelf(trees.path) as shelf:
+        if progress is not None:
+            progress(0, 0)
         _carry_through(trees.path, shelf)
         expect(trees.path, name)
         new = shelf.fresh()
@@ -132,7 +135,7 @@ def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> Non
         # Between sessions there is none.
         _empty(f"{new}/new/work", 0o700, upper)
     if name == FAILED:
-        _build_failed(trees, f"{new}/new", upper)
+        _build_failed(trees, f"{new}/new", upper, tally)
         return
     snapshot = shelf.at(name)
     copy_part(f"{snapshot}/upper", f"{new}/new/upper", tally)
@@ -144,24 +147,24 @@ def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> Non
         copy_part(f"{snapshot}/{OUTPUTS}/{output}", f"{new}/new/{OUTPUTS}/{output}", tally)
 
 
-def _build_failed(trees: Trees, new: str, upper: os.stat_result) -> None:
+def _build_failed(trees: Trees, new: str, upper: os.stat_result, tally: Tally) -> None:
     """As the session was begun: with an empty upper layer, or with the copies that were made."""
     for first in trees.firsts:
         if first.path == "upper":
-            _copy_first(first, f"{new}/upper")
+            _copy_first(first, f"{new}/upper", tally)
             _own(f"{new}/upper", 0o700, upper)
         else:
-            _copy_first(first, f"{new}/{OUTPUTS}/{os.path.basename(first.path)}")
+            _copy_first(first, f"{new}/{OUTPUTS}/{os.path.basename(first.path)}", tally)
     if not os.path.lexists(f"{new}/upper"):
         _empty(f"{new}/upper", 0o700, upper)
     if os.path.lexists(trees.at(trees.tmp)):
         _empty_tmp(trees, f"{new}/{TMP}")
 
 
-def _copy_first(first: First, destination: str) -> None:
+def _copy_first(first: First, destination: str, tally: Tally) -> None:
     owner = (first.uid, first.gid) if os.geteuid() == 0 and first.uid >= 0 else None
     if stat.S_ISDIR(os.lstat(first.source).st_mode):
-        copy_tree(first.source, destination, owner=owner)
+        copy_tree(first.source, destination, owner=owner, progress=tally.counter())
     else:
         copy_entry(first.source, destination, owner=owner)
 

@@ -156,6 +156,8 @@ def make(
 ) -> Snapshot:
     """Copy the trees as they are now; without a name, under the next number.
 
+    `progress` as for `restore.restore`.
+
     Raises UsageError `snapshot-name`, `snapshot-exists`, `snapshots-too-many`; EvidenceError
     `source-changed` if something writes to them all the while; MachineError `disk-full`,
     `snapshot-incomplete` and others of a copy. Then nothing of it is left.
@@ -163,6 +165,8 @@ def make(
     if name:
         check_name(name)
     with Shelf(trees.path) as shelf:
+        if progress is not None:
+            progress(0, 0)
         present = {one.name for one in listed(trees.path)}
         name = name or _next_number(present)
         if name in present:
@@ -226,12 +230,7 @@ def _copy(trees: Trees, new: str, tally: Tally) -> None:
 
 def copy_part(source: str, destination: str, tally: Tally) -> None:
     """A raw copy of a tree, file or link. Raises MachineError `snapshot-incomplete`."""
-    files, size = tally.files, tally.bytes
-
-    def progress(more: int, larger: int) -> None:
-        tally.files, tally.bytes = files + more, size + larger
-        tally.tick()
-
+    progress = tally.counter()
     if os.path.isdir(source) and not os.path.islink(source):
         report = copy_tree(source, destination, owner=None, progress=progress, raw=True)
     else:

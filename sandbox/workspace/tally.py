@@ -30,6 +30,16 @@ class Tally:
             self._next = now + _TICK_S
             self._tick(self.files, self.bytes)
 
+    def counter(self) -> Callable[[int, int], None]:
+        """A function that is told how far one part is, of several that are counted here."""
+        files, size = self.files, self.bytes
+
+        def count(more: int, larger: int) -> None:
+            self.files, self.bytes = files + more, size + larger
+            self.tick()
+
+        return count
+
     def unread(self, path: str) -> None:
         self.unreadable_count += 1
         if len(self.unreadable) < _NAMED:

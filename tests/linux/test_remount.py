@@ -207,6 +207,29 @@ def test_programs_inside_are_ended_if_that_is_asked_for(living) -> None:
     living(check)
 
 
+@pytest.mark.parametrize(
+    ("line", "evidence"),
+    [
+        ("mkdir /build/sub; cd /build/sub", "bash (process 1) is in /build/sub"),
+        ("cd /; exec 5>/build/open", "bash (process 1) has /build/open as 5"),
+    ],
+)
+def test_what_the_first_process_has_open_is_named_and_nothing_is_changed(
+    living, line: str, evidence: str
+) -> None:
+    """It would go on in the old directory, where nobody looks any more."""
+
+    def check(one: Living) -> None:
+        one.say(line)
+        with pytest.raises(MachineError) as caught:
+            replace(one.doors, one.layers(), lambda: pytest.fail("it went on"), kill=True)
+        assert caught.value.reason == "processes-inside"
+        assert caught.value.evidence == (evidence,)
+        one.say("cd /; exec 5>&-")
+
+    living(check)
+
+
 def test_what_is_refused_by_the_kernel_is_said_before_anything_is_changed(living) -> None:
     def check(one: Living) -> None:
         one.say("cd /")
