@@ -117,9 +117,11 @@ def _processes_of(pid: int) -> Iterator[int]:
         return
 
 
-def require_build(kept: Kept) -> None:
-    """Raises EvidenceError `workspace-build-gone` if what it was made of is not there any more."""
-    _require_build(kept)
+def require_build(kept: Kept, *, changed: bool = False) -> None:
+    """Raises EvidenceError `workspace-build-gone` if what it was made of is not there any more, and
+    `workspace-build-changed` if that was changed since, unless it may have been.
+    """
+    _require_build(kept, changed=changed)
 
 
 def is_kept_by_nix(kept: Kept) -> bool:
@@ -143,7 +145,7 @@ def new_session(
         path="",
         kept=os.path.realpath(build.source),
         build=os.path.realpath(case.kept.outer),
-        identity=identity(os.stat(build.source)),
+        identity=identity(os.path.realpath(build.source)),
         derivation=case.nix.derivation_path,
         store=store or store_of(case.kept.outer),
         build_name=name,
@@ -208,6 +210,6 @@ def fork_workspace(name: str, progress: Callable[[int, int], None] | None = None
     return fork(state_directory(os.environ), name, progress)
 
 
-def resumed_session(name: str) -> Session:
-    """A session in the kept workspace of that name."""
-    return ProtectedSession(state_directory(os.environ), name=name)
+def resumed_session(name: str, *, changed: bool = False) -> Session:
+    """A session in the kept workspace of that name, also if its build was `changed` since."""
+    return ProtectedSession(state_directory(os.environ), name=name, changed=changed)

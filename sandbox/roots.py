@@ -34,9 +34,15 @@ class ProtectedSession(Session):
     """A session in a kept workspace whose inputs Nix is asked to keep, beside all else."""
 
     def __init__(
-        self, state: str, *, kept: Kept | None = None, derivation: str = "", name: str = ""
+        self,
+        state: str,
+        *,
+        kept: Kept | None = None,
+        derivation: str = "",
+        name: str = "",
+        changed: bool = False,
     ) -> None:
-        super().__init__(state, kept=kept, derivation=derivation, name=name)
+        super().__init__(state, kept=kept, derivation=derivation, name=name, changed=changed)
         self._asking: tuple[subprocess.Popen[bytes], ...] = ()
 
     def started(self, pid: int) -> None:

@@ -2,7 +2,7 @@
 
 nix-build-shell [OPTIONS] BUILD_DIR [COMMAND [ARG…]]
 nbs shell       [OPTIONS] [BUILD] [-- COMMAND [ARG…]]
-nbs shell       --ws NAME [--fork] [-- COMMAND [ARG…]]
+nbs shell       --ws NAME [--fork] [--changed] [-- COMMAND [ARG…]]
 nbs build       [OPTIONS] [-- COMMAND [ARG…]]
 """
 

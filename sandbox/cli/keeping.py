@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MUCH = 10_000_000_000
 """Bytes on disk beyond which kept workspaces are spoken of together."""
 OF_PATHS = ("--derivation", "--store")
-OF_RESUMING = ("--fork", "--ws")
+OF_RESUMING = ("--changed", "--fork", "--ws")
 
 
 def begin(given: Arguments, build: str, introduce: Introduction = sandbox.introduction) -> int:
@@ -51,16 +51,16 @@ def resume(given: Arguments, inside: tuple[str, ...]) -> int:
             hint=f"`nbs shell --ws {shlex.quote(name)}` enters it as it is",
         )
     kept = sandbox.find_workspace(name)
-    sandbox.require_build(kept)
+    sandbox.require_build(kept, changed=given.has("--changed"))
     if given.has("--fork"):
         kept = sandbox.fork_workspace(name, speak.progress())
         speak.say(f"a copy of the workspace `{name}`: {kept.name}")
     elif not inside and not kept.session:
         speak.say(f"the workspace `{name}`, last used {when(kept)}")
-    given = Arguments(options=dict(kept.options), rest=(), tools=given.tools)
+    as_begun = Arguments(options=dict(kept.options), rest=(), tools=given.tools)
     return _live(
-        sandbox.resumed_session(kept.name),
-        lambda: describe(given, kept.build, inside, kept=kept)[1],
+        sandbox.resumed_session(kept.name, changed=given.has("--changed")),
+        lambda: describe(as_begun, kept.build, inside, kept=kept)[1],
     )
 
 

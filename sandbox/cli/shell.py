@@ -12,11 +12,11 @@ from sandbox.cli import arguments, speak
 from sandbox.cli.entering import enter
 from sandbox.errors import UsageError
 
-FLAGS = (*arguments.FLAGS, "--fork")
+FLAGS = (*arguments.FLAGS, "--changed", "--fork")
 WITH_VALUE = (*arguments.WITH_VALUE, "--ws")
 USAGE = """\
 usage: nbs shell [OPTIONS] [BUILD] [-- COMMAND [ARG…]]
-       nbs shell --ws NAME [--fork] [-- COMMAND [ARG…]]
+       nbs shell --ws NAME [--fork] [--changed] [-- COMMAND [ARG…]]
 
 Enter the sandbox of a failed build: a shell in the directory where it failed, or COMMAND.
 BUILD is a kept directory, a .drv, a name, or left out: the newest failure of this machine.
@@ -31,6 +31,7 @@ works on a private view that goes when it ends.
 options:
   --ws NAME   go on in the workspace NAME: `nbs ws ls` lists them
   --fork      copy it first, under a name of its own, also while somebody is inside
+  --changed   enter it although its build was changed where it was kept
 
 The others are those of `nix-build-shell --help`.
 """
@@ -45,9 +46,11 @@ def command(argv: list[str]) -> int:
     build, inside = split(given.rest)
     if given.has("--ws"):
         return _resume(given, build, inside)
-    if given.has("--fork"):
+    for option in ("--fork", "--changed"):
+        if not given.has(option):
+            continue
         raise UsageError(
-            "`--fork` copies a workspace, and `--ws` does not name one",
+            f"`{option}` is for a workspace, and `--ws` does not name one",
             reason="option-value",
             hint="`nbs ws ls` lists them",
         )

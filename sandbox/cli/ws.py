@@ -33,6 +33,7 @@ PUBLISHED = (
     "session",
 )
 """What `ls --json` tells of a workspace's record; the rest is how it is kept."""
+GONE = "its build is gone"
 DAY_S = 86400
 SHOWN = 3
 USAGE = """\
@@ -126,8 +127,9 @@ def _state(one: sandbox.Kept) -> str:
         return f"open, process {one.session}"
     try:
         sandbox.require_build(one)
-    except Error:
-        return "its build is gone"
+    except Error as error:
+        is_changed = error.reason == "workspace-build-changed"
+        return "its build was changed" if is_changed else GONE
     return "kept" if one.method == "overlay" else "kept, a copy"
 
 
@@ -231,7 +233,7 @@ def _chosen(asked: argparse.Namespace) -> list[tuple[sandbox.Kept, sandbox.Usage
 def _fits(one: sandbox.Kept, usage: sandbox.Usage, asked: argparse.Namespace) -> bool:
     old = asked.older_than is None or time.time() - one.used > asked.older_than * DAY_S
     large = asked.larger_than is None or usage.bytes > asked.larger_than
-    return old and large and (not asked.unused or _state(one) == "its build is gone")
+    return old and large and (not asked.unused or _state(one) == GONE)
 
 
 def _agreed(count: int, total: str) -> bool:

@@ -47,22 +47,22 @@ class Kept(Value):
     """A kept workspace, as it was when it was looked at.
 
     `path` is its own directory. `kept` is the directory that the overlay lies on, `build` the one
-    that a person would name to enter it again; `identity` is the inode and the mtime of `kept`.
-    `method` is "overlay" or "copy". `options` are pairs of an option of entering and its value.
-    `created` and `used` are seconds since the epoch. What preparing made or copied has a ctime from
-    `begun_ns` to `prepared_ns`, which is 0 until it is done. `build_place` is where a session sees
-    the build tree, `store_dir` what it calls the store, `store_place` is where, relative to
-    `path`, a session has the outputs; `partial` are the names of those that were copied there, and
-    `places` the names that preparing made in /tmp. `copies` are what was copied, each with its
-    place relative to `path`, its source and the ids it was given to. `session` is the pid of a
-    living session, or 0.
+    that a person would name to enter it again; `identity` is the inode of `kept`, when that was
+    made (0: not known) and when it was changed last. `method` is "overlay" or "copy". `options` are
+    pairs of an option of entering and its value. `created` and `used` are seconds since the epoch.
+    What preparing made or copied has a ctime from `begun_ns` to `prepared_ns`, which is 0 until it
+    is done. `build_place` is where a session sees the build tree, `store_dir` what it calls the
+    store, `store_place` is where, relative to `path`, a session has the outputs; `partial` are the
+    names of those that were copied there, and `places` the names that preparing made in /tmp.
+    `copies` are what was copied, each with its place relative to `path`, its source and the ids it
+    was given to. `session` is the pid of a living session, or 0.
     """
 
     name: str
     path: str
     kept: str
     build: str
-    identity: tuple[int, int]
+    identity: tuple[int, int, int]
     derivation: str = ""
     store: str = ""
     build_name: str = ""
@@ -206,7 +206,7 @@ def read_in(directory: int, path: str) -> Kept:
 def _kept(data: dict[str, Any], name: str, path: str) -> Kept:
     if data["version"] != VERSION:
         raise ValueError
-    inode, mtime_ns = data["identity"]
+    inode, born_ns, mtime_ns = data["identity"]
     fields: dict[str, Any] = {
         **{field: str(data[field]) for field in _TEXTS},
         **{field: float(data[field]) for field in ("created", "used")},
@@ -215,7 +215,7 @@ def _kept(data: dict[str, Any], name: str, path: str) -> Kept:
     return Kept(
         name=name,
         path=path,
-        identity=(int(inode), int(mtime_ns)),
+        identity=(int(inode), int(born_ns), int(mtime_ns)),
         options=tuple((str(option), str(value)) for option, value in data["options"]),
         partial=tuple(map(str, data["partial"])),
         places=tuple(map(str, data["places"])),

@@ -6,6 +6,7 @@ import os
 import time
 
 from sandbox.errors import EvidenceError, MachineError
+from sandbox.linux import syscalls
 from sandbox.model.spec import BuildDirectory, Inputs
 from sandbox.model.steps import CopyTree, MakeDirectory, MakeFile, MakeLink, SetOwner
 from sandbox.model.value import Value
@@ -38,18 +39,26 @@ class Session:
     """A kept workspace with somebody inside: a context manager, entered before the sandbox is made.
 
     With `name` the workspace of that name is resumed, else one is made for `kept`, whose derivation
-    says `derivation`. Afterwards `kept` is what is left of it: None if nothing was changed in it,
-    for then it is removed. What could not be removed is in `removal`, and why what was left could
-    not be put in order, if it could not, in `trouble`: nothing is lost by that, and the next one
-    tries again.
+    says `derivation`. `changed`: what was kept is taken as it is now, from now on.
+
+    Afterwards `kept` is what is left of it: None if nothing was changed in it, for then it is
+    removed. What could not be removed is in `removal`, and why what was left could not be put in
+    order, if it could not, in `trouble`: nothing is lost by that, and the next one tries again.
     """
 
     def __init__(
-        self, state: str, *, kept: Kept | None = None, derivation: str = "", name: str = ""
+        self,
+        state: str,
+        *,
+        kept: Kept | None = None,
+        derivation: str = "",
+        name: str = "",
+        changed: bool = False,
     ) -> None:
         self._held = Held(state, name)
         self._wanted = kept
         self._derivation = derivation
+        self._may_be_changed = changed
         self._is_new = not name
         self.kept: Kept | None = None
         self.removal = Removal()
@@ -68,15 +77,14 @@ class Session:
         return self._held.name
 
     def __enter__(self) -> Self:
-        """Raises as `Held.__enter__` and `holding.create`, and EvidenceError
-        `workspace-build-gone`."""
+        """Raises as `Held.__enter__`, `holding.create` and `require_build`."""
         if self._wanted is not None:
             sweep_kept(self._held.state)
             create(self._held.state, self._wanted, self._held)
         else:
             self._held.__enter__()
             try:
-                require_build(self._held.kept)
+                require_build(self._held.kept, changed=self._may_be_changed)
             except BaseException:
                 self._held.forget()
                 raise
@@ -144,7 +152,9 @@ class Session:
                 prepare(tuple(_of_a_session(steps, self.upper)), copy)
                 harvest.give_tmp(self._held.directory, self._held.kept.places)
                 harvest.give_outputs(self._held.directory, self._held.kept.store_place)
-                self.kept = self._held.write(self._held.kept.replace(used=time.time()))
+                kept = self._held.kept
+                seen = identity(kept.kept)
+                self.kept = self._held.write(kept.replace(used=time.time(), identity=seen))
         except OSError as error:
             raise refusal(error, self.path) from None
 
@@ -273,28 +283,45 @@ def _of_a_session(steps: tuple[PrepareStep, ...], upper: str) -> Iterator[Prepar
                 yield step
 
 
-def require_build(kept: Kept) -> None:
-    """Is what was kept still what the workspace was made of?
+def require_build(kept: Kept, *, changed: bool = False) -> None:
+    """Is what was kept still what the workspace was made of? `changed`: it may have been changed.
 
-    Raises EvidenceError `workspace-build-gone`: another build may have the directory's name now.
+    Raises EvidenceError `workspace-build-gone`, also if another directory has the name now, and
+    `workspace-build-changed` for one over which an overlay lies.
     """
     try:
-        status = os.stat(kept.kept, follow_symlinks=False)
-        seen = "" if identity(status) == kept.identity else "another directory is there now"
+        inode, born_ns, mtime_ns = identity(kept.kept)
     except OSError as error:
-        seen = f"{error.strerror}"
-    if seen:
+        raise _build_gone(kept, error.strerror or str(error)) from None
+    if (inode, born_ns) != kept.identity[:2]:
+        raise _build_gone(kept, "another directory is there now")
+    if not changed and kept.method == "overlay" and mtime_ns != kept.identity[2]:
+        name = kept.name
         raise EvidenceError(
-            f"the build of the workspace `{kept.name}` is no longer where it was kept",
-            reason="workspace-build-gone",
-            evidence=(f"`{kept.kept}`: {seen}",),
-            hint=f"`nbs ws path {kept.name}` tells where the changed files are",
+            f"the build of the workspace `{name}` was changed where it was kept",
+            reason="workspace-build-changed",
+            evidence=(f"`{kept.kept}`: names came or went, or it was touched",),
+            hint=f"`nbs shell --ws {name} --changed` takes it as it is now, once for always",
         )
 
 
-def identity(status: os.stat_result) -> tuple[int, int]:
-    """What tells a kept directory from another that has its name later."""
-    return status.st_ino, status.st_mtime_ns
+def _build_gone(kept: Kept, seen: str) -> EvidenceError:
+    return EvidenceError(
+        f"the build of the workspace `{kept.name}` is no longer where it was kept",
+        reason="workspace-build-gone",
+        evidence=(f"`{kept.kept}`: {seen}",),
+        hint=f"`nbs ws path {kept.name}` tells where the changed files are",
+    )
+
+
+def identity(path: str) -> tuple[int, int, int]:
+    """What tells a kept directory from another that has its name later, and from itself before.
+
+    The number of its device would not: many have another one after the next start of the machine.
+    Raises OSError.
+    """
+    status = os.stat(path, follow_symlinks=False)
+    return status.st_ino, syscalls.birth_time_ns(path), status.st_mtime_ns
 
 
 def _require_inputs(held: Held, store: Inputs) -> None:

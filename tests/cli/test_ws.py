@@ -233,6 +233,30 @@ def test_a_workspace_whose_build_is_gone_says_so_and_its_files_stay(nbs: Nbs) ->
     assert (done.returncode, nbs.listed()) == (0, [])
 
 
+def test_a_kept_directory_that_was_touched_is_told_and_can_be_taken_as_it_is(nbs: Nbs) -> None:
+    nbs.shell(CHANGE)
+    os.utime(nbs.kept.path)
+    assert nbs.reason("shell", "--ws", "hand-made") == "workspace-build-changed"
+    assert nbs.listed()[0]["state"] == "its build was changed"
+    assert b"no workspace fits" in nbs("ws", "prune", "--unused", "--yes").stderr
+    done = nbs("shell", "--ws", "hand-made", "--changed", "--", "cat", "new")
+    assert done.stdout == b"changed\n", done.stderr.decode()
+    assert nbs.resumed("cat", "new") == "changed\n"
+    os.utime(nbs.kept.path)
+    forked = nbs("shell", "--ws", "hand-made", "--fork", "--changed", "--", "cat", "new")
+    assert forked.stdout == b"changed\n", forked.stderr.decode()
+
+
+def test_a_copy_may_have_its_kept_directory_touched_but_not_replaced(nbs: Nbs) -> None:
+    nbs.shell(CHANGE, "--copy")
+    os.utime(nbs.kept.path)
+    assert nbs.resumed("cat", "new") == "changed\n"
+    shutil.copytree(nbs.kept.path, f"{nbs.kept.path}-2")
+    shutil.rmtree(nbs.kept.path)
+    os.rename(f"{nbs.kept.path}-2", nbs.kept.path)
+    assert nbs.reason("shell", "--ws", "hand-made") == "workspace-build-gone"
+
+
 def test_a_workspace_that_would_see_other_inputs_is_not_entered(nbs: Nbs) -> None:
     nbs.shell(CHANGE)
     with (nbs.state / "ws/hand-made/inputs").open("a") as file:
@@ -261,6 +285,7 @@ def test_what_was_decided_at_the_beginning_stays(nbs: Nbs) -> None:
         (("shell", "--ws", "../x"), "workspace-unknown"),
         (("shell", "--ws", "x", "build"), "option-value"),
         (("shell", "--fork", "build"), "option-value"),
+        (("shell", "--changed", "build"), "option-value"),
         (("shell", "--ws"), "option-value"),
         (("ws", "rm", "none"), "workspace-unknown"),
         (("ws", "path", "none"), "workspace-unknown"),

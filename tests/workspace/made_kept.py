@@ -21,7 +21,7 @@ def record(place: Path, **more: object) -> Kept:
         "path": "",
         "kept": f"{place}/kept",
         "build": f"{place}/kept",
-        "identity": (1, 2),
+        "identity": (1, 2, 3),
         "build_name": "hello-1.0",
         "created": 1000.0,
         "used": 2000.0,

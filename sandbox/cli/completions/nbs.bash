@@ -7,7 +7,7 @@ _nbs_options() {
         --version --whole-store --with-tool
       ;;
     shell)
-      printf '%s\n' --copy --derivation --fork --help --inputs --profile --sandboxed --store \
+      printf '%s\n' --changed --copy --derivation --fork --help --inputs --profile --sandboxed --store \
         --unsandboxed --version --whole-store --with-tool --ws
       ;;
     build)

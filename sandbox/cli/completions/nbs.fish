@@ -176,6 +176,7 @@ complete --command nbs --condition '__nbs_verb_is cp' --long-option recursive --
 complete --command nbs --condition '__nbs_verb_is cp' --force-files --arguments '(command nbs ls --names 2>/dev/null | string replace --regex \$ :)'
 complete --command nbs --condition '__nbs_verb_is shell' --long-option ws --exclusive --arguments '(command nbs ws ls --names 2>/dev/null)' -d 'go on in a kept workspace'
 complete --command nbs --condition '__nbs_verb_is shell' --long-option fork -d 'copy the workspace first'
+complete --command nbs --condition '__nbs_verb_is shell' --long-option changed -d 'although its build was changed'
 complete --command nbs --condition __nbs_ws_no_action --arguments 'ls path prune rm'
 complete --command nbs --condition '__nbs_ws_action path rm' --arguments '(command nbs ws ls --names 2>/dev/null)'
 complete --command nbs --condition '__nbs_ws_action ls' --long-option json -d 'for programs'
