@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from nbs_kernel.execution import Stop
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -114,6 +116,10 @@ class KernelContext:
             self._run(self._execution, LEAVE)
         try:
             return kernel.outside.restore(name, kill=kill)
+        except Stop:
+            # The shell ends with the kernel.
+            is_there = False
+            raise
         finally:
             if is_there:
                 self._run(self._execution, COME_BACK)

@@ -89,6 +89,7 @@ class Kernel:
         self._next_tick = 0.0
         self._refresh_at: float | None = None
         self._signals = Signals()
+        outside.wait_with(self.step)
 
     def serve(self) -> int:
         """Answer until the end; the exit status of the process."""
@@ -169,6 +170,9 @@ class Kernel:
     def step(self) -> None:
         """Wait for something and handle it. Raises `Stop`."""
         watch = {self._signals.descriptor: select.POLLIN}
+        asked = self.outside.descriptor if self.outside.is_asked else -1
+        if asked >= 0:
+            watch[asked] = select.POLLIN
         # That a cell ends is heard at once, however slowly clients read what it has written.
         watch.update(self.cells.descriptors(output=not self.channels.full))
         messages, ready = self.channels.poll(watch, self._timeout())
@@ -177,9 +181,14 @@ class Kernel:
             self._signalled(self._signals.taken())
         for message in messages:
             self._receive(message)
+        answered = asked in ready
+        if answered:
+            ready.remove(asked)
         for event in self.cells.ready(ready):
             self._handle(event)
         self._on_time()
+        if answered:
+            self.outside.hear()
 
     def _timeout(self) -> float | None:
         if self._may_begin and self.current is None:
@@ -287,6 +296,7 @@ class Kernel:
         if self.current is not None:
             self.current.interrupted = True
             self.current.input_request = ""
+        self.outside.interrupt()
         if shell is not None and shell.busy:
             shell.interrupt()
 

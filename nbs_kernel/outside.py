@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 from nbs_kernel.requests import (
     LONGEST_SOURCE,
+    READ_AT_ONCE,
     Diff,
     Enter,
     Entered,
     Handover,
+    Interrupt,
     ListSnapshots,
     Malformed,
     Reader,
@@ -26,15 +30,43 @@ from sandbox import Error, Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbs_kernel.requests import Passed
 
 
 class Outside:
-    """The kernel's end of the socket."""
+    """The kernel's end of the socket.
+
+    `is_asked`: an answer is waited for; whoever waits can go on with all else meanwhile, see
+    `wait_with`.
+    """
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
+        self.is_asked = False
         self._reader = Reader()
+        self._answers: list[Passed] = []
+        self._wait: Callable[[], None] = self.hear
+
+    def wait_with(self, step: Callable[[], None]) -> None:
+        """Call `step` until there is an answer: it calls `hear` when `descriptor` can be read."""
+        self._wait = step
+
+    def hear(self) -> None:
+        """Take in what comes. Raises `Error` where nothing more will."""
+        try:
+            data = os.read(self.descriptor, READ_AT_ONCE)
+            self._answers += self._reader.feed(data)
+        except (OSError, Malformed) as error:
+            raise _gone(str(error)) from None
+        if not data:
+            raise _gone("it gave no answer")
+
+    def interrupt(self) -> None:
+        """What was asked for is not wanted any more; the answer comes all the same."""
+        if self.is_asked:
+            self._tell(Interrupt())
 
     def take_over(self) -> Handover:
         """What the kernel before this one left. Waits for it."""
@@ -47,9 +79,9 @@ class Outside:
         With `workspace`, in that kept one instead. When this returns it is inside, and waits for
         `hand_over`. Raises `Error`.
         """
-        answer = self._ask(
-            Enter(build=build, store=store, derivation=derivation, workspace=workspace)
-        )
+        asked = Enter(build=build, store=store, derivation=derivation, workspace=workspace)
+        # What comes meanwhile is the other kernel's: with the end of this one it would be lost.
+        answer = self._ask(asked, self.hear)
         if not isinstance(answer, Entered):
             raise _gone("it gave no answer")
 
@@ -81,12 +113,18 @@ class Outside:
             for name, created, files, size in answer.found
         )
 
-    def _ask(self, asked: Passed) -> Passed | None:
+    def _ask(self, asked: Passed, wait: Callable[[], None] | None = None) -> Passed:
         try:
             send(self.descriptor, asked)
-            answer = receive(self.descriptor, self._reader)
-        except (OSError, Malformed) as error:
+        except OSError as error:
             raise _gone(str(error)) from None
+        self.is_asked = True
+        try:
+            while not self._answers:
+                (wait or self._wait)()
+        finally:
+            self.is_asked = False
+        answer = self._answers.pop(0)
         if isinstance(answer, Refused):
             raise answer.error()
         return answer
@@ -105,10 +143,14 @@ class Outside:
     def remember(self, session: int, line: int, source: str) -> None:
         """Keep a line of history. What cannot be kept is not worth a word."""
         if len(source) <= LONGEST_SOURCE:
-            try:  # noqa: SIM105  contextlib would be an import more
-                send(self.descriptor, Remember(session=session, line=line, source=source))
-            except OSError:
-                pass
+            self._tell(Remember(session=session, line=line, source=source))
+
+    def _tell(self, message: Passed) -> None:
+        """What is not answered. That nobody is there is noticed by who waits for an answer."""
+        try:  # noqa: SIM105  contextlib would be an import more
+            send(self.descriptor, message)
+        except OSError:
+            pass
 
 
 def _gone(why: str) -> Error:

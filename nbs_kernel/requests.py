@@ -97,6 +97,13 @@ class Refused(Value):
     evidence: tuple[str, ...] = ()
     hint: str = ""
 
+    @classmethod
+    def of(cls, error: Error) -> Refused:
+        """What was raised outside, to be raised inside."""
+        return cls(
+            message=error.message, reason=error.reason, evidence=error.evidence, hint=error.hint
+        )
+
     def error(self) -> Error:
         """As it was raised outside."""
         return Error(self.message, reason=self.reason, evidence=self.evidence, hint=self.hint)
@@ -134,6 +141,13 @@ class Restore(Value):
     kill: int = 0
 
 
+class Interrupt(Value):
+    """Give up what was asked for and is not answered, as far as nothing has changed by it.
+
+    Not answered itself: the other answer tells.
+    """
+
+
 class Snapshots(Value):
     """Name, seconds since 1970, files and bytes of each; -1 for what is not known."""
 
@@ -148,7 +162,17 @@ class Restored(Value):
 
 Asked = TakeSnapshot | RemoveSnapshot | ListSnapshots | Restore
 Passed = (
-    Enter | Diff | Remember | Handover | Entered | Shown | Refused | Asked | Snapshots | Restored
+    Enter
+    | Diff
+    | Remember
+    | Handover
+    | Entered
+    | Shown
+    | Refused
+    | Asked
+    | Interrupt
+    | Snapshots
+    | Restored
 )
 KINDS: dict[str, type[Passed]] = {
     kind.__name__: kind
@@ -164,6 +188,7 @@ KINDS: dict[str, type[Passed]] = {
         RemoveSnapshot,
         ListSnapshots,
         Restore,
+        Interrupt,
         Snapshots,
         Restored,
     )

@@ -15,7 +15,8 @@ import time
 
 import sandbox
 from nbs_kernel.asked import answered
-from nbs_kernel.comparing import aside, difference
+from nbs_kernel.comparing import difference
+from nbs_kernel.errand import Errand
 from nbs_kernel.inside import live
 from nbs_kernel.known import Found, Known, find, session_in
 from nbs_kernel.remembered import Remembered
@@ -25,6 +26,7 @@ from nbs_kernel.requests import (
     Enter,
     Entered,
     Handover,
+    Interrupt,
     ListSnapshots,
     Malformed,
     Passed,
@@ -48,7 +50,7 @@ PATIENCE_S = 4.0
 
 
 class Kernel:
-    """One kernel process, and our end of its socket."""
+    """One kernel process, our end of its socket, and what is being done for it."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Kernel:
         self.found = found
         self.session = session
         self.reader = Reader()
+        self.errand: Errand | None = None
         self.deadline = 0.0
         self._status: int | None = None
 
@@ -72,6 +75,18 @@ class Kernel:
         except OSError:
             self.end_soon()
 
+    def answer(self) -> None:
+        """Tell what has come of the errand, if it has come to its end."""
+        answer = self.errand.answer() if self.errand is not None else None
+        if answer is not None:
+            self._close_errand()
+            self.tell(answer)
+
+    def _close_errand(self) -> None:
+        if self.errand is not None:
+            self.errand.close()
+            self.errand = None
+
     def end_soon(self) -> None:
         """From now on it has `PATIENCE_S` to end by itself."""
         self.deadline = self.deadline or time.monotonic() + PATIENCE_S
@@ -79,6 +94,8 @@ class Kernel:
     def close(self) -> int:
         """End it, if it still lives, and keep or remove what it leaves; its status."""
         if self._status is None:
+            # A restore that cannot be given up any more needs the sandbox until its end.
+            self._close_errand()
             os.close(self.descriptor)
             self._status = self.residence.close()
             if self.session is not None:
@@ -163,6 +180,8 @@ class Supervisor:
         watched = [self._signals.descriptor, kernel.residence.ended]
         if not kernel.deadline:
             watched.append(kernel.descriptor)
+        if kernel.errand is not None:
+            watched.append(kernel.errand.descriptor)
         watched += [one.residence.ended for one in self._leaving]
         if self._parent >= 0:
             watched.append(self._parent)
@@ -174,6 +193,8 @@ class Supervisor:
         if self._parent in ready:
             self._parent = -1
             self._pass_on(signal.SIGTERM)
+        if kernel.errand is not None and kernel.errand.descriptor in ready:
+            kernel.answer()
         if kernel.descriptor in ready:
             self._hear(kernel)
         self._bury()
@@ -234,11 +255,16 @@ class Supervisor:
             kernel.end_soon()
 
     def _answer(self, kernel: Kernel, message: Passed) -> None:
+        living, session = kernel.residence.living, kernel.session
+        is_free = kernel.errand is None
         match message:
-            case Enter() if self._successor is None:
+            case Enter() if self._successor is None and is_free:
                 kernel.tell(self._enter(kernel, message))
-            case Diff() if kernel.session is not None:
-                kernel.tell(self._difference(kernel, kernel.session, message))
+            case Diff() if session is not None and is_free:
+                kernel.errand = Errand(lambda _: difference(session, message), harmless=True)
+            case Interrupt():
+                if kernel.errand is not None:
+                    kernel.errand.give_up()
             case Remember() if kernel.found is not None:
                 Remembered(kernel.found.known.name).append(
                     message.session, message.line, message.source
@@ -248,9 +274,9 @@ class Supervisor:
             case Remember():
                 pass
             case TakeSnapshot() | RemoveSnapshot() | ListSnapshots() | Restore() if (
-                kernel.residence.living is not None
+                living is not None and is_free
             ):
-                kernel.tell(answered(kernel.residence.living, message))
+                kernel.errand = Errand(lambda progress: answered(living, message, progress))
             case _:
                 kernel.tell(
                     Refused(
@@ -259,11 +285,6 @@ class Supervisor:
                         evidence=(type(message).__name__,),
                     )
                 )
-
-    def _difference(self, kernel: Kernel, session: Session, asked: Diff) -> Passed:
-        ends = (self._signals.descriptor, kernel.residence.ended, self._parent)
-        stop = tuple(descriptor for descriptor in ends if descriptor >= 0)
-        return aside(lambda: difference(session, asked), stop)
 
     def _enter(self, kernel: Kernel, asked: Enter) -> Entered | Refused:
         found = kernel.found
@@ -275,12 +296,7 @@ class Supervisor:
             )
             self._successor = self._make(_told_what_stays(wanted, kernel.session))
         except Error as error:
-            return Refused(
-                message=error.message,
-                reason=error.reason,
-                evidence=error.evidence,
-                hint=error.hint,
-            )
+            return Refused.of(error)
         return Entered()
 
 

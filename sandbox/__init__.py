@@ -80,6 +80,7 @@ if TYPE_CHECKING:
     from sandbox.linux.resident import Command as Command
     from sandbox.linux.resident import Inside as Inside
     from sandbox.living import Living as Living
+    from sandbox.living import given_up as given_up
     from sandbox.model import patched as patched
     from sandbox.model import words as words
     from sandbox.model.expression import expression_of as expression_of
@@ -199,6 +200,7 @@ IMPORTED_LATE = {
     "Living": "sandbox.living",
     "listing": "sandbox.snapshots",
     "told": "sandbox.snapshots",
+    "given_up": "sandbox.living",
     "remove_snapshot": "sandbox.snapshots",
     "restore_workspace": "sandbox.snapshots",
     "snapshot_workspace": "sandbox.snapshots",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import socket
 
-from sandbox.errors import Error, MachineError, UsageError
+from sandbox.errors import Error, UsageError
+from sandbox.living import given_up
 from sandbox.model.printable import one_line
 from sandbox.snapshots import listing, told
 from sandbox.workspace.snapshots import UNDONE
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 LONGEST_LINE = 256
 LONGEST_TOKEN = 9
 CANCEL = "cancel"
-INTERRUPTED = 130
 READ_AT_ONCE = 4096
 USAGE = "snapshot [NAME] | snapshot --remove NAME | restore [NAME] [--kill] | snapshots"
 
@@ -116,11 +116,7 @@ class Asked:
             except BlockingIOError:
                 return
             if not more or word in (waiting + more).split(b"\n"):
-                raise MachineError(
-                    "it was interrupted: nothing has changed",
-                    reason="request-stopped",
-                    exit_code=INTERRUPTED,
-                )
+                raise given_up()
 
         return progress
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MOST_FROM_INSIDE = 50
 OVERLAID_STORE = "store"
 LAST = ""
+INTERRUPTED = 130
 
 
 class Living:
@@ -133,6 +134,13 @@ def last_of(path: str) -> str:
     """The snapshot that was made last, without being `undone`; `failed` if there is none."""
     found = [one.name for one in snapshots.listed(path) if one.name != snapshots.UNDONE]
     return found[-1] if found else snapshots.FAILED
+
+
+def given_up() -> MachineError:
+    """The error of what was interrupted before it has changed anything."""
+    return MachineError(
+        "it was interrupted: nothing has changed", reason="request-stopped", exit_code=INTERRUPTED
+    )
 
 
 def _require_no_outputs(trees: Trees, name: str) -> None:

@@ -68,16 +68,14 @@ def restore(
     """Make the trees what they were when the snapshot was made; `undone` keeps what they are now.
 
     For whoever has the lock of the workspace. In a session nobody may be in the build directory;
-    `progress` is told now and then how much is copied, at first when it is this restore's turn;
-    what it raises ends it. `replace` is given the new upper and work directories, before they are
+    `progress` is told now and then how much is copied, while it waits for others too; what it
+    raises ends it. `replace` is given the new upper and work directories, before they are
     in their places, and what exchanges the trees: it has to call that, and to put the new build
     directory before the session's eyes.
 
     Raises UsageError `snapshot-unknown`, and as `snapshots.make`: then nothing has changed.
     """
-    with Shelf(trees.path) as shelf:
-        if progress is not None:
-            progress(0, 0)
+    with Shelf(trees.path, progress) as shelf:
         _carry_through(trees.path, shelf)
         expect(trees.path, name)
         new = shelf.fresh()

@@ -46,6 +46,7 @@ PLAIN = NAME_CHARACTERS - frozenset("?=")
 """A shell would take the others for a pattern or an assignment."""
 LONGEST_NAME = 64
 ATTEMPTS = 3
+PAUSE_S = 0.02
 UNKNOWN = -1
 
 _RECORD, _NEW = "snapshot.json", ".new-"
@@ -102,10 +103,14 @@ class Snapshot(Value):
 
 
 class Shelf:
-    """The directory `snapshots` of a workspace, locked; leftovers are swept when it is entered."""
+    """The directory `snapshots` of a workspace, locked; leftovers are swept when it is entered.
 
-    def __init__(self, path: str) -> None:
+    While that waits for others, it calls `progress`; what that raises ends the waiting.
+    """
+
+    def __init__(self, path: str, progress: Progress | None = None) -> None:
         self.path = f"{path}/{SNAPSHOTS}"
+        self._progress = progress
         self._directory = -1
 
     def __enter__(self) -> Self:
@@ -117,9 +122,26 @@ class Shelf:
         except OSError as error:
             raise refusal(error, self.path) from None
         self._directory = os.open(self.path, OPEN_DIRECTORY)
-        fcntl.flock(self._directory, fcntl.LOCK_EX)
-        self.sweep()
+        try:
+            self._lock()
+            self.sweep()
+        except BaseException:
+            os.close(self._directory)
+            raise
         return self
+
+    def _lock(self) -> None:
+        if self._progress is None:
+            fcntl.flock(self._directory, fcntl.LOCK_EX)
+            return
+        while True:
+            self._progress(0, 0)
+            try:
+                fcntl.flock(self._directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(PAUSE_S)
+            else:
+                return
 
     def __exit__(self, *_: object) -> None:
         os.close(self._directory)
@@ -164,9 +186,7 @@ def make(
     """
     if name:
         check_name(name)
-    with Shelf(trees.path) as shelf:
-        if progress is not None:
-            progress(0, 0)
+    with Shelf(trees.path, progress) as shelf:
         present = {one.name for one in listed(trees.path)}
         name = name or _next_number(present)
         if name in present:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shlex
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.screen import Screen
+from tests.workspace.made_kept import holding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,12 +69,11 @@ def test_an_interrupt_takes_the_shell_nowhere_and_what_waits_is_given_up(
     screen.wait_for(PROMPT)
     screen.type("trap 'echo mine' INT; mkdir sub; cd sub; echo 1 > state; snapshot one")
     screen.wait_for("snapshot one: …")
-    with holding(tmp_path / "state/ws/hello-1.0/snapshots"):
+    with holding(tmp_path / "state/ws/hello-1.0"):
         screen.type("echo 2 > state; restore one; echo =$?-$PWD-$(<state)=")
         screen.wait_for_end("restore one; echo =$?-$PWD-$(<state)=")
         screen.press("C-c")
-        screen.wait_for("^C")
-    screen.wait_for("=130-/build/hello/sub-2=")
+        screen.wait_for("=130-/build/hello/sub-2=")
     assert screen.shows("error: it was interrupted: nothing has changed")
     screen.press("C-c")
     screen.wait_for_end("mine")
@@ -85,17 +82,6 @@ def test_an_interrupt_takes_the_shell_nowhere_and_what_waits_is_given_up(
     screen.type("exec 3> open; restore one; echo =$?-$PWD=")
     screen.wait_for("=125-/build/hello/sub=")
     assert screen.shows("bash (process 1) has /build/hello/sub/open as 3")
-
-
-@contextmanager
-def holding(directory: Path) -> Iterator[None]:
-    """Who makes or restores a snapshot waits for that meanwhile."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def test_from_another_terminal_it_is_made_but_not_restored(

@@ -17,6 +17,7 @@ from nbs_kernel.requests import (
     Enter,
     Entered,
     Handover,
+    Interrupt,
     ListSnapshots,
     Malformed,
     Reader,
@@ -47,6 +48,7 @@ MESSAGES = st.one_of(
     st.builds(TakeSnapshot, name=TEXTS, kept=NUMBERS),
     st.builds(RemoveSnapshot, name=TEXTS),
     st.builds(ListSnapshots),
+    st.builds(Interrupt),
     st.builds(Restore, name=TEXTS, kill=NUMBERS),
     st.builds(Restored, name=TEXTS),
     st.builds(

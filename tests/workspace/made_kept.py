@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from sandbox.workspace.holding import Held, create, note_inputs
 from sandbox.workspace.kept import Kept
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 INPUTS = ("0123-bash", "4567-gcc")
@@ -46,3 +49,14 @@ def make(place: Path, *, in_session: bool = False, **more: object) -> str:
     held.write(held.kept, times=("prepared_ns",))
     held.forget()
     return path
+
+
+@contextmanager
+def holding(workspace: Path) -> Iterator[None]:
+    """Who makes or restores a snapshot of the workspace waits meanwhile, as for another's."""
+    descriptor = os.open(workspace / "snapshots", os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.kernel.frontends.conftest import kernel, run
+from tests.kernel.frontends.conftest import LIMIT_S, kernel, run, until, workspaces
+from tests.workspace.made_kept import holding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +114,38 @@ def test_a_cell_can_begin_with_a_snapshot_of_its_own(client: Any) -> None:
     assert text.endswith("gone\n")
     shown(client, "%restore untouched")
     assert shown(client, "ls | wc -l").strip() != "0"
+
+
+def test_what_takes_long_holds_up_nobody_and_can_be_interrupted(in_home: Home) -> None:
+    """A restore that waits for another's work is one that takes as long as one likes."""
+    with kernel() as (manager, client):
+        shown(client, "mkdir sub; cd sub; echo first > file")
+        shown(client, "%snapshot one\necho second > file")
+        (name,) = workspaces(in_home)
+        with holding(in_home.state / "ws" / name):
+            asked = client.execute("%restore one")
+            # The kernel takes notice of the cell first.
+            until_busy(client, asked)
+            reply = client.complete("ech", reply=True, timeout=LIMIT_S)
+            assert "echo" in reply["content"]["matches"]
+            manager.interrupt_kernel()
+            content = client.get_shell_msg(timeout=LIMIT_S)["content"]
+        assert (content["ename"], content["evalue"]) == ("SandboxError", "request-stopped")
+        assert shown(client, "echo $(<file) ${PWD##*/}") == "second sub\n"
+        assert shown(client, "%restore one\necho $(<file) ${PWD##*/}").endswith("first sub\n")
+        with holding(in_home.state / "ws" / name):
+            until_busy(client, client.execute("%snapshot two"))
+            client.shutdown()
+            until(lambda: not manager.is_alive(), "the kernel has ended")
+    assert sorted(path.name for path in in_home.state.glob("ws/*/snapshots/*")) == ["one", "undone"]
+
+
+def until_busy(client: Any, asked: str) -> None:
+    while True:
+        message = client.get_iopub_msg(timeout=LIMIT_S)
+        is_its = message["parent_header"].get("msg_id") == asked
+        if is_its and message["msg_type"] == "execute_input":
+            return
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ class NextDoor:
     def __init__(self, listening: Mapping[str, int]) -> None:
         self._listening = {name: os.dup(fd) for name, fd in listening.items()}
         self._pipe = self._neighbour = -1
+        self.descriptor, self.is_asked = -1, False
 
     def enter(self, build: str, store: str = "", derivation: str = "", workspace: str = "") -> None:
         del store, derivation, workspace
@@ -67,6 +68,10 @@ class NextDoor:
                 os.set_inheritable(descriptor, True)
             os.execv(sys.executable, argv)
         os.close(there)
+
+    def wait_with(self, step: Any) -> None: ...
+
+    def interrupt(self) -> None: ...
 
     def remember(self, *line: Any) -> None: ...
 
