@@ -24,6 +24,7 @@ from sandbox.workspace.tally import Tally
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Self
 
 _MOST_PROCESSES = 4
 
@@ -45,6 +46,35 @@ class CopyReport(Value):
     skipped_count: int = 0
 
 
+class Links:
+    """Keeps hard links between the copies that it is given to, and not only within each.
+
+    A context manager: a directory of its own in `place`, a path or an open directory on the file
+    system that the copies are on.
+    """
+
+    def __init__(self, place: str | int) -> None:
+        self._place = place
+        self._name = f".links-{os.urandom(16).hex()}"
+        self._above = self.directory = -1
+
+    def __enter__(self) -> Self:
+        place, inside = (self._place, None) if isinstance(self._place, str) else (".", self._place)
+        self._above = os.open(place, OPEN_DIRECTORY, dir_fd=inside)
+        try:
+            os.mkdir(self._name, 0o700, dir_fd=self._above)
+            self.directory = os.open(self._name, OPEN_DIRECTORY, dir_fd=self._above)
+        except BaseException:
+            os.close(self._above)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self.directory)
+        remove_entry(self._name, self._above)
+        os.close(self._above)
+
+
 def copy_tree(
     source: str | int,
     destination: str,
@@ -53,6 +83,7 @@ def copy_tree(
     progress: Callable[[int, int], None] | None = None,
     processes: int | None = None,
     raw: bool = False,
+    links: Links | None = None,
 ) -> CopyReport:
     """Copy the tree at `source`, a path or an open directory, into `destination`.
 
@@ -60,31 +91,45 @@ def copy_tree(
     `owner`'s, user and group, or without it keeps its owner; for another caller it becomes the
     caller's. Content, holes, modes, times, `user.` attributes, links, fifos and sockets are kept.
     `progress` gets the files and bytes so far, some twenty times a second. With `raw` whiteouts and
-    the attributes of overlayfs are kept too, as in a copy of an overlay's upper layer.
+    the attributes of overlayfs are kept too, as in a copy of an overlay's upper layer. `links` are
+    shared with other copies.
 
     Raises MachineError `disk-full`, `too-many-open-files`, `workspace-unwritable` or
     `copy-interrupted`, and EvidenceError `source-changed` or `source-unreadable`. What was
     copied by then is for the caller to remove.
     """
+    tally = Tally(progress)
     try:
         top = _open_top(source, destination)
         try:
-            return _copy_top(top, owner, progress, processes, raw=raw)
+            if links is None:
+                with Links(top.target) as own:
+                    spread = _copied(top, Entries(tally, owner, own.directory, raw=raw), processes)
+            else:
+                spread = _copied(top, Entries(tally, owner, links.directory, raw=raw), processes)
+            spread.finish()
+            return _report(tally)
         finally:
             top.close()
     except OSError as error:
         raise refusal(error, destination) from None
 
 
-def copy_entry(source: str, destination: str, *, owner: tuple[int, int] | None) -> CopyReport:
+def copy_entry(
+    source: str,
+    destination: str,
+    *,
+    owner: tuple[int, int] | None,
+    links: Links | None = None,
+) -> CopyReport:
     """Copy a single file or link; anything else is left out, and reported as skipped.
 
-    Raises as `copy_tree` does.
+    `links` as for `copy_tree`, and raises as that does.
     """
     folder, _, name = source.rpartition("/")
     place, _, new_name = destination.rpartition("/")
     tally = Tally(None)
-    entries = Entries(tally, owner, -1)
+    entries = Entries(tally, owner, -1 if links is None else links.directory)
     opened: list[int] = []
     try:
         for path in (folder, place):
@@ -92,7 +137,7 @@ def copy_entry(source: str, destination: str, *, owner: tuple[int, int] | None) 
         status = os.stat(name, dir_fd=opened[0], follow_symlinks=False)
         if stat.S_ISREG(status.st_mode):
             opened.append(open_source(name, opened[0], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
-            entries.fresh_file(opened[2], os.fstat(opened[2]), new_name, opened[1])
+            entries.shared_file(opened[2], os.fstat(opened[2]), new_name, opened[1])
         elif stat.S_ISLNK(status.st_mode):
             text = os.readlink(name, dir_fd=opened[0])
             entries.fresh_node(new_name, opened[1], status, text)
@@ -127,31 +172,16 @@ def _open_top(source: str | int, destination: str) -> Pair:
         raise
 
 
-def _copy_top(
-    top: Pair,
-    owner: tuple[int, int] | None,
-    progress: Callable[[int, int], None] | None,
-    processes: int | None,
-    *,
-    raw: bool,
-) -> CopyReport:
-    name = f".links-{os.urandom(16).hex()}"
-    os.mkdir(name, 0o700, dir_fd=top.target)
-    links = os.open(name, OPEN_DIRECTORY, dir_fd=top.target)
-    tally = Tally(progress)
-    try:
-        spread = Spread(top, Entries(tally, owner, links, raw=raw))
-        wanted = processes or min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
-        if spread.is_much() and wanted > 1 and _is_alone():
-            carry_out(len(spread.portions), spread.carry_out, tally, wanted)
-        else:
-            for index in range(len(spread.portions)):
-                spread.carry_out(index, tally)
-    finally:
-        os.close(links)
-        remove_entry(name, top.target)
-    spread.finish()
-    return _report(tally)
+def _copied(top: Pair, entries: Entries, processes: int | None) -> Spread:
+    """All of it is there, but for what the directories at the top look like in the end."""
+    spread = Spread(top, entries)
+    wanted = processes or min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
+    if spread.is_much() and wanted > 1 and _is_alone():
+        carry_out(len(spread.portions), spread.carry_out, entries.tally, wanted)
+    else:
+        for index in range(len(spread.portions)):
+            spread.carry_out(index, entries.tally)
+    return spread
 
 
 def _report(tally: Tally) -> CopyReport:

@@ -93,14 +93,22 @@ class Entries:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise self.changed(name)
-            shared = status.st_nlink > 1
-            if shared and self.link(name, target, status):
-                return
-            self.fresh_file(handle, status, name, target)
+            is_there = self.shared_file(handle, status, name, target)
         finally:
             os.close(handle)
-        if shared and not self.publish(name, target, status):
+        if not is_there:
             self.file(name, source, target)
+
+    def shared_file(self, handle: int, status: os.stat_result, name: str, target: int) -> bool:
+        """Copy an open file, or name the copy that there is of it, if it has several names.
+
+        False if another process came first: then there is nothing as yet.
+        """
+        is_shared = status.st_nlink > 1 and self.links >= 0
+        if is_shared and self.link(name, target, status):
+            return True
+        self.fresh_file(handle, status, name, target)
+        return not is_shared or self.publish(name, target, status)
 
     def fresh_file(self, handle: int, status: os.stat_result, name: str, target: int) -> None:
         copy = os.open(name, _CREATE, 0o600, dir_fd=target)

@@ -6,6 +6,7 @@ import os
 import time
 
 from sandbox.errors import EvidenceError
+from sandbox.workspace.copy import Links
 from sandbox.workspace.holding import Held, create, note_derivation, note_inputs
 from sandbox.workspace.kept import OUTPUTS, TMP, derivation_of, find_workspace, inputs_of
 from sandbox.workspace.refusals import refusal
@@ -63,14 +64,15 @@ def _fork(source: Kept, state: str, progress: Callable[[int, int], None] | None)
 
 
 def _copy(source: Kept, inputs: frozenset[str], path: str, tally: Tally) -> None:
-    copy_part(source.upper, f"{path}/upper", tally)
-    if os.path.isdir(source.tmp) and not os.path.islink(source.tmp):
-        copy_part(source.tmp, f"{path}/{TMP}", tally)
-    try:
-        names = os.listdir(source.outputs)
-    except OSError:
-        return
-    os.mkdir(f"{path}/{OUTPUTS}", 0o700)
-    for name in names:
-        if name not in inputs:
-            copy_part(f"{source.outputs}/{name}", f"{path}/{OUTPUTS}/{name}", tally)
+    with Links(path) as links:
+        copy_part(source.upper, f"{path}/upper", tally, links)
+        if os.path.isdir(source.tmp) and not os.path.islink(source.tmp):
+            copy_part(source.tmp, f"{path}/{TMP}", tally, links)
+        try:
+            names = os.listdir(source.outputs)
+        except OSError:
+            return
+        os.mkdir(f"{path}/{OUTPUTS}", 0o700)
+        for name in names:
+            if name not in inputs:
+                copy_part(f"{source.outputs}/{name}", f"{path}/{OUTPUTS}/{name}", tally, links)

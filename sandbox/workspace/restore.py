@@ -19,7 +19,7 @@ import time
 
 from sandbox.errors import MachineError
 from sandbox.model.value import Value
-from sandbox.workspace.copy import copy_entry, copy_tree
+from sandbox.workspace.copy import Links, copy_entry, copy_tree
 from sandbox.workspace.kept import OUTPUTS, RESTORING, TMP
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import remove_tree
@@ -136,13 +136,16 @@ def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> Non
         _build_failed(trees, f"{new}/new", upper, tally)
         return
     snapshot = shelf.at(name)
-    copy_part(f"{snapshot}/upper", f"{new}/new/upper", tally)
-    if os.path.lexists(f"{snapshot}/{TMP}"):
-        copy_part(f"{snapshot}/{TMP}", f"{new}/new/{TMP}", tally)
-    elif os.path.lexists(trees.at(trees.tmp)):
-        _empty_tmp(trees, f"{new}/new/{TMP}")
-    for output in os.listdir(f"{snapshot}/{OUTPUTS}"):
-        copy_part(f"{snapshot}/{OUTPUTS}/{output}", f"{new}/new/{OUTPUTS}/{output}", tally)
+    with Links(new) as links:
+        copy_part(f"{snapshot}/upper", f"{new}/new/upper", tally, links)
+        if os.path.lexists(f"{snapshot}/{TMP}"):
+            copy_part(f"{snapshot}/{TMP}", f"{new}/new/{TMP}", tally, links)
+        elif os.path.lexists(trees.at(trees.tmp)):
+            _empty_tmp(trees, f"{new}/new/{TMP}")
+        for output in os.listdir(f"{snapshot}/{OUTPUTS}"):
+            copy_part(
+                f"{snapshot}/{OUTPUTS}/{output}", f"{new}/new/{OUTPUTS}/{output}", tally, links
+            )
 
 
 def _build_failed(trees: Trees, new: str, upper: os.stat_result, tally: Tally) -> None:

@@ -24,7 +24,7 @@ import time
 from sandbox.errors import EvidenceError, MachineError, UsageError
 from sandbox.model.storepath import NAME_CHARACTERS
 from sandbox.model.value import Value
-from sandbox.workspace.copy import copy_entry, copy_tree
+from sandbox.workspace.copy import Links, copy_entry, copy_tree
 from sandbox.workspace.kept import OUTPUTS, SNAPSHOTS, TMP
 from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.refusals import refusal
@@ -240,21 +240,27 @@ def _still_written(error: EvidenceError) -> EvidenceError:
 
 
 def _copy(trees: Trees, new: str, tally: Tally) -> None:
-    copy_part(trees.at("upper"), f"{new}/upper", tally)
-    if os.path.lexists(trees.at(trees.tmp)):
-        copy_part(trees.at(trees.tmp), f"{new}/{TMP}", tally)
-    os.mkdir(f"{new}/{OUTPUTS}", 0o700)
-    for name in trees.output_names():
-        copy_part(f"{trees.at(trees.outputs)}/{name}", f"{new}/{OUTPUTS}/{name}", tally)
+    with Links(new) as links:
+        copy_part(trees.at("upper"), f"{new}/upper", tally, links)
+        if os.path.lexists(trees.at(trees.tmp)):
+            copy_part(trees.at(trees.tmp), f"{new}/{TMP}", tally, links)
+        os.mkdir(f"{new}/{OUTPUTS}", 0o700)
+        for name in trees.output_names():
+            copy_part(f"{trees.at(trees.outputs)}/{name}", f"{new}/{OUTPUTS}/{name}", tally, links)
 
 
-def copy_part(source: str, destination: str, tally: Tally) -> None:
-    """A raw copy of a tree, file or link. Raises MachineError `snapshot-incomplete`."""
+def copy_part(source: str, destination: str, tally: Tally, links: Links) -> None:
+    """A raw copy of a tree, file or link, with hard links to the other parts.
+
+    Raises MachineError `snapshot-incomplete`.
+    """
     progress = tally.counter()
     if os.path.isdir(source) and not os.path.islink(source):
-        report = copy_tree(source, destination, owner=None, progress=progress, raw=True)
+        report = copy_tree(
+            source, destination, owner=None, progress=progress, raw=True, links=links
+        )
     else:
-        report = copy_entry(source, destination, owner=None)
+        report = copy_entry(source, destination, owner=None, links=links)
     missing = (*report.unreadable, *report.skipped)
     if missing:
         raise MachineError(

@@ -9,16 +9,20 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from sandbox.errors import Error, EvidenceError, MachineError, UsageError
 from sandbox.workspace import restore as restoring
 from sandbox.workspace import snapshots
+from sandbox.workspace.fork import fork
+from sandbox.workspace.remove import remove_tree
 from sandbox.workspace.restore import recover, restore
 from sandbox.workspace.rights import with_rights
 from sandbox.workspace.snapshots import First, Trees, layers, listed, make, remove
 from sandbox.workspace.tally import Tally
+from tests.workspace.made_kept import make as make_kept
 from tests.workspace.trees import (
     depth_of,
     describe,
@@ -29,6 +33,9 @@ from tests.workspace.trees import (
     mount_tmpfs,
     python,
 )
+
+if TYPE_CHECKING:
+    from sandbox.workspace.copy import Links
 
 Run = Callable[[Callable[[], None]], None]
 PARTS = ("upper", "tmp", "outputs")
@@ -84,6 +91,9 @@ def fill(trees: Trees) -> None:
     (path / "outputs").mkdir()
     make_odd_tree(path / "outputs" / "hash-hello", secret=False)
     (path / "outputs" / "hash-doc").write_text("an output that is a file")
+    (path / "outputs" / "hash-dev").mkdir()
+    os.link(path / "outputs" / "hash-doc", path / "outputs" / "hash-dev" / "doc")
+    os.link(path / "outputs" / "hash-dev" / "doc", path / "tmp" / "doc")
 
 
 def spoil(trees: Trees) -> None:
@@ -185,6 +195,36 @@ def test_a_snapshot_keeps_hard_links_whiteouts_and_opaque_directories(
     run_as_caller(check)
 
 
+def test_names_of_one_file_in_several_outputs_stay_names_of_one_file(
+    trees: Trees, run_as_caller: Run
+) -> None:
+    def are_one(path: str) -> bool:
+        names = ("outputs/hash-doc", "outputs/hash-dev/doc", "tmp/doc")
+        return len({os.stat(f"{path}/{name}").st_ino for name in names}) == 1
+
+    def check() -> None:
+        make(trees, "whole")
+        assert are_one(f"{trees.path}/snapshots/whole")
+        assert os.stat(f"{trees.path}/snapshots/whole/tmp/doc").st_nlink == 3
+        spoil(trees)
+        restore(trees, "whole")
+        assert are_one(trees.path)
+        place = os.path.dirname(trees.path)
+        forked = fork(place, os.path.basename(made_kept(Path(place), trees.path)))
+        assert are_one(forked.path)
+
+    run_as_caller(check)
+
+
+def made_kept(place: Path, path: str) -> str:
+    """A kept workspace of the state directory `place` with the trees of another."""
+    made = make_kept(place)
+    for part in PARTS:
+        remove_tree(f"{made}/{part}")
+        os.rename(f"{path}/{part}", f"{made}/{part}")
+    return made
+
+
 def test_failed_is_always_there_and_is_the_state_as_kept(trees: Trees, run_as_caller: Run) -> None:
     def check() -> None:
         restore(trees, "failed")
@@ -224,7 +264,7 @@ def test_places_of_inputs_are_no_outputs(trees: Trees, run_as_caller: Run) -> No
         make(session, "one")
         restore(session, "failed")
         assert os.listdir(f"{trees.path}/outputs") == ["hash-hello"]
-        assert os.listdir(f"{trees.path}/snapshots/one/outputs") == ["hash-doc"]
+        assert "hash-hello" not in os.listdir(f"{trees.path}/snapshots/one/outputs")
 
     run_as_caller(check)
 
@@ -406,8 +446,8 @@ def test_a_workspace_that_never_stands_still_is_refused(
     trees = workspace(place)
     copied = snapshots.copy_part
 
-    def copy_part(source: str, destination: str, tally: Tally) -> None:
-        copied(source, destination, tally)
+    def copy_part(source: str, destination: str, tally: Tally, links: Links) -> None:
+        copied(source, destination, tally, links)
         raise EvidenceError("`x` changed while it was being copied", reason="source-changed")
 
     monkeypatch.setattr(snapshots, "copy_part", copy_part)
