@@ -21,13 +21,18 @@ def difference(session: Session, asked: Diff) -> Shown | Refused:
     left = LONGEST_DIFFERENCE
     try:
         kept = sandbox.find_workspace(session.name)
-        with sandbox.compare_workspace(kept, since=asked.since, paths=asked.paths) as compared:
-            for style, line in sandbox.showing.shown(compared, stat=asked.stat):
-                lines.append(sandbox.showing.for_eyes(style, line, colour=True))
-                left -= len(lines[-1])
-                if left < 0:
-                    lines.append(f"and more: `nbs diff {kept.name}` shows all of it")
-                    break
+        shown = sandbox.compared(
+            kept,
+            lambda one: sandbox.showing.shown(one, stat=asked.stat),
+            since=asked.since,
+            paths=asked.paths,
+        )
+        for style, line in shown:
+            lines.append(sandbox.showing.for_eyes(style, line, colour=True))
+            left -= len(lines[-1])
+            if left < 0:
+                lines.append(f"and more: `nbs diff {kept.name}` shows all of it")
+                break
     except Error as error:
         return Refused.of(error)
     return Shown(text="\n".join([*lines, ""]))

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sandbox.carry import carry_in as carry_in
     from sandbox.carry import carry_out as carry_out
     from sandbox.carry import only_looked_at as only_looked_at
-    from sandbox.comparison import compare_workspace as compare_workspace
+    from sandbox.comparison import compared as compared
     from sandbox.comparison import workspace_of as workspace_of
     from sandbox.host.buildlog import LoggedBuild as LoggedBuild
     from sandbox.host.buildlog import PointedFile as PointedFile
@@ -104,7 +104,7 @@ if TYPE_CHECKING:
     from sandbox.model.tools import with_tools as with_tools
     from sandbox.patching import Patch as Patch
     from sandbox.patching import nix_line as nix_line
-    from sandbox.patching import patch as patch
+    from sandbox.patching import patch_of as patch_of
     from sandbox.residence import Residence as Residence
     from sandbox.residence import Signals as Signals
     from sandbox.residence import settle as settle
@@ -150,12 +150,12 @@ IMPORTED_LATE = {
     "VERSION": "sandbox.version",
     "Comparison": "sandbox.workspace.compared",
     "Finding": "sandbox.workspace.compared",
-    "compare_workspace": "sandbox.comparison",
+    "compared": "sandbox.comparison",
     "has_sources": "sandbox.sources",
     "take_sources": "sandbox.sources",
     "workspace_of": "sandbox.comparison",
     "Patch": "sandbox.patching",
-    "patch": "sandbox.patching",
+    "patch_of": "sandbox.patching",
     "nix_line": "sandbox.patching",
     "showing": "sandbox.showing",
     "derivation_name": "sandbox.model.storepath",

@@ -12,12 +12,16 @@ from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.model import envvars
 from sandbox.model.changetext import source_root
 from sandbox.workspace import kept as keeping
+from sandbox.workspace import rights
 from sandbox.workspace.compared import Comparison, Where
 from sandbox.workspace.snapshots import FAILED
 from sandbox.workspace.workspace import state_directory
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
     from sandbox.workspace.kept import Kept
 
 
@@ -101,6 +105,32 @@ def compare_workspace(
         root=root or source_root(said.get("sourceRoot", ""), said.get("PWD", ""), top, directories),
     )
     return Comparison(kept, where, since, paths)
+
+
+def compared(
+    kept: Kept,
+    work: Callable[[Comparison], Iterator[Any]],
+    *,
+    since: str = FAILED,
+    paths: tuple[str, ...] = (),
+    root: str = "",
+) -> Iterator[Any]:
+    """What `work` makes of a comparison, as `rights.told` tells it.
+
+    Where modes keep the caller out of what is theirs, it is compared again with more rights; where
+    those are not to be had, that is in `unread`. Raises as `Comparison` and `work`.
+    """
+
+    def once_more() -> Iterator[Any]:
+        with compare_workspace(kept, since=since, paths=paths, root=root) as again:
+            yield from work(again)
+
+    with compare_workspace(kept, since=since, paths=paths, root=root) as first:
+        is_all = not first.unread_count or os.geteuid() == 0
+        if is_all or not rights.are_to_be_had():
+            yield from work(first)
+            return
+    yield from rights.told(once_more)
 
 
 def _directories(path: str) -> list[str]:

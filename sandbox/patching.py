@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
+from sandbox.comparison import compared
 from sandbox.errors import Error, EvidenceError
 from sandbox.host.buildlog import logged_build
 from sandbox.host.summary import ending_text
@@ -18,9 +19,13 @@ from sandbox.model.textmerge import carry
 from sandbox.model.value import Value
 from sandbox.showing import counting, sides
 from sandbox.workspace.compared import BUILD
+from sandbox.workspace.snapshots import FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from sandbox.model.patchfile import Side
     from sandbox.workspace.compared import Comparison, Finding
     from sandbox.workspace.kept import Kept
@@ -36,6 +41,7 @@ class Patch(Value):
     `files` are in it, relative to the source root. `left_out` are pairs of a source file that it
     cannot carry, or lines of it, and why; `products` what the build made; `outside` changes beyond
     the source root. `carried` are those of `files` that the build itself changes after `patches`.
+    `unread_count` and `told_apart` are those of the comparison.
     """
 
     text: bytes
@@ -44,6 +50,27 @@ class Patch(Value):
     products: tuple[str, ...]
     outside: tuple[str, ...]
     carried: tuple[str, ...] = ()
+    unread_count: int = 0
+    told_apart: bool = True
+
+
+def patch_of(
+    kept: Kept,
+    exclude: tuple[str, ...] = (),
+    *,
+    everything: bool = False,
+    since: str = FAILED,
+    root: str = "",
+) -> Patch:
+    """What was changed in a workspace since `since`, as `patch` makes it.
+
+    `root` as for `compare_workspace`. Raises as that, and as `patch`.
+    """
+
+    def work(comparison: Comparison) -> Iterator[dict[str, Any]]:
+        yield patch(comparison, exclude, everything=everything).fields()
+
+    return Patch(**next(compared(kept, work, since=since, root=root)))
 
 
 def patch(
@@ -66,6 +93,8 @@ def patch(
         products=tuple(sorted_out.products),
         outside=tuple(sorted_out.outside),
         carried=tuple(sorted_out.carried),
+        unread_count=comparison.unread_count,
+        told_apart=comparison.told_apart,
     )
 
 

@@ -235,7 +235,14 @@ LAYERS = {
     ),
     "sandbox/patching.py": Layer(
         "a patch is what was changed, and the log of why",
-        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.showing"),
+        (
+            "sandbox.comparison",
+            "sandbox.host",
+            "sandbox.model",
+            "sandbox.workspace",
+            "sandbox.errors",
+            "sandbox.showing",
+        ),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/cli": Layer(

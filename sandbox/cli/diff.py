@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
+    from typing import Any
 
 SCHEMA = "nix-build-shell.diff/1"
 PAGER = "less"
@@ -30,7 +31,7 @@ examples:
   nbs diff hello --exact          what is a source is known, and not guessed
   nbs diff hello > all.diff       a patch, byte by byte, that `patch -p1` applies in the build tree
 
-Exit status: 0 nothing was changed, 1 something was.
+Exit status: 0 nothing was changed, 1 something was, 2 a PATH is not there, and never was.
 """
 
 
@@ -69,18 +70,31 @@ def command(argv: list[str]) -> int:
         speak.say(f"the workspace that was used last: {kept.name}")
     if asked.exact:
         take_sources(kept)
-    with sandbox.compare_workspace(kept, since=asked.since, paths=tuple(asked.paths)) as compared:
-        findings = sandbox.showing.counting(compared)
-        if asked.json:
-            _print_json(compared, findings, exact=asked.exact)
-        elif asked.names:
-            _print_names(findings, has_colour=_colour(asked) or sys.stdout.isatty())
-        else:
-            lines = sandbox.showing.shown(
-                compared, stat=asked.stat, products=asked.all, later=asked.exact
-            )
-            _print(lines, asked)
-        return 1 if findings else 0
+    told = sandbox.compared(
+        kept, lambda one: _told(one, asked), since=asked.since, paths=tuple(asked.paths)
+    )
+    is_changed = next(told)
+    if asked.json:
+        _print_json(next(told))
+    elif asked.names:
+        _print_names(told, has_colour=_colour(asked) or sys.stdout.isatty())
+    else:
+        _print(told, asked)
+    return 1 if is_changed else 0
+
+
+def _told(compared: sandbox.Comparison, asked: argparse.Namespace) -> Iterator[Any]:
+    """Whether anything was changed; then what is to be printed."""
+    findings = sandbox.showing.counting(compared)
+    yield bool(findings)
+    if asked.json:
+        yield _document(compared, findings, exact=asked.exact)
+    elif asked.names:
+        yield from (f"{LETTERS[finding.change.what]} {finding.path}" for finding in findings)
+    else:
+        yield from sandbox.showing.shown(
+            compared, stat=asked.stat, products=asked.all, later=asked.exact
+        )
 
 
 def _colour(asked: argparse.Namespace) -> bool:
@@ -129,9 +143,8 @@ def _through_pager(lines: Iterator[str]) -> bool:
         return True
 
 
-def _print_names(findings: tuple[sandbox.Finding, ...], *, has_colour: bool) -> None:
-    for finding in findings:
-        line = f"{LETTERS[finding.change.what]} {finding.path}"
+def _print_names(lines: Iterator[str], *, has_colour: bool) -> None:
+    for line in lines:
         if has_colour:
             print(sandbox.one_line(line))
         else:
@@ -139,12 +152,10 @@ def _print_names(findings: tuple[sandbox.Finding, ...], *, has_colour: bool) -> 
     sys.stdout.flush()
 
 
-def _print_json(
+def _document(
     compared: sandbox.Comparison, findings: tuple[sandbox.Finding, ...], *, exact: bool
-) -> None:
-    import json
-
-    document = {
+) -> dict[str, Any]:
+    return {
         "schema": SCHEMA,
         "workspace": compared.kept.name,
         "build": compared.kept.build,
@@ -159,13 +170,18 @@ def _print_json(
                 "what": finding.change.what,
                 "product": finding.product,
                 "content": finding.change.content,
-                "old": sandbox.as_data(finding.change.old),
-                "new": sandbox.as_data(finding.change.new),
+                "old": finding.change.old and finding.change.old.fields(),
+                "new": finding.change.new and finding.change.new.fields(),
             }
             for finding in findings
         ],
         "unread": [{"path": path, "reason": why} for path, why in compared.unread],
         "unread_count": compared.unread_count,
     }
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    import json
+
     json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")

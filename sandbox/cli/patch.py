@@ -65,9 +65,10 @@ def command(argv: list[str]) -> int:
         raise _root_elsewhere(asked.source_root)
     if not asked.quick:
         take_sources(kept)
-    with sandbox.compare_workspace(kept, since=asked.since, root=root) as compared:
-        patch = sandbox.patch(compared, tuple(asked.exclude), everything=asked.all)
-        _tell(compared, patch)
+    patch = sandbox.patch_of(
+        kept, tuple(asked.exclude), everything=asked.all, since=asked.since, root=root
+    )
+    _tell(patch)
     if not patch.text:
         nothing = not (patch.left_out or patch.products or patch.outside)
         why = "no source file was changed" if nothing else "nothing that a patch could carry"
@@ -88,7 +89,7 @@ def _root_elsewhere(root: str) -> UsageError:
     )
 
 
-def _tell(compared: sandbox.Comparison, patch: sandbox.Patch) -> None:
+def _tell(patch: sandbox.Patch) -> None:
     """On stderr: what is not in the patch, and how much can be relied on that."""
     for path, why in patch.left_out:
         speak.say(sandbox.one_line(f"not in the patch: {path} ({why})"))
@@ -98,9 +99,9 @@ def _tell(compared: sandbox.Comparison, patch: sandbox.Patch) -> None:
         speak.say(_named("not in the patch, made by a build", patch.products))
     if patch.outside:
         speak.say(_named("not in the patch, outside of the source root", patch.outside))
-    if compared.unread_count:
-        speak.say(f"{compared.unread_count} could not be compared: `nbs diff --stat` names them")
-    if not compared.told_apart and patch.files:
+    if patch.unread_count:
+        speak.say(f"{patch.unread_count} could not be compared: `nbs diff --stat` names them")
+    if not patch.told_apart and patch.files:
         speak.say("sources are told from what the build made by names and first bytes alone")
         speak.say("it may not apply where the build itself changes a file, in postPatch or later")
 

@@ -86,8 +86,7 @@ def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile, sandbox.Kept
     if not build:
         speak.say(f"the workspace that was used last: {workspace.name}")
     take_sources(workspace)
-    with sandbox.compare_workspace(workspace) as compared:
-        made = sandbox.patch(compared)
+    made = sandbox.patch_of(workspace)
     if not made.text:
         raise EvidenceError(
             f"no source file that a patch could carry was changed in `{workspace.name}`",

@@ -67,12 +67,14 @@ class Change(Value):
 
 class Differences(Value):
     """All changes, by path. `unread` is what could not be compared, with the reason: of
-    `unread_count` the first thousand, and not counted as changed.
+    `unread_count` the first thousand, and not counted as changed. `absent` are those of the paths
+    that were asked for which neither side has.
     """
 
     changes: tuple[Change, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
     unread_count: int = 0
+    absent: tuple[str, ...] = ()
 
 
 def compare(old: View, new: View, paths: tuple[str, ...] = ()) -> Differences:
@@ -89,6 +91,7 @@ def compare(old: View, new: View, paths: tuple[str, ...] = ()) -> Differences:
         changes=tuple(found[path] for path in sorted(found, key=os.fsencode)),
         unread=tuple(comparison.unread),
         unread_count=comparison.unread_count,
+        absent=tuple(comparison.absent),
     )
 
 
@@ -109,6 +112,7 @@ class _Comparison:
         self.changes: list[Change] = []
         self.unread: list[tuple[str, str]] = []
         self.unread_count = 0
+        self.absent: list[str] = []
         self._pending: list[tuple[Parts, Stack, Stack]] = []
 
     def at(self, old: View, new: View, parts: Parts) -> None:
@@ -116,7 +120,10 @@ class _Comparison:
             self.below((), old.layers, new.layers)
             return
         try:
-            self.pair(parts, old.lookup(parts), new.lookup(parts))
+            before, after = old.lookup(parts), new.lookup(parts)
+            if before is None and after is None:
+                self.absent.append("/".join(parts))
+            self.pair(parts, before, after)
         except OSError as error:
             self.cannot_read(parts, error)
         self.drain()

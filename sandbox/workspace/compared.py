@@ -78,7 +78,7 @@ class Comparison:
         self._paths = paths
 
     def __enter__(self) -> Self:
-        """Compare. Raises UsageError `snapshot-unknown` and `path-elsewhere`."""
+        """Compare. Raises UsageError `snapshot-unknown`, `path-elsewhere` and `path-unknown`."""
         try:
             self._compare()
         except BaseException:
@@ -149,16 +149,33 @@ class Comparison:
                 old, new = self._tmp(base)
             else:
                 old, new, names = self._outputs(base)
-                asked = tuple(p for p in asked or names if p.split("/")[0] in names)  # noqa: PLW2901
+                for path in asked:
+                    if path.split("/")[0] not in names:
+                        raise self._unknown(place, path)
+                asked = asked or names  # noqa: PLW2901
                 if not asked:
                     continue
             self._views[place] = (old, new)
-            self._take(place, changes.compare(old, new, asked))
+            found = changes.compare(old, new, asked)
+            if found.absent:
+                raise self._unknown(place, found.absent[0])
+            self._take(place, found)
+
+    def _prefix(self, place: str) -> str:
+        """What stands before a path of that place where it is shown."""
+        return {BUILD: "", TMP: "/tmp/", OUTPUTS: f"{self.where.store}/"}[place]  # noqa: S108
+
+    def _unknown(self, place: str, path: str) -> UsageError:
+        return UsageError(
+            f"there is no `{self._prefix(place)}{path}`, on neither side",
+            reason="path-unknown",
+            hint=f"paths are those inside, or relative to {self.where.top}",
+        )
 
     def _take(self, place: str, found: Differences) -> None:
         old, new = self._views[place]
         origins = Origins(old, new, self.where.root, self._sources())
-        prefix = {BUILD: "", TMP: "/tmp/", OUTPUTS: f"{self.where.store}/"}[place]  # noqa: S108
+        prefix = self._prefix(place)
         self.findings += tuple(
             Finding(
                 place=place,

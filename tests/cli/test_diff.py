@@ -127,12 +127,42 @@ def test_what_was_changed_inside_is_told(nbs, session, kept_by_nix, state, user)
 
 def test_only_the_paths_that_were_asked_for_are_shown(nbs, session, kept_by_nix, state, user):
     name = session(kept_by_nix, state, EDITS, user)
-    top = nbs("diff", name, "hello/hello.c", "--names", "/tmp/note", "nothing")
-    assert top.stdout.decode().split("\n")[:-1] == ["M hello/hello.c", "A /tmp/note"]
+    top = nbs("diff", name, "hello/hello.c", "--names", "/tmp/note", "hello/test.sh")
+    assert top.stdout.decode().split("\n")[:-1] == [
+        "M hello/hello.c",
+        "D hello/test.sh",
+        "A /tmp/note",
+    ]
     nothing = nbs("diff", name, "env-vars")
     assert (nothing.returncode, nothing.stdout.count(b"\n")) == (0, 1)
     elsewhere = nbs("diff", name, "/etc/passwd")
     assert (elsewhere.returncode, b"path-elsewhere" in elsewhere.stderr) == (2, True)
+
+
+def test_a_path_that_is_on_neither_side_is_an_error_and_nothing_is_called_the_same(
+    nbs, session, kept_by_nix, state, user
+):
+    name = session(kept_by_nix, state, "echo > /tmp/note", user)
+    for path in ("hello/nosuch", "/tmp/nosuch", "/nix/store/nosuch", "hello/hello.c/below"):
+        done = nbs("diff", name, "hello/hello.c", path)
+        assert (done.returncode, done.stdout) == (2, b"")
+        assert b"on neither side" in done.stderr
+        assert b"(path-unknown, 2)" in done.stderr
+
+
+def test_what_was_closed_inside_is_compared_as_well(nbs, session, kept_by_nix, state, user):
+    close = "mkdir closed; echo text > closed/new; chmod 000 hello.c closed"
+    name = session(kept_by_nix, state, f"{EDITS}\n{close}", user)
+    done = nbs("diff", name)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"not compared" not in done.stdout
+    assert b"diff --git a/hello/closed/new b/hello/closed/new\n" in done.stdout
+    assert b"good morning" in done.stdout
+    patch = nbs("patch", name, "--quick")
+    assert b"good morning" in patch.stdout
+    assert b"could not be compared" not in patch.stderr
+    document = json.loads(nbs("diff", name, "--json").stdout)
+    assert document["unread_count"] == 0
 
 
 def test_the_patch_makes_of_the_kept_source_what_was_made_of_it_inside(
