@@ -54,7 +54,12 @@ if TYPE_CHECKING:
         ) -> None: ...
         def mount_setattr(self, target: str, *, read_only: bool, recursive: bool) -> None: ...
         def make_places(
-            self, path: str, directories: tuple[str, ...], files: tuple[str, ...]
+            self,
+            path: str,
+            directories: tuple[str, ...],
+            files: tuple[str, ...],
+            uid: int,
+            gid: int,
         ) -> None: ...
         def pivot_root(self, new_root: str) -> None: ...
         def renew_proc(self, path: str) -> None: ...
@@ -91,8 +96,9 @@ def apply(step: EnterStep, calls: Calls) -> None:  # noqa: C901, PLR0912  one ca
         case MountOverlay():
             calls.mount_overlay(**step.fields())
         case MakePlacesInMemory():
-            calls.mount("none", step.path, "tmpfs", 0, "mode=0755")
-            calls.make_places(step.path, step.directories, step.files)
+            owner = f"uid={step.uid},gid={step.gid}"
+            calls.mount("none", step.path, "tmpfs", 0, f"mode=0755,{owner}")
+            calls.make_places(step.path, step.directories, step.files, step.uid, step.gid)
         case SetReadOnly():
             calls.mount_setattr(step.target, read_only=step.read_only, recursive=step.recursive)
         case SetMode():

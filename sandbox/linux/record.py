@@ -65,7 +65,11 @@ class Recorder:
             f"{{attr_{change}=MOUNT_ATTR_RDONLY}})"
         )
 
-    def make_places(self, path: str, directories: tuple[str, ...], files: tuple[str, ...]) -> None:
+    def make_places(
+        self, path: str, directories: tuple[str, ...], files: tuple[str, ...], uid: int, gid: int
+    ) -> None:
+        self.note(f"setfsuid({uid})")
+        self.note(f"setfsgid({gid})")
         for name in directories:
             self.note(f"mkdir({quoted(f'{path}/{name}')}, 0755)")
         for name in files:

@@ -213,11 +213,15 @@ def mount_overlay(*, lower: str, upper: str, work: str, target: str, uid: int, g
         options = f"lowerdir={at['l']},upperdir={at['u']},workdir={at['w']},userxattr"
         mount("overlay", at["t"], "overlay", 0, options)
     finally:
-        # setreuid(2) sets the file system id to the effective one, which may have no number here.
-        os.setreuid(-1, -1)
-        os.setregid(-1, -1)
+        _set_back_file_system_ids()
         for fd in opened.values():
             os.close(fd)
+
+
+def _set_back_file_system_ids() -> None:
+    """setreuid(2) sets them to the effective ones, which may have no number here."""
+    os.setreuid(-1, -1)
+    os.setregid(-1, -1)
 
 
 def _open_layer(path: str) -> int:
@@ -247,16 +251,25 @@ def mount_setattr(target: str, *, read_only: bool, recursive: bool) -> None:
     )
 
 
-def make_places(path: str, directories: tuple[str, ...], files: tuple[str, ...]) -> None:
-    """mkdir(2) and mknod(2) of empty directories and files below `path`, to be mounted on."""
+def make_places(
+    path: str, directories: tuple[str, ...], files: tuple[str, ...], uid: int, gid: int
+) -> None:
+    """mkdir(2) and mknod(2) of empty directories and files below `path`, to be mounted on.
+
+    In a file system of this namespace, for `uid` and `gid` as it counts: an id that it does not
+    map, as that of root outside, can own nothing there.
+    """
     before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.chdir(path)
+        _libc.setfsuid(uid)
+        _libc.setfsgid(gid)
         for name in directories:
             os.mkdir(name, 0o755)
         for name in files:
             os.mknod(name, 0o644)
     finally:
+        _set_back_file_system_ids()
         os.fchdir(before)
         os.close(before)
 

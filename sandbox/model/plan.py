@@ -275,7 +275,13 @@ def _input_mounts(inputs: Inputs, paths: Paths, process: Process) -> Iterator[En
         lower = inputs.source
         if inputs.places == "memory":
             lower = paths.beside("places")
-            yield MakePlacesInMemory(path=lower, directories=inputs.directories, files=inputs.files)
+            yield MakePlacesInMemory(
+                path=lower,
+                directories=inputs.directories,
+                files=inputs.files,
+                uid=process.uid,
+                gid=process.gid,
+            )
         yield MountOverlay(
             lower=lower,
             upper=paths.beside("store"),

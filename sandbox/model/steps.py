@@ -106,11 +106,16 @@ class BindEach(Value):
 
 
 class MakePlacesInMemory(Value):
-    """A tmpfs at `path` with many empty directories and files, the lower layer of an overlay."""
+    """A tmpfs at `path` with many empty directories and files, the lower layer of an overlay.
+
+    They belong to `uid` and `gid`, as the namespace counts.
+    """
 
     path: str
     directories: tuple[str, ...]
     files: tuple[str, ...]
+    uid: int
+    gid: int
 
 
 class SetReadOnly(Value):

@@ -41,9 +41,13 @@ CALLS = [
         ],
     ),
     (
-        steps.MakePlacesInMemory(path="/w/store", directories=("a",), files=("b",)),
+        steps.MakePlacesInMemory(
+            path="/w/store", directories=("a",), files=("b",), uid=1000, gid=100
+        ),
         [
-            'mount("none", "/w/store", "tmpfs", 0, "mode=0755")',
+            'mount("none", "/w/store", "tmpfs", 0, "mode=0755,uid=1000,gid=100")',
+            "setfsuid(1000)",
+            "setfsgid(100)",
             'mkdir("/w/store/a", 0755)',
             'mknod("/w/store/b", S_IFREG|0644)',
         ],
