@@ -24,15 +24,19 @@ class Outcome(Value):
 
     `why` is empty where the last command simply had this status, else what ended the cell early:
     "errexit", "exit", "unset", "expansion", "syntax" or "interrupt". `command` is the failing
-    command as bash prints it, `message` bash's own words on it; `frames` the call stack, innermost
-    first; `directory` the shell's directory afterwards.
+    command as bash prints it, of a pipeline the last one, and then `statuses` are those of all its
+    parts; `message` bash's own words on it; `frames` the call stack, innermost first. Where bash
+    tells neither, `mentioned` has what the message is about, and then the lines of the cell and the
+    functions in which that stands. `directory` is the shell's directory afterwards.
     """
 
     status: int
     why: str = ""
     command: str = ""
     message: str = ""
+    statuses: tuple[int, ...] = ()
     frames: tuple[Frame, ...] = ()
+    mentioned: tuple[str, tuple[int, ...], tuple[str, ...]] = ("", (), ())
     directory: str = ""
 
 
@@ -61,8 +65,8 @@ class InputWanted(Value):
 class Ended(Value):
     """The shell is gone, and all it had written has been told before.
 
-    `why`: "exec" (another program took its place), "exit", or "killed". `status` is its exit
-    status, or 128 + the signal's number.
+    `why`: "exec" (another program took its place), "exit", "killed", or "silent" (it told no end of
+    a cell, and was ended). `status` is its exit status, or 128 + the signal's number.
     """
 
     cell: int

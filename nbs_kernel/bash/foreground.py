@@ -12,6 +12,8 @@ from nbs_kernel.bash.terminals import CC, LFLAG, Terminal
 from nbs_kernel.bash.waiting import (
     THE_TERMINAL_OF_ITS_SESSION,
     awaited_child_group,
+    children,
+    command_line,
     is_copy,
     members,
     shields,
@@ -49,6 +51,7 @@ class Foreground:
         self._trapping = trapping
         self._interrupts = 0
         self._interrupted = 0
+        self._ran = ""
         self._asked_at = self._push_at = self._patience = 0.0
         self._refused = 0
         self._unsent = b""
@@ -58,6 +61,11 @@ class Foreground:
     def interrupted(self) -> bool:
         """The user wants the cell to end."""
         return self._interrupts > 0
+
+    @property
+    def ran(self) -> str:
+        """The programs that were in the foreground at the first interrupt, empty if none was."""
+        return self._ran
 
     def interrupt(self) -> None:
         """Ask for the end of the cell; each time with more force."""
@@ -88,6 +96,9 @@ class Foreground:
             self._interrupt_replaced()
             return
         others = self._others(group) if group == self._group else []
+        if group != self._group and self._interrupts == 1:
+            shell = self._process.pid
+            self._ran = " | ".join(command_line(p, shell) for p in children(shell, group))
         # The shell first: it leaves the cell when its job ends, however that ends. An interrupt it
         # would forget if the job ends as if nothing was; and one that hits it between the fork of a
         # job and the wait for it makes it wait for that job later, when nobody interrupts the job.

@@ -12,7 +12,7 @@ from sandbox import Value
 _PLAIN = {n: chr(n) for n in range(0x20, 0x7F) if chr(n) not in "\\'!"}
 _ESCAPES = {n: _PLAIN.get(n, f"\\{n:03o}") for n in range(256)} | {10: "\\n"}
 
-_OWN_TRAP = re.compile(r"\btrap\b.*\bERR\b", re.DOTALL)
+_OWN_TRAP = re.compile(r"\btrap\b.*\b(?:ERR|EXIT|0)\b", re.DOTALL)
 _INTERRUPT_TRAP = re.compile(r"\btrap\b.*(?:INT\b|\b2\b)", re.DOTALL)
 _BRACE = re.compile(r"(?:^|[\s;&|()])\}")
 _SEEN = "${__nbs_none/${__nbs_seen:=$BASH_COMMAND}}"
@@ -26,15 +26,15 @@ class Setting(Value):
     """What a cell is run with.
 
     `input`, `output` and `error` are paths. `options` are the letters of `set` that the shell puts
-    back for the cell; `error_trap` is what `__nbs_begin` has to know of the user's ERR trap;
-    `debugging`: the user has once spoken of DEBUG traps, which see every command.
+    back for the cell; `traps` are what `__nbs_begin` has to know of the user's traps for ERR and
+    EXIT; `debugging`: the user has once spoken of DEBUG traps, which see every command.
     """
 
     input: str = "/dev/null"
     output: str
     error: str = ""
     options: str = ""
-    error_trap: str = ""
+    traps: tuple[str, str] = ("", "")
     debugging: bool = False
 
 
@@ -80,10 +80,8 @@ def cell(number: int, code: str, setting: Setting, *, extglob: bool = False) -> 
 
 
 def _begin(flags: str, setting: Setting, *, extglob: bool) -> str:
-    arguments = f'"$LINENO" "{flags}"' + (
-        f" {quote(setting.error_trap)}" if setting.error_trap else ""
-    )
-    begin = f"\\__nbs_begin {arguments}"
+    traps = " ".join(map(quote, setting.traps)) if any(setting.traps) else ""
+    begin = f'\\__nbs_begin "$LINENO" "{flags}" {traps}'.rstrip()
     # What it returns is `$?` for the cell, and no failure. Tracing shows what comes after it.
     begin += "" if "x" in setting.options else " && \\builtin :"
     if setting.debugging:

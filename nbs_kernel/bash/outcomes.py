@@ -14,10 +14,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-FIELDS = 10
+FIELDS = 15
 SEPARATOR = "\x1e"
-FRAMES = 60
+OURS = "__nbs_"
+WHYS = frozenset(["errexit", "exit", "expansion", "fatal", "syntax", "interrupt"])
 CELLS = 10_000
+CALLS = 60
 NOT_IN_A_FILE = frozenset(["", "main", "environment"])
 INTERRUPTED = 130
 DIGITS = 10
@@ -26,14 +28,16 @@ DIGITS = 10
 class Done(Value):
     """The end of a cell as the shell told it.
 
-    `error_trap` is what the next cell has to tell it of the user's ERR trap; `traced`: there was a
-    DEBUG trap when the cell began.
+    `traps` is what the next cell has to tell it of the user's traps for ERR and EXIT; `traced`:
+    there was a DEBUG trap when the cell began; `functions` are all there are, as `declare -f` has
+    them, after an error of expansion.
     """
 
     outcome: Outcome
     options: str
-    error_trap: str
+    traps: tuple[str, str]
     traced: bool
+    functions: str
 
 
 class Text(Value):
@@ -67,38 +71,54 @@ def read(fields: tuple[str, ...], cell: int, lines: int, texts: Texts) -> Done |
     """What a `done` record says of a cell of so many lines; None if it is not one."""
     if len(fields) != FIELDS:
         return None
-    status, why, command, frames, definitions, base, directory, options, traced, trap = fields
+    status, why, command, parts, *calls, definitions, base = fields[:9]
+    directory, options, traced, error_trap, exit_trap, functions = fields[9:]
     texts.add(Text(cell=cell, base=_number(base), lines=lines))
+    frames = _frames(calls, _definitions(definitions), cell, texts)
+    if frames and frames[0].function.startswith(OURS):
+        # An interrupt that came when no command of the cell was run.
+        command, frames = "", ()
+    statuses = tuple(map(_number, _list(parts)))
     outcome = Outcome(
         status=INTERRUPTED if why == "interrupt" else _number(status) & 255,
-        why=why if why in {"errexit", "exit", "expansion", "syntax", "interrupt"} else "",
+        why=why if why in WHYS else "",
         command=command,
-        frames=_frames(frames, _definitions(definitions), cell, texts),
+        statuses=statuses if len(statuses) > 1 else (),
+        frames=frames,
         directory=directory,
     )
     kept = "".join(letter for letter in "euxvTk" if letter in options)
-    return Done(outcome=outcome, options=kept, error_trap=_error_trap(trap), traced=bool(traced))
+    traps = (_trap(error_trap), _trap(exit_trap))
+    return Done(
+        outcome=outcome, options=kept, traps=traps, traced=bool(traced), functions=functions
+    )
 
 
-def _error_trap(told: str) -> str:
-    if told == "unknown" or "__nbs_" in told:
+def _list(told: str) -> list[str]:
+    """Texts that each end in a separator; one alone stands for none."""
+    return told.split(SEPARATOR)[:-1] if told != SEPARATOR else []
+
+
+def _trap(told: str) -> str:
+    if told == "unknown" or OURS in told:
         return ""
     return told.rstrip("\n") or "-"
 
 
 def _frames(
-    told: str, definitions: Mapping[str, tuple[int, str]], cell: int, texts: Texts
+    told: list[str], definitions: Mapping[str, tuple[int, str]], cell: int, texts: Texts
 ) -> tuple[Frame, ...]:
-    if not told:
-        return ()
-    parts = told.split(SEPARATOR)
-    calls = list(zip(parts[::3], parts[1::3], parts[2::3], strict=False))
+    """The calls, from names, files, and the line in each; behind these is the line of the cell."""
+    names, files, lines = map(_list, told)
+    calls = list(zip(names, files, lines, strict=False))
+    if len(calls) < min(len(lines), CALLS):
+        calls.append(("", "", lines[len(calls)]))
     sourcing = False
     frames = []
     for function, file, line in reversed(calls):
         sourcing = sourcing or function == "source"
         frames.append(_frame((function, file, _number(line)), definitions, sourcing, cell, texts))
-    return tuple(reversed(frames))[:FRAMES]
+    return tuple(reversed(frames))
 
 
 def _frame(

@@ -10,7 +10,7 @@ import socket
 from nbs_kernel.bash import lines
 from nbs_kernel.bash.records import Records
 from nbs_kernel.bash.terminals import CHUNK, Terminal
-from nbs_kernel.bash.waiting import name_of, stat_fields
+from nbs_kernel.bash.waiting import name_of, reads, stat_fields
 from sandbox import Value
 
 TYPE_CHECKING = False
@@ -58,6 +58,7 @@ class Process:
         startup = os.memfd_create("startup")
         self.pid = self.exit = -1
         self._name = ""
+        self._commands_inode = os.fstat(commands.fileno()).st_ino
         self.replaced = self.told_all = False
         try:
             self.terminal.make_controlling()
@@ -87,6 +88,11 @@ class Process:
     def has_unsent(self) -> bool:
         """There are command lines that did not fit into the socket yet."""
         return bool(self._unsent)
+
+    @property
+    def waits_for_commands(self) -> bool:
+        """It has carried out all command lines, and reads the next one."""
+        return not self._unsent and reads(self.pid, COMMANDS, self._commands_inode)
 
     def send(self, data: bytes) -> None:
         """Send command lines, as far as they fit; the rest when `flush` is called."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import termios
 import time
 
@@ -23,7 +24,7 @@ from nbs_kernel.bash.events import (
     Syntax,
 )
 from nbs_kernel.bash.foreground import Foreground, hides_input
-from nbs_kernel.bash.messages import Tail
+from nbs_kernel.bash.messages import Tail, mentions, subject
 from nbs_kernel.bash.outcomes import Texts
 from nbs_kernel.bash.process import Process, wait
 from nbs_kernel.bash.start import ShellFailed, await_start
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from nbs_kernel.bash.events import Event
+    from nbs_kernel.bash.process import End
     from nbs_kernel.bash.records import Record
     from sandbox import Command
 
@@ -72,10 +74,11 @@ class Shell:
         self._code, self._listens, self._paths = "", False, ("", "")
         self._question = self._run = 0
         self._texts, self._tail = Texts(), Tail()
-        self._options = self._error_trap = ""
+        self._options, self._traps = "", ("", "")
         self._debugging = self._extglob = self._trapping = False
         self._due: list[Event] = []
         self._gone, self._look_at = False, 0.0
+        self._leaving = self._silent = False
         self._process = Process(start, command)
         self._streams = Streams(self._process.terminal)
         try:
@@ -124,6 +127,8 @@ class Shell:
         for record in self._process.read():
             if record.kind == "done" and record.number == self._run and self.busy:
                 yield from self._end_cell(record)
+            elif record.kind == "leaving":
+                self._leaving = True
 
     def _noted(self, output: Output | None) -> Iterator[Event]:
         if output is not None:
@@ -141,11 +146,25 @@ class Shell:
         self._look_at = time.monotonic() + LOOK_S
         # A shell that has left the cell already is not to be interrupted once more: bash as PID 1
         # ends with SIGSEGV if that happens a few times.
-        yield from self._read_records()
-        if self.busy:
-            yield from self._look()
+        idle = self._run if self._process.waits_for_commands else 0
+        yield from self._read_all_records()
+        yield from self._look(idle)
 
-    def _look(self) -> Iterator[Event]:
+    def _read_all_records(self) -> Iterator[Event]:
+        while wait((self._process.records.fileno(),), 0):
+            yield from self._read_records()
+            if self._process.told_all:
+                return
+
+    def _look(self, idle: int) -> Iterator[Event]:
+        """Look after the cell; the shell had carried out all command lines of the run `idle`."""
+        if not self.busy:
+            return
+        if idle == self._run:
+            # Nothing will tell the end of the cell any more.
+            self._silent = True
+            self._process.signal(signal.SIGKILL)
+            return
         foreground = self._foreground
         if foreground.insist_again():
             self._process.send(lines.done(self._run))
@@ -198,7 +217,7 @@ class Shell:
             output=output,
             error=error,
             options=self._options,
-            error_trap=self._error_trap,
+            traps=self._traps,
             debugging=self._debugging,
         )
         self._run += 1
@@ -259,7 +278,7 @@ class Shell:
         done = outcomes.read(record.texts, self.cell, count, self._texts)
         if done is None:
             return
-        self._options, self._error_trap = done.options, done.error_trap
+        self._options, self._traps = done.options, done.traps
         self.directory = done.outcome.directory
         self._debugging = done.traced or lines.speaks_of_debug(self._code)
         outcome = done.outcome
@@ -274,11 +293,19 @@ class Shell:
         elif outcome.why == "errexit" and self._foreground.interrupted and not self._trapping:
             # What the interrupt ended has failed.
             outcome = outcome.replace(why="interrupt", status=outcomes.INTERRUPTED)
+        if outcome.why == "interrupt" and not outcome.command:
+            outcome = outcome.replace(command=self._foreground.ran)
         for output in self._streams.drain(self.cell, self.cell):
             yield from self._noted(output)
         self._streams.release(self.cell)
         self.busy = False
-        yield Finished(cell=self.cell, outcome=self._tail.explain(outcome))
+        explained = self._tail.explain(outcome)
+        placed = explained.command and explained.frames and explained.frames[0].line
+        if explained.why in {"unset", "expansion"} and not placed:
+            about = subject(explained.message)
+            where = mentions(about, self._code, done.functions)
+            explained = explained.replace(mentioned=(about, *where))
+        yield Finished(cell=self.cell, outcome=explained)
 
     def _verdict(self) -> Syntax:
         try:
@@ -302,7 +329,15 @@ class Shell:
         self._streams.release(0)
         yield from self._streams.drain(0, self.cell)
         self.close()
-        yield Ended(cell=self.cell, status=end.status, why=end.why)
+        yield Ended(cell=self.cell, status=end.status, why=self._why_ended(end))
+
+    def _why_ended(self, end: End) -> str:
+        if self._silent:
+            return "silent"
+        # A shell that ends itself says so, if the user's traps let it.
+        if end.why == "exit" and not self._leaving and "exec" in self._code:
+            return "exec"
+        return end.why
 
 
 def _wrong(verdict: Syntax, directory: str) -> Outcome:

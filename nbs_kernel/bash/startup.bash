@@ -12,43 +12,61 @@ exec 9<&- >/dev/null 2>&1
 builtin set +H +o history
 builtin shopt -u checkwinsize
 builtin unset -v PS0 PS1 PS2 PROMPT_COMMAND TMOUT HISTFILE MAILCHECK
-__nbs_nonce=@NONCE@
-__nbs_reported=0 __nbs_last=0 __nbs_options='' __nbs_prompt=() __nbs_user_err='' __nbs_int=''
-__nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_status=0 __nbs_command='' __nbs_frames='' __nbs_base=0
-__nbs_flags='' __nbs_reached='' __nbs_own_trap='' __nbs_debug='' __nbs_passed='' __nbs_none=''
-__nbs_last_command='' __nbs_seen='' __nbs_called=''
+builtin readonly __nbs_nonce=@NONCE@
+__nbs_reported=0 __nbs_last=0 __nbs_options='' __nbs_prompt=() __nbs_user_err='' __nbs_user_exit=''
+__nbs_int='' __nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_base=0 __nbs_flags='' __nbs_reached=''
+__nbs_own_trap='' __nbs_debug='' __nbs_passed='' __nbs_none='' __nbs_seen=''
+__nbs_called='' __nbs_failed=() __nbs_noted='' __nbs_halt='' __nbs_waits='' __nbs_leaving='' __nbs_ending=''
+__nbs_status=0
 
 __nbs_record() {
   builtin printf '%s\0' "@$__nbs_nonce $1 $2 $(($# - 2))" "${@:3}" >&62
 }
 
-# Keeps where a command failed: status, command, line, how many of the innermost calls are ours, and
-# PIPESTATUS. A failure that only passes on one of the same status in a function it called is not
-# kept, nor that of the `eval` that a cell is run with: an error of expansion gets there, and what
+# What failed: the command, the statuses of its parts if it is a pipeline, and its calls, the
+# innermost first: names, files, and the line that each was at, with that of the cell at the end.
+__nbs_forget() {
+  __nbs_command='' __nbs_parts=() __nbs_calls=() __nbs_files=() __nbs_lines=() __nbs_depth=0 __nbs_noted=''
+}
+__nbs_forget
+
+# Keeps where a command failed: how many of the innermost calls are ours, its status, the command, the
+# line, and PIPESTATUS. A failure that only passes on one of the same status in a function it called is
+# not kept, nor that of the `eval` that a cell is run with: an error of expansion gets there, and what
 # fails in a cell that does not tell its end.
 __nbs_note() {
-  builtin local "line=$3" frames='' i stale='' "command=$2"
-  # The word `phase` ends so. It has said how it was called.
-  if [[ $2 == 'builtin return' && $__nbs_called ]]; then command=$__nbs_called __nbs_called=''; fi
-  if (($# > 4)); then __nbs_is_stale "$1" "$2" "${@:5}" && stale=1; fi
-  for ((i = $4; i < ${#FUNCNAME[@]}; i++)); do
-    if ((i < 60)); then frames+=${FUNCNAME[i]}$'\036'${BASH_SOURCE[i]}$'\036'$line$'\036'; fi
-    line=${BASH_LINENO[i]}
-  done
-  frames+=$'\036\036'$line
   # In quotes as it is told.
   # shellcheck disable=SC2016
-  if [[ $frames == $'\036\036'"$line" && $2 == '\builtin eval '*'__nbs_begin "$LINENO" "'* ]]; then
-    __nbs_passed=$1
-    builtin return "$1"
+  if [[ ${#FUNCNAME[@]} == "$1" && $3 == '\builtin eval '*'__nbs_begin "$LINENO" "'* ]]; then
+    __nbs_passed=$2
+    builtin return "$2"
   fi
-  __nbs_last_command=$2
-  if [[ $stale ]]; then
-    __nbs_status=$1 __nbs_frames='' __nbs_command=''
-  elif [[ $1 != "$__nbs_status" || $__nbs_frames != *$'\036'"$frames" ]]; then
-    __nbs_status=$1 __nbs_frames=$frames __nbs_command=${command:0:10000}
+  if (($# > 4)) && __nbs_is_stale "${@:2:2}" "${@:5}"; then
+    __nbs_forget
+  elif [[ $2 != "$__nbs_status" || ! $__nbs_command ]] || ! __nbs_passes_on "$@"; then
+    __nbs_command=${3:0:10000} __nbs_parts=("${@:5}") __nbs_depth=$((${#FUNCNAME[@]} - $1)) __nbs_noted=''
+    __nbs_calls=("${FUNCNAME[@]:$1:60}") __nbs_files=("${BASH_SOURCE[@]:$1:60}")
+    __nbs_lines=("$4" "${BASH_LINENO[@]:$1:60}")
+    case $3 in
+      '(('* | '[['* | %*) __nbs_parts=() ;;
+      # The word `phase` ends so. It has said how it was called.
+      'builtin return') if [[ $__nbs_called ]]; then __nbs_command=$__nbs_called __nbs_called=''; fi ;;
+    esac
   fi
-  builtin return "$1"
+  __nbs_status=$2
+  builtin return "$2"
+}
+
+# Whether what was kept has failed in a call that this command made.
+__nbs_passes_on() {
+  builtin local ours=$(($1 + 1)) inner kept here
+  inner=$((__nbs_depth - ${#FUNCNAME[@]} + ours))
+  if ((inner < 0)); then builtin return 1; fi
+  if ((inner >= 60)); then builtin return 0; fi
+  if ((inner == 0)) && [[ $3 != "$__nbs_command" && $3 != *eval\ * ]]; then builtin return 1; fi
+  builtin printf -v kept '%s ' "${__nbs_lines[@]:inner}" "${__nbs_calls[@]:inner}"
+  builtin printf -v here '%s ' "$4" "${BASH_LINENO[@]:ours:60-inner}" "${FUNCNAME[@]:ours:60-inner}"
+  [[ $kept == "$here" ]]
 }
 
 # Whether bash names the command before the one that failed: it does when the files of a compound
@@ -81,63 +99,139 @@ __nbs_throw() {
   } 2>/dev/null
 }
 
-# The trap that the driver interrupts with, which no trap of the user's replaces.
-__nbs_leave() {
-  if [[ $__nbs_ran && $BASHPID == "$$" ]]; then __nbs_throw interrupt; fi
-}
-
-# The ERR trap: under `set -e` bash would end after it.
+# The ERR trap: under `set -e` bash would end after it. What changes nothing of what is kept is known
+# when it fails again, as in loops.
 __nbs_err() {
-  __nbs_note "${@:1:3}" 2 "${@:4}" && builtin :
-  __nbs_stop
+  builtin local key="|$- ${__nbs_failed[*]} ${BASH_LINENO[*]:1} ${FUNCNAME[*]:1}|"
+  if [[ $__nbs_halt ]]; then
+    __nbs_place 3
+  else
+    __nbs_note 2 "${__nbs_failed[@]}" && builtin :
+    if ((${#__nbs_noted} < 4000)); then __nbs_noted+=$key; else __nbs_noted=$key; fi
+    __nbs_stop
+  fi
 }
 
 __nbs_stop() {
-  if [[ $- == *e* && $BASHPID == "$$" ]]; then
+  if [[ $BASHPID != "$$" ]]; then builtin return; fi
+  if [[ $__nbs_halt == interrupt ]]; then
+    __nbs_throw interrupt
+  elif [[ $- == *e* ]]; then
     if [[ $__nbs_passed ]]; then __nbs_throw passed; else __nbs_throw errexit; fi
   fi
 }
 
-# The user's ERR trap, if there is one, with ours around it. Errors count in functions too.
-__nbs_set_err() {
-  builtin set -E
-  # What is in quotes is for the time when the trap is run.
-  # shellcheck disable=SC2016
-  if [[ $__nbs_user_err ]]; then
-    builtin trap -- '__nbs_note "$?" "$BASH_COMMAND" "$LINENO" 1 "${PIPESTATUS[@]}" && builtin :; case $__nbs_passed in "")'$'\n'"$__nbs_user_err"$'\n''esac; __nbs_stop' ERR
+# The first command of the traps for EXIT and for interrupts cannot open its file, and does nothing
+# else. So the ERR trap is run there, which alone is told the line of what ran before. Under `set -e`
+# bash ends at once where a variable is unset or readonly, or a file to source is not there, and runs
+# the EXIT trap before it has left anything: there is a way back. It is taken in that trap itself:
+# bash would take it for running for ever.
+__nbs_place() {
+  if [[ $__nbs_halt == fatal && $- != *e* ]]; then __nbs_halt=; fi
+  if [[ ! $__nbs_halt || ! $__nbs_ran || $BASHPID != "$$" ]]; then builtin return; fi
+  __nbs_flags=$-
+  { builtin set +euxvTk; } 2>/dev/null
+  __nbs_forget
+  __nbs_note "$1" "${__nbs_failed[@]:0:3}" && builtin :
+  if [[ $__nbs_halt == interrupt ]]; then __nbs_throw interrupt; else __nbs_why=fatal; fi
+}
+
+# The trap that the driver interrupts with, which no trap of the user's replaces. An ERR trap that has
+# not begun yet, or not ended, is not run once more: it knows the place, and throws. If it does not,
+# the next interrupt does. Under `set -e` nothing may fail here, and the line is not to be had.
+__nbs_interrupted() {
+  if [[ ! $__nbs_ran || $BASHPID != "$$" ]]; then
+    __nbs_halt='' __nbs_leaving=''
+  elif [[ $- == *E* && ! $__nbs_waits && ($- != *e* || $__nbs_leaving != 0) ]]; then
+    __nbs_waits=1
   else
-    builtin trap -- '__nbs_err "$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"' ERR
+    __nbs_forget
+    __nbs_note 2 "$__nbs_leaving" "$1" 0 && builtin :
+    __nbs_throw interrupt
   fi
 }
 
-# Takes what `trap -p ERR` said of a trap that the user has set without asking us.
-__nbs_adopt_err() {
-  builtin eval "builtin set -- $1"
-  __nbs_user_err=${3:-}
-  # In POSIX mode that is how no trap is told.
-  if [[ $__nbs_user_err == - ]]; then __nbs_user_err=; fi
+# The EXIT trap.
+__nbs_leave() {
+  if [[ $__nbs_why == fatal ]]; then __nbs_throw fatal; fi
+  __nbs_halt='' __nbs_ending=1
+  { __nbs_record leaving 0; } 2>/dev/null
+  builtin return "$__nbs_leaving"
 }
 
-# Stands in for `trap` in the cells that have to do with ERR.
+# Our traps, with the user's in them. Errors count in functions too.
+__nbs_set_traps() {
+  builtin set -E
+  __nbs_err_trap=$__nbs_plain_err_trap __nbs_exit_trap=$__nbs_plain_exit_trap$__nbs_user_exit
+  if [[ $__nbs_user_err ]]; then __nbs_err_trap=${__nbs_full_err_trap/@USER@/"$__nbs_user_err"}; fi
+  builtin trap -- "$__nbs_err_trap" ERR
+  builtin trap -- "$__nbs_exit_trap" EXIT
+}
+
+# What is in quotes is for the time when a trap is run. What fails again and again has been noted.
+# shellcheck disable=SC2016
+builtin readonly \
+  __nbs_plain_err_trap='__nbs_failed=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_noted in *"|$__nbs_halt$- ${__nbs_failed[*]} ${BASH_LINENO[*]} ${FUNCNAME[*]}|"*) ;; *) __nbs_err; esac' \
+  __nbs_full_err_trap='__nbs_failed=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_halt in "") __nbs_note 1 "${__nbs_failed[@]}" && builtin :; case $__nbs_passed in "")
+@USER@
+esac; __nbs_stop;; *) __nbs_place 2; esac' \
+  __nbs_plain_exit_trap='{ \builtin :; } 2>"/dev/null${__nbs_none/${__nbs_leaving:=$?}${__nbs_halt:=fatal}}" <"/dev/null${__nbs_ran:+${BASH_COMMAND##'"'\\builtin eval '*'__nbs_begin \"\$LINENO\" \"'*"'}}"; __nbs_leave && builtin :
+' \
+  __nbs_interrupt_trap='{ \builtin :; } 2>"/dev/null${__nbs_none/${__nbs_leaving:=$?}${__nbs_halt:=interrupt}}" <"/dev/null${-##*e*}"; __nbs_interrupted "$BASH_COMMAND"'
+
+# Takes what `trap -p` said of the user's trap for `err` or `exit`.
+__nbs_adopt() {
+  builtin eval "builtin set -- $1 $2"
+  # In POSIX mode that is how no trap is told.
+  if [[ ${4:-} == - ]]; then builtin set -- "$1"; fi
+  if [[ $1 == err ]]; then __nbs_user_err=${4:-}; else __nbs_user_exit=${4:-}; fi
+}
+
+# Stands in for `trap` in the cells that have to do with ERR or EXIT.
 # shellcheck disable=SC2064  # what is in the arguments is the user's
 __nbs_trap() {
-  builtin local status=0
-  if [[ $BASHPID != "$$" ]]; then
+  if [[ $# == 0 || $1 == -p ]]; then
+    __nbs_list_traps "$@"
+  elif [[ $BASHPID == "$$" && " ${*^^} " =~ ' '(ERR|0|(SIG)?EXIT)' ' ]]; then
+    builtin trap -- "${__nbs_user_err:--}" ERR
+    builtin trap -- "${__nbs_user_exit:--}" EXIT
+    builtin trap "$@" && builtin :
+    builtin set -- "$?"
+    __nbs_adopt err "$(builtin trap -p ERR)"
+    __nbs_adopt exit "$(builtin trap -p EXIT)"
+    __nbs_set_traps
+    builtin return "$1"
+  else
+    # The last command: a DEBUG trap is for what comes after it.
     builtin trap "$@"
-    builtin return
   fi
-  if [[ $__nbs_user_err ]]; then builtin trap -- "$__nbs_user_err" ERR; else builtin trap - ERR; fi
-  builtin trap "$@" || status=$?
-  __nbs_adopt_err "$(builtin trap -p ERR)"
-  __nbs_set_err
-  builtin return "$status"
+}
+
+# The traps without what is ours.
+# shellcheck disable=SC2064
+__nbs_list_traps() {
+  builtin local listed quote="'\\''" name ours theirs
+  listed=$(builtin trap "$@") || builtin return
+  for name in ERR EXIT RTMAX SIGRTMAX; do
+    case $name in
+      ERR) ours=$__nbs_err_trap theirs=$__nbs_user_err ;;
+      EXIT) ours=$__nbs_exit_trap theirs=$__nbs_user_exit ;;
+      *) ours=$__nbs_interrupt_trap theirs='' ;;
+    esac
+    ours="trap -- '${ours//\'/"$quote"}' $name"
+    if [[ $theirs ]]; then theirs="trap -- '${theirs//\'/"$quote"}' $name"; else ours+=$'\n'; fi
+    listed=$listed$'\n'
+    listed=${listed//"$ours"/"$theirs"}
+    listed=${listed%$'\n'}
+  done
+  builtin printf '%s' "${listed:+$listed$'\n'}"
 }
 
 # A cell that exits keeps its shell, and all that it has set.
 exit() {
   builtin local "status=$?"
   if [[ ${1:-} == -- ]]; then builtin shift; fi
-  if [[ $BASHPID != "$$" || $# -gt 1 ]]; then
+  if [[ $BASHPID != "$$" || $# -gt 1 || $__nbs_ending ]]; then
     builtin exit "${@:-$status}"
     builtin return
   fi
@@ -145,8 +239,8 @@ exit() {
     builtin printf '%s\n' "bash: exit: $1: numeric argument required" >&2
     builtin set -- 2
   fi
-  __nbs_frames=
-  __nbs_note "$((${1:-$status} & 255))" "exit${1:+ $1}" "${BASH_LINENO[0]}" 2 && builtin :
+  __nbs_forget
+  __nbs_note 2 "$((${1:-$status} & 255))" "exit${1:+ $1}" "${BASH_LINENO[0]}" && builtin :
   __nbs_throw exit
 }
 
@@ -177,18 +271,21 @@ __nbs_take_prompt_back() {
 }
 
 # The first command of a cell: its line; flags: "n" for a cell that does not tell its end, "t" for one
-# that has to do with ERR traps; and what is to be known of the user's ERR trap, "-" that there is none.
+# that has to do with traps; and what is to be known of the user's traps for ERR and EXIT, "-" that
+# there is none.
 __nbs_begin() {
-  __nbs_ran=1 __nbs_ended='' __nbs_base=$1 __nbs_why='' __nbs_status=0 __nbs_command='' __nbs_frames=''
-  __nbs_passed='' __nbs_seen='' __nbs_last_command='' __nbs_called=''
+  __nbs_ran=1 __nbs_ended='' __nbs_base=$1 __nbs_why='' __nbs_status=0 __nbs_passed='' __nbs_seen=''
+  __nbs_called='' __nbs_noted='' __nbs_halt='' __nbs_waits='' __nbs_leaving=''
+  __nbs_forget
   if [[ $2 == *n* ]]; then __nbs_ended=1; fi
   if [[ $2 == *t* ]] && ! builtin declare -F trap >/dev/null; then
     __nbs_own_trap=1
     trap() { __nbs_trap "$@"; }
   fi
   if ((${#__nbs_prompt[@]})); then __nbs_take_prompt_back 2>/dev/null; fi
-  if [[ ${3:-} == - ]]; then __nbs_user_err=; elif [[ ${3:-} ]]; then __nbs_adopt_err "$3"; fi
-  __nbs_set_err
+  if [[ ${3:-} ]]; then __nbs_adopt err "$3"; fi
+  if [[ ${4:-} ]]; then __nbs_adopt exit "$4"; fi
+  __nbs_set_traps
   if [[ ! $__nbs_options ]]; then builtin return "$__nbs_last"; fi
   { builtin set -"$__nbs_options"; } 2>/dev/null
 }
@@ -200,14 +297,20 @@ __nbs_end() {
   __nbs_ended=1 __nbs_reached=$1
 }
 
-# A function of the user's with that name ends with the cell. Only POSIX mode, which an assignment
-# turns on, finds `unset` before functions; it changes options.
+# What is called here is enabled again, and a function named `builtin` ends with the cell. Only POSIX
+# mode, which an assignment turns on, finds `unset` before functions; it changes options.
 __nbs_keep_builtin() {
   __nbs_probe=
+  builtin enable : declare enable eval exec exit kill local printf readonly return set shift shopt trap \
+    type unalias unset
   if builtin printf -v __nbs_probe %s 1 && [[ $__nbs_probe ]]; then builtin return; fi
   __nbs_probe=:$BASHOPTS: __nbs_posix=:$SHELLOPTS:
   POSIXLY_CORRECT=y
   \unset -f builtin
+  if ! builtin : 2>/dev/null; then
+    \unset -f enable
+    \enable builtin
+  fi
   if [[ $__nbs_posix != *:posix:* ]]; then \unset -v POSIXLY_CORRECT; fi
   for __nbs_posix in expand_aliases inherit_errexit interactive_comments sourcepath; do
     if [[ $__nbs_probe == *:$__nbs_posix:* ]]; then
@@ -218,16 +321,10 @@ __nbs_keep_builtin() {
   done
 }
 
-# Where the functions in `__nbs_frames` are defined, a line each: name, line and file.
+# Where the functions that failed are defined, a line each: name, line and file.
 __nbs_definitions() {
-  builtin local IFS=$'\036' names i
-  builtin set -f
-  # Split, and nothing else.
-  # shellcheck disable=SC2206
-  names=($__nbs_frames)
-  for ((i = 0; i < ${#names[@]}; i += 3)); do builtin set -- "$@" "${names[i]}"; done
   builtin shopt -s extdebug
-  builtin declare -F "$@"
+  builtin declare -F "${__nbs_calls[@]}"
 }
 
 # On the line of the cell, and once more on a line of its own, which is read whatever became of the
@@ -247,47 +344,66 @@ __nbs_done() {
     __nbs_why=syntax
   elif [[ ! $__nbs_why && ! ${2:-} ]]; then
     __nbs_why=interrupt
+    __nbs_forget
   elif [[ ! $__nbs_why && ! $__nbs_ended ]]; then
     __nbs_why=expansion
   elif [[ ! $__nbs_why && $__nbs_reached ]]; then
     status=$__nbs_reached
   fi
   case $__nbs_why in
-    errexit | exit) status=$__nbs_status ;;
+    errexit | exit | fatal) status=$__nbs_status ;;
+    interrupt) ;;
     passed)
-      status=$__nbs_passed __nbs_why=${__nbs_ended:-expansion} __nbs_command='' __nbs_frames=''
+      status=$__nbs_passed __nbs_why=${__nbs_ended:-expansion}
       __nbs_why=${__nbs_why#1}
+      __nbs_forget
       ;;
     '')
       # What was seen last did not fail as the ERR trap has it: `! true`, or `false && true`.
-      if [[ $status != "$__nbs_status" || ($__nbs_seen && $__nbs_seen != "$__nbs_last_command") ]]; then
-        __nbs_command='' __nbs_frames=''
+      if [[ $status != "$__nbs_status" || ($__nbs_seen && $__nbs_seen != "${__nbs_failed[1]-}") ]]; then
+        __nbs_forget
       fi
       ;;
-    *) __nbs_command='' __nbs_frames='' ;;
+    *) __nbs_forget ;;
   esac
   if [[ $__nbs_ran ]]; then __nbs_options=${flags//[^euxvTk]/}; fi
   if [[ $__nbs_int ]]; then builtin eval "builtin $__nbs_int"; fi
-  if [[ $__nbs_own_trap ]]; then builtin unset -f trap; fi
+  if [[ $__nbs_own_trap && $(builtin declare -f trap) == *__nbs_trap* ]]; then builtin unset -f trap; fi
   __nbs_put_prompt_away 2>/dev/null || builtin :
   # The cell is put between these.
   if [[ ${BASH_ALIASES[\{]+set}${BASH_ALIASES[\}]+set} ]]; then
     builtin unalias '{' '}' 2>/dev/null || builtin :
   fi
-  if [[ $__nbs_frames == *[!0-9$'\036']* ]]; then definitions=$(__nbs_definitions 2>/dev/null) || builtin :; fi
+  if ((${#__nbs_calls[@]})); then definitions=$(__nbs_definitions 2>/dev/null) || builtin :; fi
   if [[ $flags == *E* ]]; then trap=; fi
   {
-    builtin printf '%s\0' "@$__nbs_nonce done $1 10" "$status" "$__nbs_why" "$__nbs_command" \
-      "$__nbs_frames" "$definitions" "$__nbs_base" "$PWD" "$__nbs_options" "${__nbs_debug:+traced}"
+    builtin printf '%s\0' "@$__nbs_nonce done $1 15" "$status" "$__nbs_why" "$__nbs_command"
+    builtin printf '%s\036' "${__nbs_parts[@]}"
+    builtin printf '\0'
+    builtin printf '%s\036' "${__nbs_calls[@]}"
+    builtin printf '\0'
+    builtin printf '%s\036' "${__nbs_files[@]}"
+    builtin printf '\0'
+    builtin printf '%s\036' "${__nbs_lines[@]}"
+    builtin printf '\0%s' "$definitions" "$__nbs_base" "$PWD" "$__nbs_options" "${__nbs_debug:+traced}"
+    builtin printf '\0'
     if [[ ! $trap ]]; then builtin trap -p ERR; fi
     builtin printf '%s\0' "$trap"
+    builtin trap -p EXIT
+    builtin printf '\0'
+    if [[ $__nbs_why == expansion || $__nbs_why == fatal ]]; then builtin declare -f; fi
+    builtin printf '\0'
   } >&62
-  __nbs_reported=$1 __nbs_last=$status __nbs_ran='' __nbs_flags='' __nbs_reached='' __nbs_int='' __nbs_own_trap=''
+  __nbs_reported=$1 __nbs_last=$status __nbs_ran='' __nbs_flags='' __nbs_reached='' __nbs_int=''
+  __nbs_own_trap='' __nbs_halt='' __nbs_waits='' __nbs_leaving=''
 }
 
-builtin readonly -f __nbs_record __nbs_note __nbs_is_stale __nbs_throw __nbs_leave __nbs_err __nbs_stop __nbs_set_err \
-  __nbs_adopt_err __nbs_trap __nbs_put_prompt_away __nbs_take_prompt_back __nbs_begin __nbs_end \
-  __nbs_keep_builtin __nbs_definitions __nbs_done __nbs_variables __nbs_answer
-builtin trap '__nbs_leave' RTMAX
-__nbs_set_err
+builtin readonly -f __nbs_record __nbs_forget __nbs_note __nbs_passes_on __nbs_is_stale __nbs_throw \
+  __nbs_err __nbs_stop __nbs_place __nbs_interrupted __nbs_leave __nbs_set_traps __nbs_adopt __nbs_trap __nbs_list_traps \
+  __nbs_put_prompt_away __nbs_take_prompt_back __nbs_begin __nbs_end __nbs_keep_builtin \
+  __nbs_definitions __nbs_done __nbs_variables __nbs_answer
+__nbs_adopt err "$(builtin trap -p ERR)"
+__nbs_adopt exit "$(builtin trap -p EXIT)"
+builtin trap -- "$__nbs_interrupt_trap" RTMAX
+__nbs_set_traps
 __nbs_record ready 0 "$BASH_VERSION" "$PWD"

@@ -62,6 +62,18 @@ def name_of(process: int) -> str:
     return _read(f"/proc/{process}/stat").partition("(")[2].rpartition(")")[0]
 
 
+def children(process: int, group: int) -> list[str]:
+    """The children of a process that are in a group, the oldest first."""
+    found = _read(f"/proc/{process}/task/{process}/children").split()
+    return [child for child in found if _group(child) == group]
+
+
+def command_line(process: str, shell: int) -> str:
+    """The words that a process was started with, none for a copy of the shell."""
+    words = _read(f"/proc/{process}/cmdline")
+    return "…" if words == _read(f"/proc/{shell}/cmdline") else words.replace("\0", " ").strip()
+
+
 def shields(process: str, signal: int) -> bool:
     """The process has a handler for the signal, ignores or blocks it: it need not end of it."""
     for line in _read(f"/proc/{process}/status").split("\n"):
@@ -77,6 +89,16 @@ def awaited_child_group(process: int) -> int:
         return 0
     children = _read(f"/proc/{process}/task/{process}/children").split()
     return max(0, _group(children[-1])) if children else 0
+
+
+def reads(process: int, descriptor: int, inode: int) -> bool:
+    """The process waits to read from that descriptor, which is the socket of that number."""
+    if not any(call[0] in READ and call[1] == descriptor for call in _calls(str(process))):
+        return False
+    try:
+        return os.stat(f"/proc/{process}/fd/{descriptor}").st_ino == inode
+    except OSError:
+        return False
 
 
 def is_copy(process: str, original: int, since: float) -> bool:

@@ -140,19 +140,22 @@ def test_any_record_gives_an_outcome_or_none(text, fields):
 def test_lines_of_functions_are_those_of_their_cells():
     texts = Texts()
     texts.add(Text(cell=1, base=10, lines=5))
-    frames = "inner\x1emain\x1e2\x1elib\x1e/lib.sh\x1e3\x1e\x1e\x1e31"
+    calls = ("inner\x1elib\x1e", "main\x1e/lib.sh\x1e", "2\x1e3\x1e31\x1e")
     definitions = "inner 12 main\nlib 40 /lib.sh"
+    traps = ("trap -- '__nbs_err' ERR", "trap -- 'mine' EXIT\n")
     fields = (
         "1",
         "errexit",
         "false",
-        frames,
+        "2\x1e1\x1e",
+        *calls,
         definitions,
         "30",
         "/",
         "e",
         "",
-        "trap -- '__nbs_err' ERR",
+        *traps,
+        "",
     )
     done = outcomes.read(fields, 2, 4, texts)
     assert done.outcome.frames == (
@@ -160,13 +163,17 @@ def test_lines_of_functions_are_those_of_their_cells():
         Frame(function="lib", file="/lib.sh", line=42),
         Frame(function="", file="", line=1, cell=2),
     )
-    assert (done.options, done.error_trap, done.traced) == ("e", "", False)
+    assert done.outcome.statuses == (2, 1)
+    assert (done.options, done.traced) == ("e", False)
+    assert done.traps == ("", "trap -- 'mine' EXIT")
 
 
 def test_lines_in_a_file_that_is_sourced_are_the_file_s():
-    frames = "f\x1e/lib.sh\x1e7\x1esource\x1e/run.sh\x1e3\x1e\x1e\x1e31"
-    fields = ("1", "", "false", frames, "f 5 /lib.sh", "30", "/", "", "", "")
+    calls = ("f\x1esource\x1e", "/lib.sh\x1e/run.sh\x1e", "7\x1e3\x1e31\x1e")
+    fields = ("1", "", "false", "\x1e", *calls, "f 5 /lib.sh", "30", "/", "", "", "", "", "")
     done = outcomes.read(fields, 2, 4, Texts())
+    assert done.outcome.statuses == ()
+    assert done.traps == ("-", "-")
     assert [f.line for f in done.outcome.frames] == [7, 3, 1]
 
 

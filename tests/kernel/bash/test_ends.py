@@ -8,6 +8,7 @@ from importlib.resources import files
 import pytest
 
 from nbs_kernel.bash.events import Frame
+from tests.kernel import local
 from tests.kernel.bash.driving import until_there
 
 IN_A_FUNCTION = """\
@@ -272,6 +273,7 @@ def test_phases_of_the_standard_environment_stop_where_they_fail(driver, tmp_pat
         ("touch made\n)\n(", 2),
         ("touch made\n}; touch made; {", 2),
         ("touch made\nfi", 2),
+        ("touch made\n[[ a = ]]", 2),
     ],
 )
 def test_a_syntax_error_runs_nothing_and_names_its_line(driver, tmp_path, code, line):
@@ -294,6 +296,96 @@ def test_a_syntax_error_under_errexit_keeps_the_shell(driver):
     assert driver.run("echo $kept $-").output.startswith(b"yes e")
     assert driver.run('eval "fi" || echo caught').output.endswith(b"caught\n")
     assert driver.run("echo $kept").output == b"yes\n"
+
+
+ENDING = (
+    ("echo $NOPE", "unset", "NOPE: unbound variable"),
+    (": ${x:?oh no}", "expansion", "x: oh no"),
+    ("R=2", "expansion", "R: readonly variable"),
+    ("source /rux", "errexit", "/rux: No such file or directory"),
+    ("echo > $NOPE", "unset", "NOPE: unbound variable"),
+    ("X=$NOPE true", "unset", "NOPE: unbound variable"),
+    ("case $NOPE in ", "unset", "NOPE: unbound variable"),
+)
+
+
+@pytest.mark.parametrize(("command", "why", "message"), ENDING)
+def test_what_ends_a_shell_under_errexit_ends_the_cell_there(driver, command, why, message):
+    rest = "*) ;; esac" if command.startswith("case") else ""
+    code = f"inner() {{\n  local l=1\n\n  {command}{rest}\n  echo not this\n}}\nouter() {{ cd /; inner; }}\n"
+    driver.run("declare -A map=([a]=1); readonly R=1; exec 7<>kept; sleep 1000 &")
+    ran = driver.run(f"{code}set -eu; umask 077\nkept=yes; outer\necho not this")
+    outcome = ran.outcome
+    assert (outcome.status, outcome.why, outcome.message) == (1, why, message)
+    assert outcome.command == command
+    assert [(f.function, f.line, f.cell) for f in outcome.frames] == [
+        ("inner", 0 if rest else 4, ran.cell),
+        ("outer", 7, ran.cell),
+        ("", 9, ran.cell),
+    ]
+    assert b"not this" not in ran.output
+    kept = driver.run(
+        "echo $kept ${map[a]} ${l-} ${X-} $PWD $- $(umask); jobs; declare -F inner; echo in >&7"
+    )
+    assert kept.output.startswith(b"yes 1 / ehimuBEs 0077\n[1]+  Running")
+    assert kept.output.endswith(b"sleep 1000 &  (wd: ~)\ninner\n")
+    assert driver.run("kill %1; wait; echo $?; set +eu; (exit 3)").outcome.status == 3
+
+
+def test_the_shell_is_kept_again_and_again(driver):
+    for count in range(60):
+        code, why, _ = ENDING[count % len(ENDING)]
+        rest = "*) ;; esac" if code.startswith("case") else ""
+        driver.run("set +eu; [[ ${R-} ]] || readonly R=1")
+        assert driver.run(f"set -eu\n{code}{rest}").outcome.why == why
+    assert driver.run("set +eu; trap 'echo trapped' USR1; kill -USR1 $$").output == b"trapped\n"
+
+
+def test_an_error_in_a_file_names_the_file_and_its_line(driver, tmp_path):
+    (tmp_path / "s.sh").write_text("# one\n\n: ${BAR:?no bar}\necho not this\n")
+    outcome = driver.run("set -e\nsource ./s.sh").outcome
+    assert (outcome.command, outcome.message) == (": ${BAR:?no bar}", "BAR: no bar")
+    assert [(f.function, f.file, f.line) for f in outcome.frames] == [
+        ("source", "./s.sh", 3),
+        ("", "", 2),
+    ]
+
+
+@pytest.mark.parametrize("code", ["for i in $NOPE; do :; done", "{ :; } <$NOPE"])
+def test_a_command_is_not_blamed_for_what_the_next_one_expands(driver, code):
+    outcome = driver.run(f"set -eu\nf() {{\n  true\n  {code}\n}}\nf").outcome
+    assert (outcome.why, outcome.command) == ("unset", "")
+    assert [(f.function, f.line) for f in outcome.frames] == [("f", 0), ("", 6)]
+    assert outcome.mentioned == ("NOPE", (4,), ("f",))
+
+
+def test_without_errexit_it_is_told_where_the_name_of_a_message_stands(driver):
+    driver.run("g() {\n  echo $NOPE\n}\nh() { :; }")
+    outcome = driver.run("set -u\n\ng NOPES").outcome
+    assert (outcome.why, outcome.command, outcome.frames) == ("unset", "", ())
+    assert outcome.mentioned == ("NOPE", (), ("g",))
+    assert driver.run("\necho $((3 / 0))\necho on").outcome.mentioned == ("3 / 0", (2,), ())
+
+
+def test_a_failed_pipeline_tells_the_statuses_of_its_parts(driver):
+    outcome = driver.run("set -o pipefail\n(exit 2) | cat | (exit 0)").outcome
+    assert (outcome.status, outcome.statuses) == (2, (2, 0, 0))
+    assert driver.run("(exit 2)").outcome.statuses == ()
+    assert driver.run("true | true; [[ a == b ]]").outcome.statuses == ()
+    assert driver.run("f() { true | false; }; f").outcome.statuses == (0, 1)
+
+
+def test_what_fails_in_a_loop_costs_little_more_than_a_trap_does(driver, bash):
+    loop = "f() { for ((i = 0; i < 3000; i++)); do g; done; }; g() { false; }; f"
+    spent = "exec 9</proc/self/stat; read -ra _ <&9; echo $((_[13] + _[14]))"
+    plain = subprocess.run(
+        [bash, "-c", f"set -E; trap : ERR; {loop}; {spent}"], capture_output=True, check=False
+    )
+    before = driver.run(spent).output
+    outcome = driver.run(loop).outcome
+    after = driver.run(spent).output
+    assert [f.function for f in outcome.frames] == ["g", "f", ""]
+    assert int(after) - int(before) <= 6 * max(5, int(plain.stdout))
 
 
 def test_exec_is_told_as_such_and_a_new_shell_can_be_started(drivers):
@@ -340,7 +432,18 @@ def test_a_shell_that_is_killed_between_cells_is_told(drivers):
     assert driver.idle_until_the_end().why == "killed"
 
 
-def test_a_first_process_survives_what_it_does_to_itself(drivers):
+def test_a_first_process_survives_what_it_does_to_itself(driver):
+    if not local.namespaces_work():
+        pytest.skip("this user makes no namespaces here")
+    assert driver.run("kill -9 $$; echo alive").output == b"alive\n"
+
+
+def test_another_shell_in_the_place_of_the_shell_is_told_as_such(drivers):
     driver = drivers.start()
-    ran = driver.run("kill -9 $$; echo alive")
-    assert ran.output == b"alive\n" or ran.ended.why == "killed"
+    assert driver.run("exec bash").ended.why == "exec"
+
+
+def test_a_shell_that_tells_no_end_is_ended(drivers):
+    driver = drivers.start()
+    ended = driver.run("builtin() { :; }; readonly -f builtin").ended
+    assert (ended.why, ended.status) == ("silent", 137)

@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from nbs_kernel.bash.waiting import awaited_child_group
+
 IN_PYTHON = """import signal, sys, time, os, termios, tty
 {}
 print("ready", flush=True)
@@ -130,6 +132,42 @@ def test_an_interrupt_at_any_moment_ends_the_cell(driver, code):
         assert driver.go_on(ran).outcome.why == "interrupt"
         assert b"not this" not in ran.output
         driver.run("set -m")
+
+
+@pytest.mark.parametrize("options", ["", "set -e; "])
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("sleep 1000", "sleep 1000"),
+        ("(sleep 1000)", "( sleep 1000 )"),
+        ("x=$(sleep 1000)", "x=$(sleep 1000)"),
+        ("while :; do :; done", ":"),
+    ],
+)
+def test_an_interrupt_tells_where_the_cell_was(driver, options, command, told):
+    code = f"{options}f() {{\n  echo ready\n  {command}\n}}\n\nf"
+    ran = driver.begin_until(code, b"ready")
+    driver.go_on(ran, lambda _: rests_in(driver, command))
+    driver.shell.interrupt()
+    outcome = driver.go_on(ran).outcome
+    assert (outcome.why, outcome.command) == ("interrupt", told)
+    # Bash tells no line where it goes on by itself and nothing may fail.
+    line = 0 if options and told == ":" else 3
+    assert [(f.function, f.line) for f in outcome.frames] == [("f", line), ("", 6)]
+
+
+def rests_in(driver, command):
+    """The command is what the shell does."""
+    if "sleep" not in command:
+        return True
+    return awaited_child_group(driver.shell._process.pid) > 0 or "$(" in command
+
+
+def test_an_interrupted_pipeline_is_told_by_its_programs(driver):
+    ran = driver.begin_until("echo ready; sleep 1000 | cat", b"ready")
+    driver.go_on_until_it_runs(ran, "sleep")
+    driver.shell.interrupt()
+    assert driver.go_on(ran).outcome.command == "sleep 1000 | cat"
 
 
 def test_a_trap_for_interrupts_is_run_and_the_cell_goes_on(driver):

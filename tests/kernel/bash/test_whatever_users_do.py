@@ -224,6 +224,38 @@ def test_an_exit_trap_survives_what_keeps_the_shell(drivers):
     assert b"bye" in driver.run("builtin exit").output
 
 
+def test_an_exit_trap_of_the_same_cell_survives_what_would_end_the_shell(drivers):
+    driver = drivers.start()
+    outcome = driver.run("trap 'echo bye $?' EXIT\nset -eu\necho $NOPE").outcome
+    assert (outcome.why, outcome.command) == ("unset", "echo $NOPE")
+    assert driver.run("trap -p EXIT").output == b"trap -- 'echo bye $?' EXIT\n"
+    assert driver.run("echo $(trap -p EXIT)").output == b"trap -- 'echo bye $?' EXIT\n"
+    ran = driver.run("builtin exit 6")
+    assert b"bye 6\n" in ran.output
+    assert (ran.ended.why, ran.ended.status) == ("exit", 6)
+
+
+def test_an_exit_trap_may_exit(drivers):
+    driver = drivers.start()
+    driver.run("trap 'exit 9' EXIT")
+    ran = driver.run("builtin exit 6")
+    assert (ran.ended.why, ran.ended.status) == ("exit", 9)
+
+
+def test_an_exit_trap_of_a_file_survives_what_would_end_the_shell(driver, tmp_path):
+    (tmp_path / "setup").write_text("trap 'echo bye' EXIT; set -eu\n")
+    driver.run("source ./setup")
+    assert driver.run("echo $NOPE").outcome.why == "unset"
+    assert driver.run("trap -p EXIT").output == b"trap -- 'echo bye' EXIT\n"
+    assert driver.run("trap - EXIT; trap -p EXIT").output == b""
+
+
+@pytest.mark.parametrize("names", ["printf", "builtin", "local set eval trap unset"])
+def test_what_the_driver_calls_is_enabled_again(driver, names):
+    assert driver.run(f"enable -n {names}").outcome.status == 0
+    works(driver)
+
+
 def test_traps_for_signals_are_run(driver):
     assert driver.run("trap 'echo got it' USR1; kill -USR1 $$; echo on").output == b"got it\non\n"
     assert driver.run("kill -USR1 $$").output == b"got it\n"
