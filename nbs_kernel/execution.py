@@ -24,6 +24,7 @@ TAKEN_AT_ONCE = 65536
 FULL_READ = 2048
 CELLS_KEPT = 256
 """What jobs of so many last cells write is still shown below their cells."""
+TITLES_KEPT = 10_000
 
 
 class Stop(BaseException):
@@ -87,6 +88,7 @@ class Cells:
         self._start = start
         self._shell: Shell | None = None
         self._executions: dict[int, Execution] = {}
+        self._titles: dict[int, str] = {}
         self._said = b""
 
     @property
@@ -115,9 +117,20 @@ class Cells:
         except ValueError as error:
             raise BadRequestError(str(error)) from None
         self._executions[cell] = execution
+        self._titles[cell] = f"cell [{execution.count}]" if execution.asked.store else ""
+        if len(self._titles) > TITLES_KEPT:
+            del self._titles[next(iter(self._titles))]
         while len(self._executions) > CELLS_KEPT:
             self._forget(next(iter(self._executions)))
         return cell
+
+    def title(self, cell: int) -> str:
+        """How to call a cell of this shell: by its number in the history, if it has one."""
+        last = next(reversed(self._titles), cell)
+        title = self._titles.get(cell)
+        if cell == last or (title and title == self._titles[last]):
+            return "cell"
+        return title or "an earlier cell"
 
     def write(self, output: Output) -> None:
         """To the cell that it belongs to; to the last one if that is not known any more."""
@@ -174,6 +187,7 @@ class Cells:
     def close(self, keep: Execution | None = None) -> None:
         """End the shell, if it runs, and all its jobs. `keep` may still write itself."""
         shell, self._shell = self._shell, None
+        self._titles.clear()
         for cell in tuple(self._executions):
             self._forget(cell, keep)
         if shell is not None:

@@ -111,7 +111,11 @@ class Executor:
             return None
         self._snapshot(execution)
         outcome = self.run(execution, prepared.bash)
-        return report.of_outcome(outcome, misplaced(outcome.command))
+        if not outcome.status:
+            unheeded = report.unheeded(prepared.bash)
+            execution.output.write("stderr", unheeded.encode(), time.monotonic())
+        title = self._kernel.cells.title
+        return report.of_outcome(outcome, misplaced(outcome.command), title)
 
     def _snapshot(self, execution: Execution) -> None:
         """Before a cell, if that is wanted: then it can be undone."""
@@ -124,7 +128,7 @@ class Executor:
         outcome = self.run(execution, code.text)
         now = time.monotonic()
         execution.output.write("stdout", code.after(outcome, now - began).encode(), now)
-        return report.of_outcome(outcome)
+        return report.of_outcome(outcome, title=self._kernel.cells.title)
 
     def run(self, execution: Execution, code: str) -> Outcome:
         """Run bash text, to its end. Raises `ShellGone`, `Error`, `BadRequestError`, `Stop`."""

@@ -7,11 +7,14 @@ the traceback, so it is never empty and says all.
 from __future__ import annotations
 
 import os
+import re
 
 from sandbox import Error, Value, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nbs_kernel.bash.events import Ended, Frame, Outcome
 
 RED, BOLD, DIM, PLAIN = "\x1b[31m", "\x1b[1m", "\x1b[2m", "\x1b[0m"
@@ -39,6 +42,10 @@ SIGNALS = {1: "HUP", 2: "INT", 3: "QUIT", 4: "ILL", 6: "ABRT", 7: "BUS", 8: "FPE
     31: "SYS",
 }
 
+_KILLS_THE_SHELL = re.compile(
+    r"""\bkill\s+(?:-s\s*|-n\s*|-)(?:9|(?:SIG)?KILL)\s+"?(?:\$\$|\$\{\$\}|\$BASHPID|1(?!\S))"""
+)
+
 
 class Failure(Value):
     """An error as the protocol has it."""
@@ -52,32 +59,59 @@ class Failure(Value):
         return {"ename": self.ename, "evalue": self.evalue, "traceback": list(self.traceback)}
 
 
-def of_outcome(outcome: Outcome, hint: str = "") -> Failure | None:
-    """Why the cell failed, and a hint if there is one; None if it did not."""
+def of_outcome(
+    outcome: Outcome, hint: str = "", title: Callable[[int], str] = lambda _: "cell"
+) -> Failure | None:
+    """Why the cell failed, and a hint if there is one; None if it did not.
+
+    `title` is how to call a cell of the shell, by its number there.
+    """
     if not outcome.status and outcome.why not in {"syntax", "interrupt"}:
         return None
     name = NAMES.get(outcome.why, "ExitStatus")
-    message = printable(outcome.message)
+    where = _where(outcome, title)
     if outcome.why == "interrupt":
-        return failure(name, "", "interrupted", _where(outcome))
+        return failure(name, "", "interrupted", where)
+    message = printable(outcome.message)
     if outcome.why in {"unset", "expansion", "syntax"} and message:
-        return failure(name, message, message, _where(outcome))
+        return failure(name, message, message, where)
     words = status_words(outcome.status)
+    command = _shortened(outcome.command).partition("\n")[0]
+    said = tuple(map(printable, outcome.message.split("\n"))) if message else ()
     hints = (f"hint: {hint}",) if hint else ()
-    lines = ((message,) if message else ()) + _where(outcome) + hints
-    return failure(name, str(outcome.status), words, lines)
+    value = f"{command}: {words}" if command else words
+    return failure(name, value, words, (*said, *where, *hints))
 
 
 def of_ended(ended: Ended) -> Failure:
     """The shell is gone."""
     how = {
-        "exec": "another program took the shell's place and ended",
+        "exec": "`exec` put another program into the shell's place, which has ended",
         "exit": "the shell ended itself",
         "killed": "the shell was killed",
+        "silent": "the shell was ended: it did not tell any more how cells end",
     }.get(ended.why, "the shell ended")
-    words = f"{how}: {status_words(ended.status)}"
+    words = f"{how}: {status_words(ended.status)}" if ended.why != "silent" else how
+    why = {
+        "exec": "what `exec` starts finds the end of its input at once, a shell too",
+        "silent": "a built-in command or a variable that the kernel needs was disabled or changed",
+    }.get(ended.why, "")
     hint = "the next cell has a fresh shell in the same workspace; variables and functions are lost"
-    return failure("ShellEnded", ended.why, words, (hint,))
+    return failure("ShellEnded", ended.why, words, (why, hint) if why else (hint,))
+
+
+def unheeded(code: str) -> str:
+    """What to tell of a cell that goes on after it has killed its shell, empty for any other.
+
+    >>> unheeded("kill -9 $$")[:46], unheeded("kill -9 $pid")
+    ('[`kill` does nothing to $$, the first process ', '')
+    """
+    if not _KILLS_THE_SHELL.search(code):
+        return ""
+    return (
+        "[`kill` does nothing to $$, the first process of the sandbox, as in a build:"
+        " `%restart` gives a fresh shell]\n"
+    )
 
 
 def of_error(error: Error, name: str = "SandboxError") -> Failure:
@@ -123,18 +157,31 @@ def status_words(status: int) -> str:
     return f"exit status {status}" + (f" (SIG{signal})" if signal else "")
 
 
-def _where(outcome: Outcome) -> tuple[str, ...]:
-    command = printable(outcome.command).strip()
-    if len(command) > COMMAND_SHOWN:
-        command = command[:COMMAND_SHOWN] + " …"
-    shown = ("  " + command.replace("\n", "\n  "),) if command else ()
-    frames = tuple(_frame(f) for f in outcome.frames[:FRAMES_SHOWN])
+def _shortened(command: str) -> str:
+    shown = printable(command).strip()
+    return shown[:COMMAND_SHOWN] + " …" if len(shown) > COMMAND_SHOWN else shown
+
+
+def _where(outcome: Outcome, title: Callable[[int], str]) -> tuple[str, ...]:
+    command = _shortened(outcome.command)
+    lines = ["  " + command.replace("\n", "\n  ")] if command else []
+    if outcome.statuses:
+        lines.append(f"  in a pipeline with the statuses {' | '.join(map(str, outcome.statuses))}")
+    lines += [_frame(frame, title) for frame in outcome.frames[:FRAMES_SHOWN]]
     more = len(outcome.frames) - FRAMES_SHOWN
-    return shown + frames + ((f"  … and {more} more calls",) if more > 0 else ())
+    return (*lines, *([f"  … and {more} more calls"] if more > 0 else ()), *_mentioned(outcome))
 
 
-def _frame(frame: Frame) -> str:
-    place = printable(frame.file) if frame.file else "cell"
+def _frame(frame: Frame, title: Callable[[int], str]) -> str:
+    place = printable(frame.file) if frame.file else title(frame.cell)
     line = (f":{frame.line}" if frame.file else f" line {frame.line}") if frame.line else ""
     function = f" in {printable(frame.function)}" if frame.function else ""
     return f"  {DIM}at{PLAIN} {place}{line}{function}"
+
+
+def _mentioned(outcome: Outcome) -> tuple[str, ...]:
+    """Where the name in a message stands, if bash does not tell where it was used."""
+    about, lines, functions = outcome.mentioned
+    places = [f"line {line} of the cell" for line in lines]
+    places += [f"the function {printable(name)}" for name in functions]
+    return (f"  `{printable(about)}` is in {', '.join(places)}",) if places else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -76,8 +77,11 @@ def test_a_cell_can_list_run_and_repair_a_phase(cells: Cells):
     assert "* checkPhase           function" in printed
     printed, reply = cells.run("mine=1; phase check")
     assert "checkPhase failed: exit status 2" in printed
-    assert (reply["status"], reply["ename"], reply["evalue"]) == ("error", "ExitStatus", "2")
-    assert "cell line 1" in "\n".join(reply["traceback"])  # type: ignore[arg-type]
+    failed = (reply["ename"], reply["evalue"])
+    assert failed == ("ExitStatus", "phase check: exit status 2")
+    told = "\n".join(reply["traceback"])  # type: ignore[arg-type]
+    assert "cell line 1" in told
+    assert re.search(r"\n  make .*\n  at \S+/setup:\d+, in runMake\n  phase check\n", told)
     assert "__nbs" not in "\n".join(reply["traceback"])  # type: ignore[arg-type]
     printed, reply = cells.run("echo $mine; phase check preCheck='patchShebangs test.sh'")
     assert printed.startswith("1\nRunning phase: checkPhase")

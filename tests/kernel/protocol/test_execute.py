@@ -64,9 +64,14 @@ def test_each_user_expression_is_answered_with_an_error(kernel: Served) -> None:
 @pytest.mark.parametrize(
     ("code", "name", "value", "words"),
     [
-        ("f() {\n  return 3\n}\nf", "ExitStatus", "3", ("exit status 3",)),
-        ("set -e\ntrue\nfalse\necho no", "Errexit", "1", ("false", "cell line 3")),
-        ("g() { exit 4; }\ng", "Exited", "4", ("exit 4", " in g")),
+        ("f() {\n  return 3\n}\nf", "ExitStatus", "return 3: exit status 3", ("exit status 3",)),
+        (
+            "set -e\ntrue\nfalse\necho no",
+            "Errexit",
+            "false: exit status 1",
+            ("false", "cell line 3"),
+        ),
+        ("g() { exit 4; }\ng", "Exited", "exit 4: exit status 4", ("exit 4", " in g")),
         (
             "set -u\necho $nothing_there",
             "UnsetVariable",
@@ -75,9 +80,10 @@ def test_each_user_expression_is_answered_with_an_error(kernel: Served) -> None:
         ),
         ("echo ${nothing_there:?is missing}", "BadExpansion", None, ("is missing",)),
         ("echo ran\nif fi", "SyntaxError", None, ("line 2",)),
-        ("no-such-command-anywhere", "ExitStatus", "127", ("exit status 127",)),
-        ("true\n%display a.svg", "ExitStatus", "1", ("hint: `%display` has to be above",)),
-        ("%limit 1M\nset -e\n  %diff\n:", "Errexit", "1", ("hint: `%diff` has to be above",)),
+        ("echo ran\n[[ a = ]]", "SyntaxError", None, ("line 2", "binary operator")),
+        ("no-such-command-anywhere", "ExitStatus", None, ("exit status 127",)),
+        ("true\n%display a.svg", "ExitStatus", None, ("hint: `%display` has to be above",)),
+        ("%limit 1M\nset -e\n  %diff\n:", "Errexit", None, ("hint: `%diff` has to be above",)),
     ],
 )
 def test_a_cell_that_fails_says_how_in_an_error_and_in_the_reply(
