@@ -35,12 +35,14 @@ if TYPE_CHECKING:
 class Local:
     """No sandbox: bash as it is on this machine."""
 
-    shell = Command(
-        argv=("/bin/bash", "--noprofile", "--noediting", "--rcfile", "/dev/fd/9", "-i"),
-        environment=(("PATH", os.environ["PATH"]), ("HOME", "/homeless-shelter")),
-        directories=(os.getcwd(),),
-    )
     start = staticmethod(local.start)
+
+    def __init__(self, bash: str) -> None:
+        self.shell = Command(
+            argv=(bash, "--noprofile", "--noediting", "--rcfile", "/dev/fd/9", "-i"),
+            environment=(("PATH", os.environ["PATH"]), ("HOME", "/homeless-shelter")),
+            directories=(os.getcwd(),),
+        )
 
 
 class NextDoor:
@@ -114,7 +116,7 @@ def main() -> int:
         os.write(1, b"listens\n")
     # What is looked up once is looked up before nothing can be imported any more.
     local.namespaces_work()
-    inside = None if "--nowhere" in sys.argv else Local()
+    inside = None if "--nowhere" in sys.argv else Local(options.get("bash", "/bin/bash"))
     outside: Outside = NextDoor(listening)  # type: ignore[assignment]
     known = Known(name="hello-1.0", label="hello-1.0 buildPhase", banner=("hello-1.0 failed",))
     why = failure() if inside is None else None
