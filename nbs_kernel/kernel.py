@@ -79,7 +79,7 @@ class Kernel:
         self.queue: deque[Message] = deque()
         self.environment: tuple[tuple[str, str], ...] = ()
         self.history = History(known.history)
-        self.typed = TypedAnswers()
+        self.typed = TypedAnswers(known.phase_help)
         self._note = ""
         self._inside = inside
         self._failure = failure
@@ -263,6 +263,7 @@ class Kernel:
             terminal_input=self.settings.terminal_input,
         )
         self.environment = pairs(shell.ask(("environment",), START_S) or ())
+        self.typed.begun = dict(self.environment)
         return shell
 
     @property

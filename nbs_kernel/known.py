@@ -22,8 +22,9 @@ class Known(Value):
     """What a kernel can say of its build.
 
     `label` is the name and the failing phase; `banner` the lines that say where one is; `facts`
-    pairs of a name and a text; `plan` the sandbox as `nbs plan` prints it; `history` what was run
-    before in kernels of this build: session, line, source.
+    pairs of a name and a text; `plan` the sandbox as `nbs plan` prints it; `phase_help` what
+    `phase --help` prints; `history` what was run before in kernels of this build: session, line,
+    source.
     """
 
     name: str = ""
@@ -31,6 +32,7 @@ class Known(Value):
     banner: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     plan: str = ""
+    phase_help: str = ""
     history: tuple[tuple[int, int, str], ...] = ()
 
 
@@ -95,7 +97,8 @@ def _found(case: Case, path: str, request: Request) -> Found:
     phase = log.failing_phase if log is not None else ""
     request = request.replace(shell_options=SHELL_OPTIONS)
     sandbox.require_startable(case, request)
-    described = sandbox.describe(case, request.replace(phase=phase, phases=sandbox.phase_scripts()))
+    scripts = sandbox.phase_scripts()
+    described = sandbox.describe(case, request.replace(phase=phase, phases=scripts))
     wanted = tuple(filter(None, os.environ.get(TOOLS, "").split(":")))
     if wanted:
         described = sandbox.with_tools(described, sandbox.find_tools(wanted, os.environ))
@@ -106,6 +109,7 @@ def _found(case: Case, path: str, request: Request) -> Found:
         banner=sandbox.introduction(described, log),
         facts=sandbox.facts(case),
         plan=sandbox.render(described),
+        phase_help=sandbox.phase_help(scripts),
     )
     return Found(path=path, case=case, sandbox=described, known=known)
 

@@ -262,6 +262,7 @@ __all__ = [
     "notebook_name",
     "one_line",
     "phase_again",
+    "phase_help",
     "phase_scripts",
     "plan",
     "printable",
@@ -384,6 +385,13 @@ def phase_scripts() -> PhaseScripts:
         with open(os.path.join(place, f"{name}.bash"), encoding="utf-8") as file:
             texts[name] = file.read()
     return PhaseScripts(**texts)
+
+
+def phase_help(scripts: PhaseScripts) -> str:
+    """What `phase --help` prints."""
+    from sandbox.model.phases import usage
+
+    return usage(scripts)
 
 
 def calls(sandbox: Sandbox) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def _functions(text: str) -> str:
 
 def _described(name: str, fields: tuple[str, ...]) -> tuple[str, ...]:
     variable, function, alias, types, path, help_text = (field.rstrip("\n") for field in fields)
-    if OURS in function:
+    if name == OUR_EXIT and OURS in function:
         function = ""
     kinds = [kind for kind in types.split("\n") if kind != "function" or function]
     told = {

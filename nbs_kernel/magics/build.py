@@ -98,6 +98,12 @@ ENTER = Magic(
     run=_enter,
     least=1,
     most=5,
+    choices=(*_OPTIONS, _WORKSPACE),
+    offers=(
+        (_WORKSPACE, "workspaces"),
+        *((option, "paths") for option in _OPTIONS),
+        ("", "builds"),
+    ),
 )
 BUILD = Magic(
     name="build", usage="%build", summary="show what is known of the failed build", run=_build

@@ -46,4 +46,5 @@ DIFF = Magic(
     run=_diff,
     most=-1,
     choices=("--stat", "--since"),
+    offers=(("--since", "snapshots"), ("", "paths")),
 )

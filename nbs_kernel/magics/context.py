@@ -107,8 +107,10 @@ class Magic(Value):
 
     `takes`: "words" (as many as `least` to `most` says, -1: any number), "paths" (words in which
     variables of the shell are put in), "code" (the text as it is, and the rest of the cell for
-    `%%name`) or "cell" (words, and the rest of the cell for `%%name`). `choices` are words to be
-    offered.
+    `%%name`) or "cell" (words, and the rest of the cell for `%%name`).
+
+    `choices` are words to be offered. `offers` says what else: pairs of the word before ("" for
+    any other) and "builds", "workspaces", "snapshots", "variables", "paths", or words themselves.
     """
 
     name: str
@@ -120,6 +122,7 @@ class Magic(Value):
     least: int = 0
     most: int = 0
     choices: tuple[str, ...] = ()
+    offers: tuple[tuple[str, str], ...] = ()
 
 
 class Call(Value):

@@ -113,4 +113,5 @@ ENV = Magic(
     "had.\nWith names: what they are, and what they were.",
     run=_env,
     most=-1,
+    offers=(("", "variables"),),
 )

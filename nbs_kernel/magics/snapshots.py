@@ -100,6 +100,7 @@ SNAPSHOT = Magic(
     takes="cell",
     most=2,
     choices=("--each", "--remove"),
+    offers=(("--remove", "snapshots"), ("--each", "on off")),
 )
 RESTORE = Magic(
     name="restore",
@@ -110,7 +111,8 @@ RESTORE = Magic(
     "ends them.",
     run=_restore,
     most=2,
-    choices=("failed", "undone", "--kill"),
+    choices=("failed", "--kill"),
+    offers=(("", "snapshots"),),
 )
 SNAPSHOTS = Magic(
     name="snapshots", usage="%snapshots", summary="list the snapshots", run=_snapshots

@@ -7,11 +7,12 @@ import re
 from nbs_kernel.magics.cell import take_apart
 from nbs_kernel.magics.context import Magic, manual
 from nbs_kernel.magics.registry import MAGICS
-from nbs_kernel.typed.completion import Completion, Match, complete
+from nbs_kernel.typed.completion import Completion, Match, at_cursor, complete, matching
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbs_kernel.typed.surroundings import Surroundings
+    from nbs_kernel.typed.words import Place
 
 _HEAD = re.compile(r"(%%?)([a-zA-Z0-9_-]*)")
 
@@ -49,21 +50,38 @@ def _names(head: re.Match[str], start: int) -> Completion:
 
 
 def _arguments(magic: Magic, code: str, end: int, cursor: int, around: Surroundings) -> Completion:
-    rest = code[end:cursor]
-    if magic.takes in {"paths", "code"}:
-        # As long as what it stands for, so that positions stay: blanks, and a command for paths.
-        stand_in = ":" if magic.takes == "paths" else " "
-        begun = stand_in + " " * (end - 1) + rest
-        found = complete(begun + code[cursor : cursor + 1], len(begun), around)
-        shift = cursor - len(begun)
-        return found.replace(start=found.start + shift, end=cursor)
-    word = rest.replace("\t", " ").rpartition(" ")[2]
-    choices = magic.choices
-    if magic.name == "env":
-        choices = around.names.variables
-    kind = "variable" if magic.name == "env" else "keyword"
-    matches = tuple(Match(text=c, kind=kind) for c in choices if c.startswith(word))
-    return Completion(matches=matches, start=cursor - len(word), end=cursor)
+    stands_for = {"paths": ":", "code": " "}.get(magic.takes, "x")
+    # As long as what it stands for, so that positions stay: blanks, and a command for words.
+    begun = stands_for + " " * (end - 1) + code[end:cursor]
+    shift = cursor - len(begun)
+    if magic.takes != "code":
+        place = at_cursor(begun, len(begun))
+        kind = _kind(magic, place)
+        if kind != "paths":
+            found = tuple(_offered(magic, place, kind, around))
+            return Completion(matches=found, start=place.start + shift, end=cursor)
+    completion = complete(begun + code[cursor : cursor + 1], len(begun), around)
+    return completion.replace(start=completion.start + shift, end=cursor)
+
+
+def _kind(magic: Magic, place: Place) -> str:
+    """What may stand at the place, as `Magic.offers` names it."""
+    if magic.takes == "paths":
+        return "paths"
+    offers = dict(magic.offers)
+    default = "" if place.text.startswith("-") else offers.get("", "")
+    return offers.get(place.before[-1], default) if place.before[1:] else default
+
+
+def _offered(magic: Magic, place: Place, kind: str, around: Surroundings) -> list[Match]:
+    names = {
+        "": (),
+        "variables": around.names.variables,
+        **dict.fromkeys(("builds", "workspaces", "snapshots"), None),
+    }.get(kind, tuple(kind.split()))
+    found = matching(place, around.kept(kind) if names is None else names, "name")
+    is_value = place.before[1:] and place.before[-1] in dict(magic.offers)
+    return found if is_value else found + matching(place, magic.choices, "keyword")
 
 
 def inspect_magic(code: str, cursor: int) -> str:

@@ -7,28 +7,38 @@ from nbs_kernel.typed import files
 from nbs_kernel.typed.completion import complete
 from nbs_kernel.typed.inspection import Inspection, inspect
 from nbs_kernel.typed.surroundings import Names, Surroundings, described, names, value_of
-from nbs_kernel.typed.words import NAME, Word, expanded
+from nbs_kernel.typed.words import NAME
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from nbs_kernel.typed.surroundings import Asked
-
-    Words = Callable[[tuple[str, ...]], tuple[str, ...]]
 
 QUESTIONS = 12
 VALUES = 5_000
 
 
-class Answers:
-    """Keeps what the shell said last, for the time that it is too busy to be asked."""
+def nothing_kept(kind: str) -> tuple[str, ...]:
+    """No names of what is kept, for who has nobody to ask."""
+    del kind
+    return ()
 
-    def __init__(self, arguments: tuple[tuple[str, Words], ...] = ()) -> None:
-        """`arguments`: commands with words of their own to offer, see `Surroundings`."""
+
+class Answers:
+    """Keeps what the shell said last, for the time that it is too busy to be asked.
+
+    `phase_help` and `kept` are those of `Surroundings`. `begun` is to be set when a shell starts.
+    """
+
+    def __init__(
+        self, phase_help: str = "", kept: Callable[[str], tuple[str, ...]] = nothing_kept
+    ) -> None:
+        self.begun: Mapping[str, str] = {}
         self._names = Names()
         self._environment: dict[str, str] = {}
-        self._arguments = arguments
+        self._phase_help = phase_help
+        self._kept = kept
 
     def refresh(self, shell: Asked | None) -> None:
         """Ask an idle shell for what completion needs, so that it works while a cell runs."""
@@ -48,15 +58,7 @@ class Answers:
         answer = talk.ask(("names",))
         if answer is not None:
             self._names = names(answer)
-        directory = _directory(shell)
-        around = Surroundings(
-            names=self._names,
-            directory=directory,
-            value=talk.value,
-            listing=files.entries,
-            programs=lambda prefix: files.programs(talk.value("PATH") or "", prefix, directory),
-            arguments=self._arguments,
-        )
+        around = self._around(shell, talk)
         found = complete_magic(code, cursor, around) or complete(code, cursor, around)
         return found.content()
 
@@ -65,13 +67,25 @@ class Answers:
     ) -> dict[str, object]:
         """The content of the inspect_reply; `cursor` counts code points."""
         cursor = max(0, min(cursor, len(code)))
-        talk = _Talk(shell, self._environment)
         magic = inspect_magic(code, cursor)
         if magic:
             return Inspection(text=magic).content()
-        where = _directory(shell)
-        found = inspect(code, cursor, detail_level, talk.describe, where, talk.resolve)
-        return found.content()
+        around = self._around(shell, _Talk(shell, self._environment))
+        return inspect(code, cursor, detail_level, around).content()
+
+    def _around(self, shell: Asked | None, talk: _Talk) -> Surroundings:
+        directory = _directory(shell)
+        return Surroundings(
+            names=self._names,
+            directory=directory,
+            value=talk.value,
+            describe=talk.describe,
+            listing=files.entries,
+            programs=lambda prefix: files.programs(talk.value("PATH") or "", prefix, directory),
+            begun=self.begun,
+            phase_help=self._phase_help,
+            kept=self._kept,
+        )
 
 
 def _directory(shell: Asked | None) -> str:
@@ -107,6 +121,3 @@ class _Talk:
         if value is not None and (name in self._environment or len(self._environment) < VALUES):
             self._environment[name] = value
         return value
-
-    def resolve(self, word: Word) -> str | None:
-        return expanded(word, self.value)

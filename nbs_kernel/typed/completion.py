@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from nbs_kernel.typed.paths import complete_path
+from nbs_kernel.typed.phases import WORD, hooks, phases, words
 from nbs_kernel.typed.quoting import quote
 from nbs_kernel.typed.reader import Reader
 from nbs_kernel.typed.words import ASSIGNMENT, Place
@@ -24,21 +25,10 @@ _OF_VARIABLES = frozenset(
     ["declare", "export", "getopts", "let", "local", "mapfile", "read", "readarray", "readonly"]
 ) | {"typeset", "unset"}
 _OF_DIRECTORIES = frozenset(["cd", "pushd", "rmdir"])
-_OF_PHASES = frozenset(["phase", "runPhase"])
+_OF_PHASES = frozenset(["runPhase"])
 _OF_HOOKS = frozenset(["runHook", "runOneHook", "_eval"])
 _FUNCTION_FLAGS = frozenset(["-f", "-F", "-nf"])
 _TESTED = {"[[": ("-v", "-R"), "[": ("-v", "-R"), "test": ("-v", "-R"), "printf": ("-v",)}
-STDENV_PHASES = (
-    "unpackPhase",
-    "patchPhase",
-    "configurePhase",
-    "buildPhase",
-    "checkPhase",
-    "installPhase",
-    "fixupPhase",
-    "installCheckPhase",
-    "distPhase",
-)
 
 
 class Match(Value):
@@ -102,15 +92,15 @@ def _found(place: Place, following: str, around: Surroundings) -> tuple[list[Mat
         "function": (around.names.functions, "function"),
         "keyword": (("in",), "keyword"),
     }
-    return _plain(place, *names.get(place.kind, ((), ""))), place.start
+    return matching(place, *names.get(place.kind, ((), ""))), place.start
 
 
 def _beginning(names: tuple[str, ...], prefix: str) -> list[str]:
     return [name for name in names if name.startswith(prefix)]
 
 
-def _plain(place: Place, names: tuple[str, ...], kind: str) -> list[Match]:
-    """Names in place of a word of nothing but text, in the quotes that it has."""
+def matching(place: Place, names: tuple[str, ...], kind: str) -> list[Match]:
+    """Those of the names that a word of nothing but text begins, in the quotes that it has."""
     if any(piece.kind != "text" for piece in place.pieces):
         return []
     found = _beginning(names, place.text)
@@ -128,10 +118,10 @@ def _command(place: Place, following: str, around: Surroundings) -> tuple[list[M
         # In bash's own order: what comes first is what would run.
         found += [Match(text=n, kind="alias") for n in _beginning(known.aliases, place.text)]
         found += [Match(text=n, kind="keyword") for n in _beginning(known.keywords, place.text)]
-    found += _plain(place, known.functions, "function")
-    found += _plain(place, known.builtins, "builtin")
+    found += matching(place, known.functions, "function")
+    found += matching(place, known.builtins, "builtin")
     if place.text:
-        found += _plain(place, around.programs(place.text), "command")
+        found += matching(place, around.programs(place.text), "command")
     return _once(found), place.start
 
 
@@ -143,15 +133,23 @@ def _once(matches: list[Match]) -> list[Match]:
 
 
 def _argument(place: Place, following: str, around: Surroundings) -> tuple[list[Match], int]:
+    command = _command_name(place)
+    if command == WORD and place.kind == "argument":
+        return _of_phase(place, around), place.start
     special = _special(place, around) if place.kind == "argument" else []
     if special:
         return special, place.start
-    command = _command_name(place)
     only = "directories" if command in _OF_DIRECTORIES and place.kind == "argument" else "files"
     if place.kind == "argument" and command in _OF_COMMANDS and not ASSIGNMENT.match(place.text):
         found, start = _command(place, following, around)
         return (found, start) if found else _path(place, following, around, only)
     return _path(place, following, around, only)
+
+
+def _of_phase(place: Place, around: Surroundings) -> list[Match]:
+    """Words that need no quotes, where none are open."""
+    found = () if place.quote else words(place.before, place.text, around)
+    return [Match(text=text, kind=kind) for text, kind in found if text.startswith(place.text)]
 
 
 def _command_name(place: Place) -> str:
@@ -162,35 +160,16 @@ def _command_name(place: Place) -> str:
 def _special(place: Place, around: Surroundings) -> list[Match]:
     """Arguments that are names and not files, by the command that takes them."""
     command, known = _command_name(place), around.names
-    own = dict(around.arguments).get(command)
-    if own is not None:
-        return _plain(place, own(place.before), "phase")
     if command in _OF_VARIABLES and _FUNCTION_FLAGS & {*place.before}:
-        return _plain(place, known.functions, "function")
+        return matching(place, known.functions, "function")
     tested = command in _TESTED and place.before[-1] in _TESTED[command]
     if command in _OF_VARIABLES or tested:
-        return _plain(place, known.variables, "variable")
+        return matching(place, known.variables, "variable")
     if command in _OF_PHASES:
-        return _plain(place, phases(around), "phase")
+        return matching(place, phases(around), "phase")
     if command in _OF_HOOKS:
-        return _plain(place, hooks(around), "phase")
+        return matching(place, hooks(around), "phase")
     return []
-
-
-def phases(around: Surroundings) -> tuple[str, ...]:
-    """The names of phases that `runPhase` could be given: nixpkgs' own and all that are defined."""
-    defined = (*around.names.functions, *around.names.variables)
-    return tuple(sorted({*STDENV_PHASES, *(n for n in defined if n.endswith("Phase"))}))
-
-
-def hooks(around: Surroundings) -> tuple[str, ...]:
-    """The names of hooks that `runHook` could be given: before and after each phase."""
-    stems = [name.removesuffix("Phase") for name in phases(around)]
-    around_phases = [when + stem[:1].upper() + stem[1:] for stem in stems for when in _WHEN]
-    return tuple(sorted({*around_phases, "exitHook", "failureHook"}))
-
-
-_WHEN = ("pre", "post")
 
 
 def _path(place: Place, following: str, around: Surroundings, only: str) -> tuple[list[Match], int]:

@@ -6,23 +6,18 @@ import os
 import re
 import stat
 
-from nbs_kernel.typed import files
+from nbs_kernel.typed import files, phases
 from nbs_kernel.typed.reader import Reader
-from nbs_kernel.typed.shown import one_line, plain
-from nbs_kernel.typed.surroundings import described, value_of
+from nbs_kernel.typed.shown import SHORT_LINES, SHORT_VALUE, bounded, one_line
+from nbs_kernel.typed.surroundings import described
 from nbs_kernel.typed.synopses import synopsis
-from nbs_kernel.typed.words import ASSIGNMENT, Word
+from nbs_kernel.typed.words import ASSIGNMENT, Word, expanded
 from sandbox import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from nbs_kernel.typed.surroundings import Surroundings
 
-    Describe = Callable[[str], tuple[str, ...] | None]
-
-SHORT_LINES = 40
-SHORT_VALUE = 2_000
-LONG = 200_000
 READ = 200_000
 HEAD = 4_096
 SHOWN_NAMES = 20
@@ -105,50 +100,46 @@ class Inspection(Value):
         return {"status": "ok", "found": bool(self.text), "data": data, "metadata": {}}
 
 
-def inspect(
-    code: str,
-    cursor: int,
-    detail: int,
-    describe: Describe,
-    directory: str,
-    resolve: Callable[[Word], str | None],
-) -> Inspection:
-    """What is known of what stands at the cursor.
-
-    `describe` asks the shell for a name; `resolve` gives the path that a word stands for, None if
-    only running the text would tell.
-    """
+def inspect(code: str, cursor: int, detail: int, around: Surroundings) -> Inspection:
+    """What is known of what stands at the cursor."""
     for subject in subjects(code, cursor):
-        text = _describe(subject, detail, describe, directory, resolve)
+        text = _describe(subject, detail, around)
         if text:
             return Inspection(text=text)
     return Inspection()
 
 
-def _describe(
-    subject: Subject,
-    detail: int,
-    describe: Describe,
-    directory: str,
-    resolve: Callable[[Word], str | None],
-) -> str:
+def _describe(subject: Subject, detail: int, around: Surroundings) -> str:
     word = subject.word
+    if word is not None and subject.kind == "argument" and word.before[:1] == (phases.WORD,):
+        phase = phases.of_word(subject.text)
+        return phases.about_again(phase, detail, around) if phase else ""
     is_path = word is not None and (subject.kind == "argument" or "/" in subject.text)
-    path = resolve(word) if word is not None and is_path else None
+    path = expanded(word, around.value) if word is not None and is_path else None
     if path:
-        about = about_file(os.path.join(directory, path), path, detail)
+        about = about_file(os.path.join(around.directory, path), path, detail)
         if about:
             return about
     if not _ASKABLE.fullmatch(subject.text):
         return about_name(subject.text, {}, detail)
-    known = described(describe(subject.text))
+    return _about(subject, described(around.describe(subject.text)), detail, around)
+
+
+def _about(subject: Subject, known: dict[str, str], detail: int, around: Surroundings) -> str:
+    name = subject.text
     if subject.kind == "variable":
         known = {"variable": known["variable"]} if "variable" in known else {}
-    elif "variable" in known and not _is_phase(subject.text):
+    elif phases.is_phase(name):
+        about = phases.about(name, known, detail, around)
+        if about:
+            return about
+    elif "variable" in known:
         known = {kind: text for kind, text in known.items() if kind != "variable"} or known
-    if _is_phase(subject.text) and subject.kind != "variable":
-        return about_phase(subject.text, known, detail, describe)
-    return about_name(subject.text, known, detail)
+    if name == phases.WORD:
+        about = phases.about_word(known.get("function", ""), around)
+        if about:
+            return about
+    return about_name(name, known, detail)
 
 
 def about_name(name: str, known: dict[str, str], detail: int) -> str:
@@ -170,41 +161,7 @@ def _part(name: str, kind: str, title: str, text: str, detail: int) -> str:
         return f"{name}: {title} {one_line(body, SHORT_VALUE)}"
     if kind == "alias":
         return f"{name}: {title} for {one_line(body, SHORT_VALUE)}"
-    return f"{name}: {title}\n{_bounded(body, detail)}".rstrip()
-
-
-def _bounded(text: str, detail: int) -> str:
-    if detail:
-        return plain(text, LONG)
-    lines = text[:LONG].split("\n")
-    more = f"\n… ({len(lines) - SHORT_LINES} more lines)" if len(lines) > SHORT_LINES else ""
-    return plain("\n".join(lines[:SHORT_LINES]), SHORT_VALUE * 2) + more
-
-
-def _is_phase(name: str) -> bool:
-    return name.endswith("Phase") and name.isidentifier()
-
-
-def about_phase(name: str, known: dict[str, str], detail: int, describe: Describe) -> str:
-    """What stdenv runs for a phase: the text of the variable if it is set, else the function.
-
-    nixpkgs: `runPhase` in pkgs/stdenv/generic/setup.sh, `eval "${!curPhase:-$curPhase}"`.
-    """
-    is_set = bool(value_of(known.get("variable", "")))
-    source = "variable" if is_set else "function"
-    if not known.get(source):
-        return about_name(name, known, detail)
-    what = {"variable": "the text of the variable", "function": "the function"}[source]
-    parts = [f"{name}: phase; runs {what}", _bounded(known[source].rstrip("\n"), detail)]
-    stem = name.removesuffix("Phase")
-    for hook in (f"pre{stem[:1].upper()}{stem[1:]}", f"post{stem[:1].upper()}{stem[1:]}"):
-        about = described(describe(hook))
-        parts += [
-            f"hook {hook} ({kind})\n{_bounded(about[kind].rstrip(), detail)}"
-            for kind in ("function", "variable")
-            if about.get(kind)
-        ]
-    return "\n".join(parts)
+    return f"{name}: {title}\n{bounded(body, detail)}".rstrip()
 
 
 def about_file(path: str, name: str, detail: int) -> str:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+SHORT_LINES = 40
+SHORT_VALUE = 2_000
+LONG = 200_000
+
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"
     # What turns the direction of writing, and halves of pairs: bytes that are no text.
@@ -34,6 +38,15 @@ def _written_out(found: re.Match[str]) -> str:
 def one_line(text: str, limit: int = 0) -> str:
     """The same on one line."""
     return plain(text, limit).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def bounded(text: str, detail: int) -> str:
+    """The first lines of a long text, unless more detail is wanted."""
+    if detail:
+        return plain(text, LONG)
+    lines = text[:LONG].split("\n")
+    more = f"\n… ({len(lines) - SHORT_LINES} more lines)" if len(lines) > SHORT_LINES else ""
+    return plain("\n".join(lines[:SHORT_LINES]), SHORT_VALUE * 2) + more
 
 
 def escaped(text: str) -> str:

@@ -10,7 +10,7 @@ from sandbox import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from typing import Protocol
 
     from nbs_kernel.typed.files import Entry
@@ -87,16 +87,20 @@ def value_of(declaration: str) -> str | None:
 
 
 class Surroundings(Value):
-    """What completion stands on. `value` tells a variable's value, None if it is not known.
+    """What completion and inspection stand on.
 
-    `listing` is `files.entries`, `programs` gives those of PATH with a prefix. `phases` and other
-    commands whose arguments have names of their own are in `arguments`: a command's name, and what
-    gives the possible words for the words before the cursor.
+    `value` tells a variable's value, None if it is not known; `describe` asks the shell for all
+    that a name is. `listing` is `files.entries`, `programs` gives those of PATH with a prefix.
+    `begun` is what was exported at the shell's start; `phase_help` what `phase --help` prints;
+    `kept` gives the names of what is kept: "builds", "workspaces" or "snapshots".
     """
 
     names: Names
     directory: str
     value: Callable[[str], str | None]
+    describe: Callable[[str], tuple[str, ...] | None]
     listing: Callable[[str, str], tuple[Entry, ...]]
     programs: Callable[[str], tuple[str, ...]]
-    arguments: tuple[tuple[str, Callable[[tuple[str, ...]], tuple[str, ...]]], ...] = ()
+    begun: Mapping[str, str]
+    phase_help: str
+    kept: Callable[[str], tuple[str, ...]]

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 BUILDER = "builder"
 """The name by which the whole builder is run again, with or without phases."""
 
+_USAGE = "usage() {\n  printf '%s\\n' \"\\\n"
+
 DEFAULT_OPTIONS = "-e"
 """What nixpkgs starts its builders with."""
 
@@ -47,6 +49,12 @@ def definitions(
     )
     lines = "".join(f"  __nbs_{name}={value}\n" for name, value in facts)
     return f"__nbs_phase_facts() {{\n{lines}}}\n{scripts.word}"
+
+
+def usage(scripts: PhaseScripts) -> str:
+    """What `phase --help` prints: the one text in double quotes of the script's own `usage`."""
+    _, _, text = scripts.parent.partition(_USAGE)
+    return text.partition('"\n}')[0].replace("\\`", "`").replace("\\$", "$") + "\n"
 
 
 def builder(nix: NixFacts) -> tuple[str, ...]:

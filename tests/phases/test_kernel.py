@@ -97,6 +97,20 @@ def test_what_cells_define_does_not_reach_a_phase(cells: Cells):
     assert printed == "alive\n"
 
 
-def test_the_names_of_phases_are_completed_behind_the_word(cells: Cells):
-    reply = cells.client.complete("phase che", 9, reply=True, timeout=LIMIT_S)
-    assert "checkPhase" in reply["content"]["matches"]
+def test_the_word_and_its_phases_are_completed_and_explained_in_a_fresh_shell(cells: Cells):
+    def offered(code: str) -> list[str]:
+        reply = cells.client.complete(code, len(code), reply=True, timeout=LIMIT_S)
+        return reply["content"]["matches"]
+
+    def explained(code: str) -> str:
+        reply = cells.client.inspect(code, len(code), reply=True, timeout=LIMIT_S)
+        return reply["content"]["data"].get("text/plain", "")
+
+    assert "checkPhase" in offered("phase che")
+    assert {"--failing", "--trace-fd"} <= {*offered("phase --")}
+    assert offered("phase check preC") == ["preCheck=", "preConfigure="]
+    assert explained("phase").rstrip() == cells.run("phase --help")[0].rstrip()
+    for code in ("phase check", "checkPhase"):
+        assert "runs the function of /nix/store/" in explained(code)
+        assert "checkTarget" in explained(code)
+    assert cells.run("type checkPhase")[1]["status"] == "error"

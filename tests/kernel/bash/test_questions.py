@@ -35,8 +35,9 @@ def test_names_are_told(driver):
 
 def test_names_are_described(driver):
     driver.run(
-        "f() {\n  echo body\n}; v='a b'; declare -ix n=3; a=(1 2); alias ll='ls -l'; test() { :; }"
+        "f() {\n  echo body\n}; v='a b'; declare -ix n=3; a=(1 2); alias ll='ls -l'; test() { :; }; own() { echo __nbs_; }"
     )
+    assert described(driver, "own") == {"function": "own () \n{ \n    echo __nbs_\n}"}
     assert described(driver, "f") == {"function": "f () \n{ \n    echo body\n}"}
     assert described(driver, "v") == {"variable": 'declare -- v="a b"'}
     assert described(driver, "n") == {"variable": 'declare -ix n="3"'}

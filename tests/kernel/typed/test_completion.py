@@ -298,13 +298,74 @@ def test_the_kernels_own_functions_are_not_offered() -> None:
     assert completed(shell, "echo $__nb") == []
 
 
-def test_another_command_can_have_words_of_its_own_to_offer() -> None:
-    def words(before: tuple[str, ...]) -> tuple[str, ...]:
-        return ("build", "--dry") if before == ("phase",) else ("later",)
+HELP = """usage: phase [OPTIONS] [NAME…] [VARIABLE=VALUE…]
 
-    answers = Answers(arguments=(("phase", words),))
-    assert answers.complete(Told(), "phase b", 7)["matches"] == ["build"]
-    assert answers.complete(Told(), "phase build l", 13)["matches"] == ["later"]
+  phase checkPhase doCheck=1   with a variable set
+
+  --from NAME, --until NAME    a range of phases
+  --all                        from the first one
+  --trace[=FILE]               each command
+  -j N                         N jobs at once; -j1 builds
+"""
+
+
+def after_phase(words: str) -> list[str]:
+    answers = Answers(HELP)
+    answers.begun = {"preCheck": "make fixtures", "prefix": "/x", "BASH-FUNC": "1"}
+    code = f"echo; phase {words}"
+    content = answers.complete(Told(), code, len(code))
+    start = content["cursor_start"]
+    matches = content["matches"]
+    assert isinstance(start, int)
+    assert isinstance(matches, list)
+    return [(code[:start] + match).removeprefix("echo; phase ") for match in matches]
+
+
+def test_behind_the_word_phase_are_phases_options_and_variables() -> None:
+    assert {"checkPhase", "buildLocal", "builder"} & {*after_phase("")} == {"checkPhase", "builder"}
+    assert after_phase("--") == ["--all", "--from", "--trace", "--until"]
+    assert after_phase("check -") == [
+        "check --all",
+        "check --from",
+        "check --trace",
+        "check --until",
+        "check -j",
+    ]
+    assert after_phase("check preC") == ["check preCheck=", "check preConfigure="]
+    assert after_phase("check pref") == ["check prefix="]
+    assert after_phase("check doC") == ["check doCheck="]
+    assert after_phase("--from che") == ["--from checkPhase"]
+    assert after_phase("--until=che") == ["--until=checkPhase"]
+    assert after_phase("-j ") == []
+
+
+KEPT = {
+    "builds": ("hello-1.0", "a b"),
+    "workspaces": ("hello-1.0-2",),
+    "snapshots": ("one", "undone"),
+}
+
+
+def test_what_is_kept_is_offered_where_a_magic_command_takes_its_name(tmp_path) -> None:
+    (tmp_path / "notes").touch()
+
+    def offered(code: str) -> list[str]:
+        answers = Answers(kept=lambda kind: KEPT[kind])
+        content = answers.complete(Told(str(tmp_path)), code, len(code))
+        start = content["cursor_start"]
+        matches = content["matches"]
+        assert isinstance(start, int)
+        assert isinstance(matches, list)
+        return [code[:start] + match for match in matches]
+
+    assert offered("%enter h") == ["%enter hello-1.0"]
+    assert offered("%enter ")[:2] == ["%enter hello-1.0", r"%enter a\ b"]
+    assert offered("%enter --") == ["%enter --store", "%enter --derivation", "%enter --ws"]
+    assert offered("%enter --ws ") == ["%enter --ws hello-1.0-2"]
+    assert offered("%restore u") == ["%restore undone"]
+    assert offered("%diff --since o") == ["%diff --since one"]
+    assert offered("%diff no") == ["%diff notes"]
+    assert offered("%snapshot --each o") == ["%snapshot --each on", "%snapshot --each off"]
 
 
 def test_positions_are_right_at_the_end_of_a_very_long_cell(tmp_path) -> None:

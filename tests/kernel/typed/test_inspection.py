@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
+
+import pytest
 
 from nbs_kernel.typed.answers import Answers
 from tests.kernel.typed.shells import Told
@@ -73,6 +76,95 @@ def test_a_phase_is_told_by_what_it_would_run() -> None:
     for described in (empty, empty[:2]):
         shell.described["buildPhase"] = described
         assert "runs the function" in said(shell, "buildPhase")
+
+
+SETUP = """\
+runHook() { :; }
+
+checkPhase() {
+    runHook preCheck
+    make check
+}
+
+configurePhase() { ./configure; }
+"""
+HOOK = """\
+cmakeConfigurePhase() {
+    cmake ..
+}
+if [ -z "${configurePhase-}" ]; then
+    configurePhase=cmakeConfigurePhase
+fi
+"""
+
+
+@pytest.fixture
+def before_setup(tmp_path) -> Told:
+    """A shell as a user gets it: its environment names setup, which it has not read."""
+    (tmp_path / "stdenv").mkdir()
+    (tmp_path / "stdenv/setup").write_text(SETUP)
+    (tmp_path / "cmake/nix-support").mkdir(parents=True)
+    (tmp_path / "cmake/nix-support/setup-hook").write_text(HOOK)
+    (tmp_path / "tools/nix-support").mkdir(parents=True)
+    (tmp_path / "tools/nix-support/propagated-build-inputs").write_text(f" {tmp_path}/cmake ")
+    return Told(
+        str(tmp_path),
+        stdenv=f"{tmp_path}/stdenv",
+        nativeBuildInputs=f"{tmp_path}/tools",
+        installPhase="cp x $out",
+    )
+
+
+def test_a_phase_is_told_before_the_shell_has_read_setup(before_setup: Told) -> None:
+    text = said(before_setup, "checkPhase", 3)
+    assert text.startswith("checkPhase: phase; runs the function of ")
+    assert "    make check\n}" in text
+    assert "configure" not in text.replace("checkPhase", "")
+    assert "not in this shell yet" in text
+    assert said(before_setup, "configurePhase").startswith(
+        "configurePhase: phase; runs cmakeConfig"
+    )
+    assert "    cmake ..\n}" in said(before_setup, "configurePhase")
+    assert "cp x $out" in said(before_setup, "installPhase")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "checkPhase=a" + " " * 1_000_000 + "!\n",
+        "function checkPhase" + " " * 1_000_000 + "!\n",
+        " " * 1_000_000 + "checkPhase()",
+        "checkPhase() {\n" * 20_000,
+    ],
+)
+def test_a_hostile_setup_takes_no_longer_than_its_length(before_setup: Told, text: str) -> None:
+    with open(f"{before_setup.directory}/stdenv/setup", "w") as file:
+        file.write(text)
+    began = time.process_time()
+    said(before_setup, "checkPhase")
+    assert time.process_time() - began < 10
+
+
+def test_behind_the_word_phase_is_what_a_fresh_shell_would_run(before_setup: Told) -> None:
+    answers = Answers("usage: phase [OPTIONS]\n")
+    answers.begun = {"checkPhase": "make begun", "preCheck": "echo first"}
+
+    def about(code: str) -> str:
+        data = answers.inspect(before_setup, code, len(code))["data"]
+        assert isinstance(data, dict)
+        return str(data.get("text/plain", ""))
+
+    before_setup.described["checkPhase"] = ("function", "checkPhase () { mine; }")
+    before_setup.described["phase"] = ("function", "phase () { __nbs_phase_leave; }")
+    for code in ("phase check", "phase checkPhase", "phase -j1 check"):
+        assert "runs the text of the variable\nmake begun\nhook preCheck" in about(code)
+        assert "mine" not in about(code)
+    assert "mine" in about("runPhase checkPhase")
+    assert "./configure" not in about("phase configure")
+    assert "cmake .." in about("phase configure")
+    assert about("phase") == about("phase --al") == "usage: phase [OPTIONS]\n"
+    before_setup.described["phase"] = ("function", "phase () { somebody; }")
+    assert "somebody" in about("phase")
 
 
 def test_the_blank_behind_a_command_asks_about_the_command() -> None:
