@@ -65,6 +65,8 @@ class Executor:
     def arrive(self, request: Message, handover: Handover) -> None:
         """Go on with the request that moved the kernel before this one to here."""
         execution = self._execution(request)
+        # All of them are in the banner.
+        self._kernel.take_notices()
         banner = "\n".join(self._kernel.known.banner)
         execution.output.write("stdout", f"{banner}\n".encode(), time.monotonic())
         self._finish(execution, self._run(execution, dict(handover.settings).get(DONE, 0)))
@@ -101,6 +103,10 @@ class Executor:
 
     def _parts(self, execution: Execution, done: int) -> Failure | None:
         prepared = prepare(execution.asked.code)
+        # A cell that names its build is to be told of that one; what nobody sees tells nothing.
+        if execution.asked.store and all(call.magic.name != "enter" for call in prepared.calls):
+            notices = self._kernel.take_notices()
+            execution.output.write("stderr", notices, time.monotonic())
         context = KernelContext(self._kernel, execution, self.run)
         for context.done, call in enumerate(prepared.calls[done:], done + 1):
             code = call.run(context)

@@ -81,6 +81,7 @@ class Kernel:
         self.history = History(known.history)
         self.typed = TypedAnswers(known.phase_help)
         self._note = ""
+        self._notices = known.notices
         self._inside = inside
         self._failure = failure
         self._handover = handover
@@ -281,6 +282,11 @@ class Kernel:
         """What the user has to know of the shell before the next cell; once."""
         note, self._note = self._note, ""
         return note.encode()
+
+    def take_notices(self) -> bytes:
+        """What the user has to know of the build before the first cell; once."""
+        notices, self._notices = self._notices, ()
+        return "".join(f"[{line}]\n" for line in notices).encode()
 
     def change(self, settings: Settings) -> None:
         """Other settings, from now on; for the shell from its next cell on."""

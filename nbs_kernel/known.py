@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import sandbox
-from sandbox import Request, Value
+from sandbox import Error, Request, Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,15 +21,17 @@ TOOLS = "NBS_WITH_TOOLS"
 class Known(Value):
     """What a kernel can say of its build.
 
-    `label` is the name and the failing phase; `banner` the lines that say where one is; `facts`
-    pairs of a name and a text; `plan` the sandbox as `nbs plan` prints it; `phase_help` what
-    `phase --help` prints; `history` what was run before in kernels of this build: session, line,
-    source.
+    `label` is the name and the failing phase; `banner` the lines that say where one is, `notices`
+    those of them that are said above the first cell too, since most front ends show no banner.
+    `facts` are pairs of a name and a text; `plan` is the sandbox as `nbs plan` prints it;
+    `phase_help` what `phase --help` prints; `history` what was run before in kernels of this build:
+    session, line, source.
     """
 
     name: str = ""
     label: str = ""
     banner: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     plan: str = ""
     phase_help: str = ""
@@ -64,18 +66,37 @@ def find(build: str, store: str = "", derivation: str = "", workspace: str = "")
     case = sandbox.read(path, store=store, derivation=derivation, start=True)
     given = (("--store", store), ("--derivation", derivation))
     found = _found(case, path, Request())
-    banner = found.known.banner
-    for one in sandbox.workspaces_of(path)[:1]:
-        if not one.session:
-            banner = (*banner, f"what was changed is kept: `%enter --ws {one.name}` resumes it")
-    if not build:
-        banner = (*banner, sandbox.one_line(f"the newest failed build: {path}"))
+    notices = (*(() if build else (_chosen(found),)), *_left_behind(path))
+    banner = (*found.known.banner, *notices)
     return found.replace(
-        known=found.known.replace(banner=banner),
+        known=found.known.replace(banner=banner, notices=notices),
         store=store,
         derivation=derivation,
         options=tuple((name, value) for name, value in given if value),
     )
+
+
+def _chosen(found: Found) -> str:
+    """What is entered when nobody has named a build."""
+    return sandbox.one_line(
+        f"the newest failed build, {found.known.label}: {found.path}; `%enter BUILD` takes another"
+    )
+
+
+def _left_behind(path: str) -> tuple[str, ...]:
+    """That changes to the build are kept, which earlier sessions have made."""
+    left = [one.name for one in sandbox.workspaces_of(path) if not one.session]
+    if not left:
+        return ()
+    more = f"; {len(left) - 1} more: `nbs ws ls`" if left[1:] else ""
+    return (f"an earlier session's changes are kept: `%enter --ws {left[0]}` goes on there{more}",)
+
+
+def nowhere(error: Error) -> Known:
+    """What a kernel can say that could not enter."""
+    hint = (f"hint: {error.hint}",) if error.hint else ()
+    lines = (f"error: {error.message}", *(f"  {line}" for line in error.evidence), *hint)
+    return Known(banner=tuple(sandbox.one_line(line) for line in lines))
 
 
 def _resumed(kept: Kept) -> Found:

@@ -18,7 +18,7 @@ from nbs_kernel.asked import answered
 from nbs_kernel.comparing import difference
 from nbs_kernel.errand import Errand
 from nbs_kernel.inside import live
-from nbs_kernel.known import Found, Known, find, session_in
+from nbs_kernel.known import Found, find, nowhere, session_in
 from nbs_kernel.remembered import Remembered
 from nbs_kernel.requests import (
     READ_AT_ONCE,
@@ -167,7 +167,7 @@ class Supervisor:
         connection, listening = self._connection, self._listening
 
         def life() -> int:
-            return live(connection, listening, None, Known(), theirs.fileno(), error)
+            return live(connection, listening, None, nowhere(error), theirs.fileno(), error)
 
         kept = (theirs.fileno(), *listening.values())
         residence = sandbox.stay_outside(life, kept_open=kept, stdio=(self._nothing, 2, 2))

@@ -154,13 +154,22 @@ def meet_again(client: Any) -> None:
     client.wait_for_ready(timeout=LIMIT_S)
 
 
-def run(client: Any, code: str, limit_s: float = LIMIT_S) -> tuple[dict[str, Any], str]:
-    """The reply to a cell, and the text that it showed."""
+EARLIER = "[an earlier session's changes are kept: "
+
+
+def run(
+    client: Any, code: str, limit_s: float = LIMIT_S, *, notices: bool = False
+) -> tuple[dict[str, Any], str]:
+    """The reply to a cell, and the text that it showed.
+
+    That something is kept depends on the tests before: it is left out without `notices`.
+    """
     shown: list[str] = []
 
     def hook(message: dict[str, Any]) -> None:
-        if message["msg_type"] == "stream":
-            shown.append(message["content"]["text"])
+        text = message["content"].get("text", "")
+        if message["msg_type"] == "stream" and (notices or not text.startswith(EARLIER)):
+            shown.append(text)
 
     reply = client.execute_interactive(
         code, timeout=limit_s, output_hook=hook, allow_stdin=False, stop_on_error=False

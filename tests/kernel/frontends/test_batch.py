@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -16,7 +17,7 @@ from nbformat import v4
 from tests.kernel.conftest import LIMIT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.kernel.conftest import Home
@@ -52,9 +53,11 @@ def text_of(cell: list[dict[str, Any]]) -> str:
     return "".join("".join(o["text"]) for o in cell if o["output_type"] == "stream")
 
 
-def convert(home: Home, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+def convert(
+    home: Home, path: Path, *options: str, **environment: str
+) -> subprocess.CompletedProcess[str]:
     command = ["jupyter-nbconvert", "--execute", "--to", "notebook", "--output", "done.ipynb"]
-    return home.run(*command, *options, path)
+    return home.run(*command, *options, path, **environment)
 
 
 def test_nbconvert_runs_a_notebook_in_the_sandbox_of_the_build(home, notebook):
@@ -64,6 +67,29 @@ def test_nbconvert_runs_a_notebook_in_the_sandbox_of_the_build(home, notebook):
     first, _, last = map(text_of, outputs(path.parent / "done.ipynb"))
     assert first.endswith("hello-1.0\n/build\n1000\n")
     assert last == "kept\n"
+
+
+@pytest.fixture
+def the_newest(failed_builds) -> Iterator[dict[str, str]]:
+    """With this environment a kernel finds one of the failed builds, newer than all on the machine."""
+    inner = f"{failed_builds[1]}/build"
+    before = os.stat(inner)
+    os.utime(inner, (before.st_atime, time.time() + 1_000_000))
+    yield {"NBS_BUILD": "", "XDG_CACHE_HOME": inner.partition("/nix-build-shell/")[0]}
+    os.utime(inner, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_the_first_cell_says_which_build_is_entered_where_nobody_has_named_one(
+    home, notebook, the_newest
+):
+    path = notebook("%limit 64k\necho one", "echo two")
+    done = convert(home, path, **the_newest)
+    assert done.returncode == 0, done.stderr
+    first, second = outputs(path.parent / "done.ipynb")
+    (told,) = [o["text"] for o in first if o.get("name") == "stderr"]
+    assert "the newest failed build, hello-1.0 checkPhase: " in "".join(told)
+    assert "`%enter BUILD` takes another" in "".join(told)
+    assert text_of(second) == "two\n"
 
 
 def test_nbconvert_stops_at_a_cell_that_fails_and_says_which(home, notebook):

@@ -243,6 +243,8 @@ def started_by(manager: Any) -> Iterator[Any]:
 
 def test_a_kernel_without_a_build_starts_and_says_what_is_wrong(failed_builds):
     with kernel(NBS_BUILD="/nothing/here") as (_, client):
+        banner = client.kernel_info(reply=True, timeout=LIMIT_S)["content"]["banner"]
+        assert "/nothing/here" in banner.splitlines()[0]
         reply, _ = run(client, "echo never")
         assert reply["status"] == "error"
         assert reply["ename"] == "SandboxError"

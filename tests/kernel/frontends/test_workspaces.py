@@ -84,12 +84,20 @@ def test_reset_tells_where_the_changes_are_and_one_can_go_back() -> None:
         assert text.endswith(SEEN)
 
 
-def test_a_kernel_tells_that_a_workspace_of_its_build_is_kept() -> None:
+def test_the_banner_and_the_first_cell_tell_that_a_workspace_of_the_build_is_kept() -> None:
+    line = "an earlier session's changes are kept: `%enter --ws hello-1.0` goes on there"
     with kernel() as (_, client):
         run(client, CHANGE)
     with kernel() as (_, client):
-        text = client.kernel_info(reply=True, timeout=60)["content"]["banner"]
-        assert "what was changed is kept: `%enter --ws hello-1.0` resumes it" in text
+        assert line in client.kernel_info(reply=True, timeout=60)["content"]["banner"]
+        assert run(client, "echo one; touch other", notices=True)[1] == f"[{line}]\none\n"
+        assert run(client, "echo two", notices=True)[1] == "two\n"
+    with kernel() as (_, client):
+        text = run(client, "%enter --ws hello-1.0\necho three", notices=True)[1]
+        assert "an earlier session" not in text
+    with kernel() as (_, client):
+        text = run(client, "true", notices=True)[1]
+        assert "kept: `%enter --ws hello-1.0` goes on there; 1 more: `nbs ws ls`]" in text
 
 
 def test_a_workspace_is_not_entered_twice_and_the_kernel_stays_where_it_is(clean: Home) -> None:
