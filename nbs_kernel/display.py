@@ -18,6 +18,7 @@ from nbs_kernel.magics.errors import MagicError
 from nbs_kernel.magics.markdown import to_html
 from nbs_kernel.typed import files
 from nbs_kernel.typed.shown import attribute, code, escaped, one_line, plain, table
+from sandbox import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def load(path: str, name: str) -> Data:
         raise MagicError(
             f"`{name}` is too large to be shown in a notebook",
             reason="magic-file-large",
-            evidence=(f"{max(size, len(data)):,} bytes, {limit:,} at most",),
+            evidence=(f"{words.size(max(size, len(data)))}, {words.size(limit)} at most",),
         )
     return show(data, name)
 
@@ -89,7 +90,7 @@ def _image(kind: str) -> Callable[[bytes, str], Data]:
         if kind == "image/png" and len(data) >= _PNG_HEAD:
             width, height = struct.unpack(">II", data[16:24])
             size = f", {width} x {height}"
-        text = f"{name}: {kind}{size}, {len(data):,} bytes"
+        text = f"{name}: {kind}{size}, {words.size(len(data))}"
         return {"text/plain": text, kind: base64.b64encode(data).decode("ascii")}
 
     return show
@@ -104,7 +105,7 @@ def _svg(data: bytes, name: str) -> Data:
     encoded = base64.b64encode(data).decode("ascii")
     source = f"data:image/svg+xml;base64,{encoded}"
     return {
-        "text/plain": f"{name}: SVG image, {len(data):,} bytes",
+        "text/plain": f"{name}: SVG image, {words.size(len(data))}",
         "text/html": f'<img style="max-width:100%" alt="{escaped(name)}" src="{source}">',
     }
 
@@ -115,7 +116,7 @@ def _html(data: bytes, name: str) -> Data:
     style = f"width:100%;height:{FRAME_HEIGHT}px;border:1px solid #8888;background:white"
     frame = f'<iframe sandbox="" referrerpolicy="no-referrer" style="{style}" srcdoc="{page}">'
     return {
-        "text/plain": f"{name}: HTML page, {len(data):,} bytes",
+        "text/plain": f"{name}: HTML page, {words.size(len(data))}",
         "text/html": f"{frame}</iframe>",
     }
 

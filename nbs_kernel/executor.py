@@ -80,7 +80,9 @@ class Executor:
                 self._kernel.tell("stream", content, request.header)
 
         limit = self._kernel.settings.limit_bytes
-        output = CellOutput(publish, limit, f"nbs-cell-{self.count}")
+        output = CellOutput(
+            publish, limit, f"nbs-cell-{self.count}", workspace=self._kernel.known.workspace
+        )
         return Execution(request, asked, self.count, output)
 
     def _run(self, execution: Execution, done: int = 0) -> Failure | None:

@@ -24,8 +24,8 @@ class Known(Value):
     `label` is the name and the failing phase; `banner` the lines that say where one is, `notices`
     those of them that are said above the first cell too, since most front ends show no banner.
     `facts` are pairs of a name and a text; `plan` is the sandbox as `nbs plan` prints it;
-    `phase_help` what `phase --help` prints; `history` what was run before in kernels of this build:
-    session, line, source.
+    `phase_help` what `phase --help` prints; `workspace` the name of the one that the kernel is in;
+    `history` what was run before in kernels of this build: session, line, source.
     """
 
     name: str = ""
@@ -35,6 +35,7 @@ class Known(Value):
     facts: tuple[tuple[str, str], ...] = ()
     plan: str = ""
     phase_help: str = ""
+    workspace: str = ""
     history: tuple[tuple[int, int, str], ...] = ()
 
 

@@ -11,6 +11,7 @@ import os
 from collections import deque
 
 from nbs_kernel.escapes import Escapes
+from sandbox import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 GATHER_BYTES = 65536
 GATHER_S = 0.05
+NOTE_S = 1.0
+"""A cell that goes on for so long beyond its limit has that said before its end."""
 RUNS = 20
 """So many changes between stdout and stderr within GATHER_S are shown in order."""
 FILE_LIMIT = 1 << 30
@@ -100,7 +103,7 @@ class WholeFile:
         if self.flaw:
             return
         if self._size + len(data) > FILE_LIMIT:
-            self.flaw = f"{self.path} ends after {_size(self._size)}"
+            self.flaw = f"{self.path} ends after {words.size(self._size)}"
             return
         try:
             view = memoryview(data)
@@ -125,7 +128,7 @@ class CellOutput:
     """All that one cell and the jobs it leaves behind write. `limit` in bytes; 0: none.
 
     Half of the limit is for the beginning, half for the end. `name` is that of the file beyond the
-    limit.
+    limit, `workspace` that of the workspace it is in, "" where that has none.
     """
 
     def __init__(
@@ -134,11 +137,14 @@ class CellOutput:
         limit: int,
         name: str,
         directory: str = "/tmp",  # noqa: S108  the build's own, seen from inside
+        workspace: str = "",
     ) -> None:
         self._gathered = Gathered(publish)
         self._limit = limit
         self._name = name
         self._directory = directory
+        self._workspace = workspace
+        self._note_at: float | None = None
         self._head = bytearray()
         self._left = limit - limit // 2
         self._tail: deque[tuple[str, bytes]] = deque()
@@ -152,7 +158,8 @@ class CellOutput:
     @property
     def due(self) -> float | None:
         """When to call `flush`; None: no need to."""
-        return self._gathered.due
+        moments = [at for at in (self._gathered.due, self._note_at) if at is not None]
+        return min(moments, default=None)
 
     def write(self, stream: str, data: bytes, now: float) -> None:
         """Bytes of the cell, in order."""
@@ -174,11 +181,20 @@ class CellOutput:
             self._left = max(0, limit - limit // 2 - shown)
 
     def flush(self, now: float) -> None:
-        """Publish what was gathered."""
+        """Publish what was gathered, and that more is held back if it is time to say so."""
+        if self._file is not None and self._note_at is not None and now >= self._note_at:
+            shown = words.size(self._limit - self._limit // 2)
+            self._note_at = None
+            self._note(
+                f"more than {shown} of output: {self._file.where()}; the end is shown when the "
+                "cell ends",
+                now,
+            )
         self._gathered.flush(now)
 
     def finish(self, now: float) -> None:
         """The cell has ended: publish all that is to be shown. Its jobs may write on."""
+        self._note_at = None
         if self._file is not None and not self._finished:
             self._show_end(self._file, now)
         self._finished = True
@@ -209,10 +225,10 @@ class CellOutput:
         self._file.write(self._head)
         self._file.write(rest)
         if self._finished:
-            where = self._file.where("what its jobs write from here on")
+            self._note(self._file.where("what its jobs write from here on"), now)
         else:
-            where = f"{self._file.where()}; the end is shown when the cell ends"
-        self._note(f"more than {_size(self._limit - self._limit // 2)} of output: {where}", now)
+            # One that is over soon is not told twice.
+            self._note_at = now + NOTE_S
         self._head.clear()
         self._told = self._finished
         self._keep(stream, rest, now)
@@ -248,7 +264,10 @@ class CellOutput:
         if self._hidden:
             self._to_line_start()
             self._ends_line = True
-            self._note(f"{_size(self._hidden)} left out here; {whole.where()}", now)
+            told = f"{words.size(self._hidden)} left out here; {whole.where()}"
+            if self._workspace and not whole.flaw:
+                told += f"; outside: `nbs cp {self._workspace}:{whole.path} .`"
+            self._note(told, now)
         for stream, data in self._tail:
             self._gathered.add(stream, data, now)
         self._tail.clear()
@@ -284,11 +303,3 @@ def _new_file(directory: str, name: str) -> tuple[int, str]:
         raise AssertionError
     finally:
         os.close(where)
-
-
-def _size(count: int) -> str:
-    for unit in ("bytes", "KiB", "MiB"):
-        if count < 1024:  # noqa: PLR2004
-            return f"{count:.4g} {unit}"
-        count /= 1024  # type: ignore[assignment]
-    return f"{count:.4g} GiB"

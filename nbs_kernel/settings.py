@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sandbox import Value
 
-DEFAULT_LIMIT = 512 * 1024
+DEFAULT_LIMIT = 500_000
 
 
 class Settings(Value):

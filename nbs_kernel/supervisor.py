@@ -145,7 +145,9 @@ class Supervisor:
         connection, listening = self._connection, self._listening
 
         def life(inside: Inside) -> int:
-            return live(connection, listening, inside, known, theirs.fileno(), None)
+            # The session has got its name by now.
+            there = known.replace(workspace=session.name)
+            return live(connection, listening, inside, there, theirs.fileno(), None)
 
         try:
             residence = sandbox.settle(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
-
 from nbs_kernel.magics.context import Call, Code, Magic
 from nbs_kernel.magics.errors import MagicError
+from sandbox import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,24 +13,23 @@ if TYPE_CHECKING:
     from nbs_kernel.bash.events import Outcome
     from nbs_kernel.magics.context import Context
 
-_SIZE = re.compile(r"([0-9]{1,12})(?:([kKmMgG])(?:i?[bB])?|[bB])?")
-_FACTORS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-_UNITS = (("G", 1 << 30), ("M", 1 << 20), ("k", 1 << 10))
-SMALLEST_LIMIT = 1 << 10
-LARGEST_LIMIT = 1 << 40
+SMALLEST_LIMIT = 1_000
+LARGEST_LIMIT = 10**11
 _NO_LIMIT = frozenset(["0", "off", "none"])
 
 
 def size(text: str) -> int:
-    """A number of bytes as it is typed, 0 for "off"; None of its kind raises `MagicError`.
+    """A number of bytes as it is typed, 0 for "off"; none of its kind raises `MagicError`.
 
-    >>> size("512k"), size("2M"), size("off")
-    (524288, 2097152, 0)
+    >>> size("500k"), size("2 MB"), size("off")
+    (500000, 2000000, 0)
     """
     if text in _NO_LIMIT:
         return 0
-    found = _SIZE.fullmatch(text)
-    count = int(found[1]) * _FACTORS[(found[2] or "").lower()] if found else -1
+    try:
+        count = words.bytes_of(text)
+    except ValueError:
+        count = -1
     if not SMALLEST_LIMIT <= count <= LARGEST_LIMIT:
         raise MagicError(
             f"`{text[:80]}` is no limit: a size from 1k on is wanted, or `off`",
@@ -41,20 +39,12 @@ def size(text: str) -> int:
     return count
 
 
-def size_text(count: int) -> str:
-    """A number of bytes as `size` reads it."""
-    for unit, factor in _UNITS:
-        if count >= factor and count % factor == 0:
-            return f"{count // factor}{unit}"
-    return str(count)
-
-
 def _limit(context: Context, call: Call) -> Code | None:
     if call.arguments:
         context.change(context.settings.replace(limit_bytes=size(call.arguments[0])))
     count = context.settings.limit_bytes
     if count:
-        context.write(f"the output of a cell is shown up to {size_text(count)} bytes\n")
+        context.write(f"the output of a cell is shown up to {words.size(count)}\n")
     else:
         context.write("the output of a cell is shown whole\n")
     return None
@@ -121,11 +111,11 @@ LIMIT = Magic(
     name="limit",
     usage="%limit [SIZE|off]",
     summary="show so much of a cell's output, or tell how much",
-    help="SIZE is in bytes, or ends in k, M or G. Of longer output the start and the end are shown,"
-    "\nand all of it is in a file whose name is shown with it.",
+    help="SIZE is in bytes, or as in `500k` and `2M`. Of longer output the start and the end are\n"
+    "shown, and all of it is in a file whose name is shown with it.",
     run=_limit,
     most=1,
-    choices=("128k", "512k", "2M", "off"),
+    choices=("100k", "500k", "2M", "off"),
 )
 STREAMS = Magic(
     name="streams",

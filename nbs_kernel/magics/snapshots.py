@@ -7,6 +7,7 @@ import time
 from nbs_kernel.magics.context import Call, Code, Magic
 from nbs_kernel.magics.errors import MagicError
 from nbs_kernel.typed.shown import one_line, table
+from sandbox import words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _snapshots(context: Context, call: Call) -> Code | None:
 def _counted(one: Taken) -> str:
     if one.files < 0:
         return "what the last restore replaced"
-    return f"{one.files} file{'s' * (one.files != 1)}, {one.bytes:,} bytes"
+    return f"{one.files} file{'s' * (one.files != 1)}, {words.size(one.bytes)}"
 
 
 SNAPSHOT = Magic(

@@ -16,7 +16,7 @@ from sandbox.workspace.kept import read_inputs
 from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.layers import Layer, View
 from sandbox.workspace.origins import Origins
-from sandbox.workspace.sizes import OF_THE_SHELL
+from sandbox.workspace.sizes import is_of_ours
 from sandbox.workspace.snapshots import FAILED, expect, layers
 
 TYPE_CHECKING = False
@@ -190,9 +190,9 @@ class Comparison:
         self.unread_count += found.unread_count
 
     def _is_of_ours(self, change: Change) -> bool:
-        """What preparing made in /tmp, or the shell, and no person."""
+        """What preparing made in /tmp, the shell or the kernel, and no person."""
         is_directory = change.new is not None and change.new.kind == "directory"
-        return change.path in OF_THE_SHELL or (is_directory and change.path in self.kept.places)
+        return is_of_ours(change.path) or (is_directory and change.path in self.kept.places)
 
     def _base(self) -> str:
         """The directory of the snapshot to compare with; empty for `failed`."""

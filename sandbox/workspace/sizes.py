@@ -17,9 +17,19 @@ if TYPE_CHECKING:
 
 OF_THE_SHELL = (".bash_history",)
 """What an interactive shell writes into /tmp by itself when it ends."""
+LOG_OF_A_CELL = ("nbs-cell-", ".log")
+"""How the kernel calls the file in /tmp with the whole of a cell's long output."""
 _BLOCK = 512
 _OF_THE_KERNEL = (["work"], ["store-work"])
 """What an overlay has for itself is closed to everybody."""
+
+
+def is_of_ours(path: str) -> bool:
+    """Is it a file that we have made in /tmp, and no person? `path` is relative to that."""
+    start, end = LOG_OF_A_CELL
+    number = path.removeprefix(start).removesuffix(end)
+    is_log = path == f"{start}{number}{end}" and number.replace("-", "", 1).isdigit()
+    return is_log or path in OF_THE_SHELL
 
 
 class Usage(Value):
@@ -147,14 +157,14 @@ def _build_is_changed(kept: Kept, directory: int) -> bool:
 
 def _tmp_is_changed(kept: Kept, directory: int) -> bool:
     """Besides the places that were prepared for mounts, which are directories with nothing else."""
-    expected = {*kept.places, *OF_THE_SHELL}
     for place in (TMP, f"root/{TMP}"):
         tmp = open_below(directory, place)
         if tmp < 0:
             continue
         try:
             for seen in walk(tmp):
-                if "/".join((*seen.where, seen.name)) not in expected:
+                path = "/".join((*seen.where, seen.name))
+                if path not in kept.places and not is_of_ours(path):
                     return True
         finally:
             os.close(tmp)

@@ -44,6 +44,7 @@ echo '\x7fELF' > hello.o; printf '\\177ELF' > program
 printf 'a\\0b' > image
 ln -s hello.c link
 echo > /tmp/note
+echo > /tmp/nbs-cell-7.log
 """
 
 

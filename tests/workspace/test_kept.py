@@ -206,7 +206,9 @@ def test_harvesting_that_was_interrupted_goes_on(place: Path) -> None:
 
 
 def change_nothing(path: str) -> None:
-    Path(path, "root/tmp/.bash_history").write_text("ls\n")
+    """What we write there ourselves does not count."""
+    for name in (".bash_history", "nbs-cell-7.log", "nbs-cell-12-2.log"):
+        Path(path, "root/tmp", name).write_text("ls\n")
 
 
 def change_the_build(path: str) -> None:
@@ -214,7 +216,7 @@ def change_the_build(path: str) -> None:
 
 
 def change_tmp(path: str) -> None:
-    Path(path, "root/tmp/file").touch()
+    Path(path, "root/tmp/nbs-cell-of-mine.log").touch()
 
 
 def make_an_output(path: str) -> None:

@@ -10,7 +10,6 @@ from nbs_kernel.magics.cell import prepare
 from nbs_kernel.magics.environment import differences
 from nbs_kernel.magics.errors import MagicError
 from nbs_kernel.magics.registry import MAGICS
-from nbs_kernel.magics.session import size, size_text
 from sandbox import Error
 from tests.kernel.magics.kernels import Noted
 from tests.kernel.typed.shells import Told
@@ -36,7 +35,7 @@ def test_settings_are_changed_and_told() -> None:
     kernel = Noted()
     kernel.run("%limit 2M\n%streams split\n%stdin on")
     assert kernel.settings.fields() == {
-        "limit_bytes": 2 << 20,
+        "limit_bytes": 2_000_000,
         "split": True,
         "terminal_input": True,
         "snapshot_each": False,
@@ -71,11 +70,6 @@ def test_a_setting_that_cannot_be_is_refused(cell: str) -> None:
     before = kernel.settings
     assert failure(kernel, cell) == "magic-usage"
     assert kernel.settings == before
-
-
-@pytest.mark.parametrize("text", ["1k", "512k", "2M", "3G", "1536k", "4097"])
-def test_a_size_is_written_as_it_is_read(text: str) -> None:
-    assert size_text(size(text)) == text
 
 
 def test_the_build_is_entered_restarted_and_reset() -> None:

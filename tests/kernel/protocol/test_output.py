@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nbs_kernel.output import GATHER_BYTES, GATHER_S, CellOutput
+from nbs_kernel.output import GATHER_BYTES, GATHER_S, NOTE_S, CellOutput
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Shown:
     def __init__(self, tmp_path: Path, limit: int = 0) -> None:
         self.messages: list[tuple[str, str]] = []
-        self.output = CellOutput(self.publish, limit, "cell-1", str(tmp_path))
+        self.output = CellOutput(self.publish, limit, "cell-1", str(tmp_path), "hello-1.0")
 
     def publish(self, stream: str, text: str) -> None:
         self.messages.append((stream, text))
@@ -105,11 +105,29 @@ def test_of_more_the_beginning_and_the_end_are_shown_and_all_is_in_a_file(
     assert (tmp_path / "cell-1.log").read_bytes() == data
     assert shown.text.startswith("line 000000\nline 000001\n")
     assert shown.text.endswith("line 009998\nline 009999\n")
-    assert shown.text.count(f"all of it is in {tmp_path}/cell-1.log") == 2
-    assert "left out here" in shown.text
-    assert len(shown.text) < 3000
+    log = f"{tmp_path}/cell-1.log"
+    notes = [line for line in shown.text.split("\n") if line.startswith("[")]
+    assert len(notes) == 1
+    assert notes[0].startswith("[117.")
+    assert notes[0].endswith(
+        f" kB left out here; all of it is in {log}; outside: `nbs cp hello-1.0:{log} .`]"
+    )
+    assert len(shown.text) < 2600 + len(notes[0])
     of_cell = [line for line in shown.text.split("\n") if line and "[" not in line]
     assert all(line.startswith("line 0") and len(line) == 11 for line in of_cell if step == 65536)
+
+
+def test_a_cell_that_goes_on_beyond_its_limit_has_that_said_before_its_end(tmp_path: Path) -> None:
+    shown = Shown(tmp_path, limit=2400)
+    shown.write(lines(10_000), 10.0)
+    shown.output.flush(10.0)
+    assert shown.output.due == 10.0 + NOTE_S
+    assert "[" not in shown.text
+    shown.output.flush(10.0 + NOTE_S)
+    assert f"[more than 1.2 kB of output: all of it is in {tmp_path}/cell-1.log; " in shown.text
+    assert shown.output.due is None
+    shown.output.finish(20.0)
+    assert shown.text.count("[") == 2
 
 
 def test_a_little_more_than_the_limit_of_the_beginning_loses_nothing(tmp_path: Path) -> None:
@@ -119,7 +137,7 @@ def test_a_little_more_than_the_limit_of_the_beginning_loses_nothing(tmp_path: P
     shown.output.finish(0.0)
     own = "".join(text for stream, text in shown.messages if stream == "stdout")
     assert own.encode() == data
-    assert "left out" not in shown.text
+    assert shown.text == own
 
 
 def test_a_file_that_is_there_is_never_overwritten_nor_a_link_followed(tmp_path: Path) -> None:
