@@ -17,7 +17,7 @@ import struct
 from nbs_kernel.magics.errors import MagicError
 from nbs_kernel.magics.markdown import to_html
 from nbs_kernel.typed import files
-from nbs_kernel.typed.shown import attribute, code, escaped, one_line, plain, table
+from nbs_kernel.typed.shown import attribute, code, columns, escaped, one_line, plain, table
 from sandbox import words
 
 TYPE_CHECKING = False
@@ -183,11 +183,7 @@ def _separated(delimiter: str) -> Callable[[bytes, str], Data]:
 
 def _table_data(rows: list[tuple[str, ...]], more: int) -> Data:
     head, body = (rows[0], tuple(rows[1:])) if rows else ((), ())
-    columns = max([len(row) for row in rows], default=0)
-    widths = [max([len(row[i]) for row in rows if i < len(row)]) for i in range(columns)]
-    text = "\n".join(
-        "  ".join(f"{cell:{widths[i]}}" for i, cell in enumerate(row)).rstrip() for row in rows
-    )
+    text = columns(tuple(rows))
     note = f"… {more:,} more rows" if more else ""
     html = table(head, body) + (f"<p>{code(note)}</p>" if note else "")
     return {"text/plain": "\n".join([text, note] if note else [text]), "text/html": html}

@@ -23,7 +23,8 @@ class Known(Value):
 
     `label` is the name and the failing phase; `banner` the lines that say where one is, `notices`
     those of them that are said above the first cell too, since most front ends show no banner.
-    `facts` are pairs of a name and a text; `plan` is the sandbox as `nbs plan` prints it;
+    `facts` are pairs of a name and a text; `plan` is the sandbox as `nbs plan` prints it,
+    and `plan_rows` the same as section, subject, text and rule;
     `phase_help` what `phase --help` prints; `workspace` the name of the one that the kernel is in;
     `history` what was run before in kernels of this build: session, line, source.
     """
@@ -34,6 +35,7 @@ class Known(Value):
     notices: tuple[str, ...] = ()
     facts: tuple[tuple[str, str], ...] = ()
     plan: str = ""
+    plan_rows: tuple[tuple[str, ...], ...] = ()
     phase_help: str = ""
     workspace: str = ""
     history: tuple[tuple[int, int, str], ...] = ()
@@ -119,7 +121,7 @@ def _found(case: Case, path: str, request: Request) -> Found:
     phase = log.failing_phase if log is not None else ""
     request = request.replace(shell_options=SHELL_OPTIONS)
     sandbox.require_startable(case, request)
-    scripts = sandbox.phase_scripts()
+    scripts = sandbox.phase_scripts(aligned=False)
     described = sandbox.describe(case, request.replace(phase=phase, phases=scripts))
     wanted = tuple(filter(None, os.environ.get(TOOLS, "").split(":")))
     if wanted:
@@ -131,6 +133,10 @@ def _found(case: Case, path: str, request: Request) -> Found:
         banner=sandbox.introduction(described, log),
         facts=sandbox.facts(case),
         plan=sandbox.render(described),
+        plan_rows=tuple(
+            (line.section, line.subject, line.text, line.rule)
+            for line in sandbox.plan_lines(described)
+        ),
         phase_help=sandbox.phase_help(scripts),
     )
     return Found(path=path, case=case, sandbox=described, known=known)

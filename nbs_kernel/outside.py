@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from nbs_kernel.requests import (
     LONGEST_SOURCE,
@@ -126,7 +127,7 @@ class Outside:
             self.is_asked = False
         answer = self._answers.pop(0)
         if isinstance(answer, Refused):
-            raise answer.error()
+            raise in_a_notebook(answer.error())
         return answer
 
     def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
@@ -151,6 +152,23 @@ class Outside:
             send(self.descriptor, message)
         except OSError:
             pass
+
+
+def in_a_notebook(error: Error) -> Error:
+    """The same error; where its hint is a command for which there is a magic one, that."""
+    hint = _WHOLE.sub(r"`%\1`", _ENTERED.sub(r"`%enter --ws \1`", error.hint))
+    return type(error)(
+        error.message,
+        reason=error.reason,
+        evidence=error.evidence,
+        hint=hint,
+        exit_code=error.exit_code,
+    )
+
+
+# What is only possible outside stays as it is: `nbs restore` where somebody is inside.
+_WHOLE = re.compile(r"`nbs (snapshots|snapshot(?: --remove \S+)?|diff)(?: \S+)?`")
+_ENTERED = re.compile(r"`nbs shell --ws (\S+)`")
 
 
 def _gone(why: str) -> Error:

@@ -265,6 +265,7 @@ __all__ = [
     "phase_help",
     "phase_scripts",
     "plan",
+    "plan_lines",
     "printable",
     "read",
     "read_unbuilt",
@@ -377,13 +378,17 @@ def cautions(case: Case, sandbox: Sandbox) -> tuple[str, ...]:
     return tuple(one_line(line) for line in lines)
 
 
-def phase_scripts() -> PhaseScripts:
-    """What gives a shell the word `phase`."""
+def phase_scripts(*, aligned: bool = True) -> PhaseScripts:
+    """What gives a shell the word `phase`.
+
+    `aligned`: an error ends at the right of 80 columns, as those of the commands do. A page has no
+    columns.
+    """
     place = os.path.join(os.path.dirname(__file__), "phases")
     texts = {}
     for name in ("word", "parent", "child"):
         with open(os.path.join(place, f"{name}.bash"), encoding="utf-8") as file:
-            texts[name] = file.read()
+            texts[name] = file.read() if aligned else file.read().replace("%80s", "%s")
     return PhaseScripts(**texts)
 
 
@@ -406,6 +411,13 @@ def render(sandbox: Sandbox) -> str:
     from sandbox.model import render as rendering
 
     return rendering.text(sandbox)
+
+
+def plan_lines(sandbox: Sandbox) -> tuple[Line, ...]:
+    """The same as values, to be laid out otherwise."""
+    from sandbox.model import render as rendering
+
+    return rendering.lines(sandbox)
 
 
 def difference(first: Sandbox, second: Sandbox) -> tuple[tuple[str, Line], ...]:

@@ -67,8 +67,20 @@ def _indented(text: str, width: int) -> str:
 
 def _plan(context: Context, call: Call) -> Code | None:
     del call
-    text = plain(_known(context).plan)
-    context.write(text if text.endswith("\n") else text + "\n")
+    known = _known(context)
+    rows: list[tuple[str, ...]] = []
+    section = ""
+    for row in known.plan_rows:
+        # Each section is named once.
+        rows.append((row[0] if row[0] != section else "", *row[1:]))
+        section = row[0]
+    context.display(
+        {
+            "text/plain": plain(known.plan).rstrip("\n"),
+            "text/html": table(("", "what", "how", "rule"), tuple(rows)),
+        },
+        {},
+    )
     return None
 
 
@@ -89,7 +101,7 @@ def _reset(context: Context, call: Call) -> Code | None:
 ENTER = Magic(
     name="enter",
     usage="%enter [--store STORE] [--derivation DRV] BUILD | %enter --ws NAME",
-    summary="move this kernel into the sandbox of another failed build, or a kept workspace",
+    summary="move into the sandbox of another failed build, or a kept workspace",
     help="BUILD and the options are those of `nbs shell`: a kept directory, a .drv, or a name.\n"
     "The kernel and its notebook stay; shell, variables and files are those of the other build.\n"
     "NAME is a workspace that a shell or a kernel left: `nbs ws ls`.\n"

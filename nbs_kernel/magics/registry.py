@@ -9,6 +9,7 @@ from nbs_kernel.magics.environment import ENV
 from nbs_kernel.magics.session import LIMIT, STDIN, STREAMS, TIME
 from nbs_kernel.magics.showing import DISPLAY
 from nbs_kernel.magics.snapshots import RESTORE, SNAPSHOT, SNAPSHOTS
+from nbs_kernel.typed.shown import code, columns, table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,9 +18,16 @@ if TYPE_CHECKING:
 
 def _list(context: Context, call: Call) -> Code | None:
     del call
-    width = max(len(magic.usage) for magic in MAGICS.values())
-    lines = [f"{magic.usage:{width}}  {magic.summary}" for magic in MAGICS.values()]
-    context.write("\n".join([*lines, "", "`%name?` tells more about one.", ""]))
+    more = "`%name?` tells more about one."
+    named = tuple((f"%{magic.name}", magic.summary) for magic in MAGICS.values())
+    used = tuple((magic.usage, magic.summary) for magic in MAGICS.values())
+    context.display(
+        {
+            "text/plain": f"{columns(named)}\n\n{more}",
+            "text/html": table(("command", "what it does"), used) + f"<p>{code(more)}</p>",
+        },
+        {},
+    )
     return None
 
 

@@ -139,7 +139,7 @@ STDIN = Magic(
 TIME = Magic(
     name="time",
     usage="%time CODE",
-    summary="run the line and tell how long it took; `%%time` is for the whole cell",
+    summary="run the line and tell how long it took; `%%time`: the whole cell",
     run=_time,
     takes="code",
 )

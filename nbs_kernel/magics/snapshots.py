@@ -6,7 +6,7 @@ import time
 
 from nbs_kernel.magics.context import Call, Code, Magic
 from nbs_kernel.magics.errors import MagicError
-from nbs_kernel.typed.shown import one_line, table
+from nbs_kernel.typed.shown import columns, one_line, table
 from sandbox import words
 
 TYPE_CHECKING = False
@@ -69,15 +69,13 @@ def _restore(context: Context, call: Call) -> Code | None:
 
 def _snapshots(context: Context, call: Call) -> Code | None:
     del call
-    rows = [("failed", "", "the state as it was kept")]
+    rows = [("failed", "by the failure itself", "the state as it was kept")]
     for one in context.snapshots():
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created))
         rows.append((one_line(one.name), when, _counted(one)))
-    width = max(len(name) for name, _, _ in rows)
-    lines = [f"{name:{width}}  {when:19}  {what}".rstrip() for name, when, what in rows]
     context.display(
         {
-            "text/plain": "\n".join(lines),
+            "text/plain": columns(tuple(rows)),
             "text/html": table(("snapshot", "taken", "holds"), tuple(rows)),
         },
         {},
@@ -94,7 +92,7 @@ def _counted(one: Taken) -> str:
 SNAPSHOT = Magic(
     name="snapshot",
     usage="%snapshot [NAME] | --remove NAME | --each on|off",
-    summary="keep the files as they are now; `%%snapshot` as they are before the cell",
+    summary="keep the files as they are; `%%snapshot`: before the cell runs",
     help="The build's directory, /tmp and the outputs. Without NAME it gets the next number.\n"
     f"--each on takes one before each cell; of those the last {KEPT_OF_CELLS} are kept.",
     run=_snapshot,

@@ -64,6 +64,16 @@ def code(text: str) -> str:
     return f"<code>{escaped(text)}</code>"
 
 
+def columns(rows: tuple[tuple[str, ...], ...]) -> str:
+    """Rows of text, one below the other, each column as wide as what is in it."""
+    count = max((len(row) for row in rows), default=0)
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(count)]
+    return "\n".join(
+        "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=False)).rstrip()
+        for row in rows
+    )
+
+
 def table(head: tuple[str, ...], rows: tuple[tuple[str, ...], ...]) -> str:
     """An HTML table of text."""
     names = "".join([f"<th style='text-align:left'>{escaped(name)}</th>" for name in head])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nbs_kernel.outside import Outside
+from nbs_kernel.outside import Outside, in_a_notebook
 from nbs_kernel.requests import (
     LONGEST_NAME,
     Diff,
@@ -130,6 +130,23 @@ def test_a_refusal_comes_inside_as_the_error_that_it_was_outside():
             Outside(theirs.fileno()).enter("x")
         assert (caught.value.message, caught.value.reason) == ("no", "build-unknown")
         assert receive(ours.fileno(), Reader()) == Enter(build="x")
+
+
+@pytest.mark.parametrize(
+    ("told", "shown"),
+    [
+        ("`nbs snapshots` lists them", "`%snapshots` lists them"),
+        ("`nbs snapshot --remove one` removes it", "`%snapshot --remove one` removes it"),
+        ("`nbs diff hello-1.0` shows what was", "`%diff` shows what was"),
+        ("`nbs shell --ws a` enters it as it is", "`%enter --ws a` enters it as it is"),
+        ("`nbs shell --ws a --fork` enters a copy", "`nbs shell --ws a --fork` enters a copy"),
+        ("leave the shell, then `nbs restore a`", "leave the shell, then `nbs restore a`"),
+        ("`nbs ws ls` lists them", "`nbs ws ls` lists them"),
+    ],
+)
+def test_a_hint_names_the_magic_command_where_there_is_one(told, shown):
+    refused = Refused(message="no", reason="snapshot-unknown", hint=told)
+    assert in_a_notebook(refused.error()).hint == shown
 
 
 def test_a_supervisor_that_is_gone_is_told_and_no_reason_to_end():

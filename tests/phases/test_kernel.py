@@ -114,3 +114,10 @@ def test_the_word_and_its_phases_are_completed_and_explained_in_a_fresh_shell(ce
         assert "runs the function of /nix/store/" in explained(code)
         assert "checkTarget" in explained(code)
     assert cells.run("type checkPhase")[1]["status"] == "error"
+
+
+def test_an_error_of_the_word_is_not_laid_out_for_a_terminal(cells: Cells):
+    for words, reason in (("--nothing", "option-unknown"), ("nothing", "phase-unknown")):
+        printed, reply = cells.run(f"phase {words}")
+        assert printed.endswith(f"\n({reason}, 2)\n")
+        assert reply["evalue"] == "2"

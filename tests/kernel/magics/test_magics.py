@@ -10,6 +10,7 @@ from nbs_kernel.magics.cell import prepare
 from nbs_kernel.magics.environment import differences
 from nbs_kernel.magics.errors import MagicError
 from nbs_kernel.magics.registry import MAGICS
+from nbs_kernel.typed.shown import escaped
 from sandbox import Error
 from tests.kernel.magics.kernels import Noted
 from tests.kernel.typed.shells import Told
@@ -21,7 +22,8 @@ KNOWN = Known(
         ("derivation", "/nix/store/x-hello.drv"),
         ("evil", "<script>$\\href{x}{y}$</script>\x1b[2J\u202e"),
     ),
-    plan="mount proc\x1b[2J",
+    plan="mounts\n  proc\x1b[2J  new   [rule]\n",
+    plan_rows=(("mounts", "proc\x1b[2J", "<b>new</b>", "rule"), ("mounts", "dev", "bound", "")),
 )
 
 
@@ -121,10 +123,15 @@ def test_the_build_is_shown_as_text_and_as_a_table_that_can_do_nothing() -> None
     assert not {"\x1b", "\u202e"} & {*html, *text}
 
 
-def test_the_plan_is_shown() -> None:
+def test_the_plan_is_shown_as_text_and_as_a_table_that_names_each_section_once() -> None:
     kernel = Noted(known=KNOWN)
     kernel.run("%plan")
-    assert kernel.text == "mount proc\\x1b[2J\n"
+    (data,) = kernel.shown
+    html = str(data["text/html"])
+    assert data["text/plain"] == "mounts\n  proc\\x1b[2J  new   [rule]"
+    assert html.count("<code>mounts</code>") == 1
+    assert "<code>&lt;b&gt;new&lt;/b&gt;</code>" in html
+    assert "\x1b" not in html
 
 
 @pytest.mark.parametrize("known", [None, Known()])
@@ -176,14 +183,18 @@ def test_a_timed_line_runs_at_its_own_line_and_tells_how_long_it_took() -> None:
     assert code.after(Outcome(status=2), 75.25) == "took 1 min 15.2 s, status 2\n"
 
 
-def test_all_magics_are_listed_and_each_has_help() -> None:
+def test_all_magics_are_listed_within_80_columns_and_each_has_help() -> None:
     kernel = Noted()
     kernel.run("%lsmagic")
-    for name in MAGICS:
-        assert f"%{name}" in kernel.text
+    (data,) = kernel.shown
+    text = str(data["text/plain"])
+    assert max(map(len, text.split("\n"))) <= 80
+    for name, magic in MAGICS.items():
+        assert f"%{name} " in text
+        assert escaped(magic.usage) in str(data["text/html"])
         helped = Noted()
         helped.run(f"%{name}?")
-        assert helped.text.startswith(MAGICS[name].usage)
+        assert helped.text.startswith(magic.usage)
         assert not helped.done
 
 
@@ -193,3 +204,13 @@ def test_snapshots_are_asked_for_by_words() -> None:
     assert kernel.done == ["snapshot one", "snapshot", "remove one", "restore ", "restore x --kill"]
     kernel.run("%snapshot --each on")
     assert kernel.settings.snapshot_each
+
+
+def test_snapshots_are_listed_with_the_state_that_is_always_there() -> None:
+    kernel = Noted()
+    kernel.run("%snapshots")
+    (data,) = kernel.shown
+    first, second = str(data["text/plain"]).split("\n")
+    assert first == "failed  by the failure itself  the state as it was kept"
+    assert second.startswith("one     ")
+    assert second.endswith("2 files, 6 B")
