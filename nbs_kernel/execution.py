@@ -6,6 +6,7 @@ import time
 
 from nbs_kernel.bash.events import Output
 from nbs_kernel.messages import BadRequestError
+from nbs_kernel.typed.reader import Reader
 from sandbox import Value
 
 TYPE_CHECKING = False
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from nbs_kernel.output import CellOutput
     from nbs_kernel.requests import Handover
 
+DISPLAY = "display"
 SAID_KEPT = 65536
 TAKEN_AT_ONCE = 65536
 FULL_READ = 2048
@@ -64,6 +66,15 @@ def wish(content: dict[str, Any]) -> Wish:
         allow_stdin=bool(content.get("allow_stdin", False)),
         expressions=tuple(map(str, expressions)),
     )
+
+
+def has_command(code: str, name: str) -> bool:
+    """Whether a command of that name stands in the text of a cell."""
+    if name not in code:
+        return False
+    reader = Reader(code)
+    reader.finish()
+    return any(word.role == "command" and word.text == name for word in reader.words)
 
 
 class Execution:
@@ -113,7 +124,7 @@ class Cells:
         Raises `BadRequestError` for what is no text.
         """
         try:
-            cell = self.shell().execute(code)
+            cell = self.shell().execute(code, shows=has_command(code, DISPLAY))
         except ValueError as error:
             raise BadRequestError(str(error)) from None
         self._executions[cell] = execution
@@ -141,6 +152,10 @@ class Cells:
             execution.output.write(output.stream, output.data, time.monotonic())
         else:
             self._said = (self._said + output.data)[-SAID_KEPT:]
+
+    def of(self, cell: int) -> Execution | None:
+        """The execution that a cell belongs to, if that is known."""
+        return self._executions.get(cell)
 
     def take_said(self) -> bytes:
         """What was written before there was any cell; once."""

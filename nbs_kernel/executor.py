@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 
-from nbs_kernel import report
+from nbs_kernel import display, report
 from nbs_kernel.bash.events import Ended, Outcome
 from nbs_kernel.context import KernelContext
 from nbs_kernel.execution import Execution, wish
@@ -19,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from nbs_kernel.bash.events import Asked
     from nbs_kernel.kernel import Kernel
     from nbs_kernel.magics.context import Code
     from nbs_kernel.messages import Message
@@ -200,6 +202,23 @@ class Executor:
         waiting = tuple(kernel.queue)
         kernel.queue.clear()
         self._abort(waiting)
+
+    def show(self, asked: Asked) -> None:
+        """Show the file that a cell has asked to be shown, and let the cell go on."""
+        kernel = self._kernel
+        execution, shell = kernel.cells.of(asked.cell), kernel.cells.running
+        done = False
+        if execution is not None:
+            try:
+                path = os.path.join(asked.directory, asked.path)
+                data = display.load(path, asked.path)
+                KernelContext(kernel, execution).display(data, {})
+                done = True
+            except MagicError as error:
+                text = "\n".join(["display: " + error.message, *report.details(error), ""])
+                execution.output.write("stderr", text.encode(errors="replace"), time.monotonic())
+        if shell is not None:
+            shell.answer_asked(asked, done=done)
 
     def ask_for_input(self, *, secret: bool) -> None:
         """A program waits for a line of its terminal."""

@@ -13,7 +13,7 @@ from collections import deque
 
 from nbs_kernel import report
 from nbs_kernel.answers import Answers
-from nbs_kernel.bash.events import Ended, Finished, InputWanted, Outcome, Output
+from nbs_kernel.bash.events import Asked, Ended, Finished, InputWanted, Outcome, Output
 from nbs_kernel.bash.shell import Shell
 from nbs_kernel.bash.start import START_S
 from nbs_kernel.execution import Cells, Execution, Stop
@@ -217,6 +217,8 @@ class Kernel:
             self.cells.write(event)
         elif isinstance(event, InputWanted):
             self._executor.ask_for_input(secret=event.secret)
+        elif isinstance(event, Asked):
+            self._executor.show(event)
         elif isinstance(event, Finished):
             self.ends[event.cell] = event.outcome
         elif self.current is not None:

@@ -116,9 +116,13 @@ def unheeded(code: str) -> str:
 
 def of_error(error: Error, name: str = "SandboxError") -> Failure:
     """An error of the sandbox, or of a magic command, with its evidence and hint."""
-    evidence = tuple(f"  {printable(line)}" for line in error.evidence)
+    return failure(name, error.reason, printable(error.message), details(error))
+
+
+def details(error: Error) -> tuple[str, ...]:
+    """What was seen, and the hint, as lines."""
     hint = (f"hint: {printable(error.hint)}",) if error.hint else ()
-    return failure(name, error.reason, printable(error.message), evidence + hint)
+    return (*(f"  {printable(line)}" for line in error.evidence), *hint)
 
 
 def of_bug(error: Exception) -> Failure:

@@ -62,6 +62,18 @@ class InputWanted(Value):
     secret: bool
 
 
+class Asked(Value):
+    """The cell waits until `path` has been shown, seen from `directory`: see `Shell.answer_asked`.
+
+    All that it had written before has been told before.
+    """
+
+    cell: int
+    number: int
+    directory: str
+    path: str
+
+
 class Ended(Value):
     """The shell is gone, and all it had written has been told before.
 
@@ -74,7 +86,7 @@ class Ended(Value):
     why: str
 
 
-Event = Output | Finished | InputWanted | Ended
+Event = Output | Finished | InputWanted | Asked | Ended
 
 
 class Syntax(Value):

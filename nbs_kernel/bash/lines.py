@@ -27,7 +27,8 @@ class Setting(Value):
 
     `input`, `output` and `error` are paths. `options` are the letters of `set` that the shell puts
     back for the cell; `traps` are what `__nbs_begin` has to know of the user's traps for ERR and
-    EXIT; `debugging`: the user has once spoken of DEBUG traps, which see every command.
+    EXIT; `debugging`: the user has once spoken of DEBUG traps, which see every command;
+    `offer` are the words for `__nbs_offer`, none where nothing is offered.
     """
 
     input: str = "/dev/null"
@@ -36,6 +37,7 @@ class Setting(Value):
     options: str = ""
     traps: tuple[str, str] = ("", "")
     debugging: bool = False
+    offer: tuple[str, ...] = ()
 
 
 def quote(text: str) -> str:
@@ -81,7 +83,8 @@ def cell(number: int, code: str, setting: Setting, *, extglob: bool = False) -> 
 
 def _begin(flags: str, setting: Setting, *, extglob: bool) -> str:
     traps = " ".join(map(quote, setting.traps)) if any(setting.traps) else ""
-    begin = f'\\__nbs_begin "$LINENO" "{flags}" {traps}'.rstrip()
+    offer = f"\\__nbs_offer {' '.join(setting.offer)}; " if setting.offer else ""
+    begin = f'{offer}\\__nbs_begin "$LINENO" "{flags}" {traps}'.rstrip()
     # What it returns is `$?` for the cell, and no failure. Tracing shows what comes after it.
     begin += "" if "x" in setting.options else " && \\builtin :"
     if setting.debugging:

@@ -30,7 +30,7 @@ def _part(name: str) -> bytes:
         return file.read()
 
 
-_STARTUP = _part("questions.bash") + _part("startup.bash")
+_STARTUP = _part("questions.bash") + _part("display.bash") + _part("startup.bash")
 
 
 class End(Value):

@@ -14,7 +14,9 @@ import termios
 import time
 
 from nbs_kernel.bash import answers, lines, outcomes, parser
+from nbs_kernel.bash.asking import Asking
 from nbs_kernel.bash.events import (
+    Asked,
     Ended,
     Finished,
     Frame,
@@ -76,6 +78,7 @@ class Shell:
         self._texts, self._tail = Texts(), Tail()
         self._options, self._traps = "", ("", "")
         self._debugging = self._extglob = self._trapping = False
+        self._asking: Asking | None = None
         self._due: list[Event] = []
         self._gone, self._look_at = False, 0.0
         self._leaving = self._silent = False
@@ -101,6 +104,8 @@ class Shell:
             return {}
         process = self._process
         streams = self._streams.descriptors() if output else ()
+        if self._asking is not None and output:
+            streams = (*streams, self._asking.descriptor)
         watched = dict.fromkeys((*streams, process.exit), select.POLLIN)
         if not process.told_all:
             watched[process.records.fileno()] = select.POLLIN
@@ -120,6 +125,8 @@ class Shell:
             yield from self._give_due()
         elif descriptor == process.records.fileno():
             yield from self._read_records()
+        elif self._asking is not None and descriptor == self._asking.descriptor:
+            yield from self._read_questions(self._asking)
         else:
             yield from self._noted(self._streams.read(descriptor, self.cell))
 
@@ -129,6 +136,17 @@ class Shell:
                 yield from self._end_cell(record)
             elif record.kind == "leaving":
                 self._leaving = True
+
+    def _read_questions(self, asking: Asking) -> Iterator[Event]:
+        for asked in asking.read():
+            for output in self._streams.drain(asked.cell, self.cell):
+                yield from self._noted(output)
+            yield asked
+
+    def answer_asked(self, asked: Asked, *, done: bool) -> None:
+        """What it asked for was done, or was not: the cell goes on."""
+        if self._asking is not None:
+            self._asking.answer(asked.number, done=done)
 
     def _noted(self, output: Output | None) -> Iterator[Event]:
         if output is not None:
@@ -179,15 +197,20 @@ class Shell:
                 yield from self._noted(output)
             yield InputWanted(cell=self.cell, secret=hides_input(terminal))
 
-    def execute(self, code: str) -> int:
-        """Run a cell; its number. Raises ValueError for a NUL byte, RuntimeError while one runs,
-        `ShellFailed` (`shell-gone`), and `sandbox.Error` (`terminals-exhausted`)."""
+    def execute(self, code: str, *, shows: bool = False) -> int:
+        """Run a cell; its number. `shows`: from now on cells have the word `display`.
+
+        Raises ValueError for a NUL byte, RuntimeError while one runs, `ShellFailed` (`shell-gone`),
+        and `sandbox.Error` (`terminals-exhausted`).
+        """
         if self.busy:
             raise RuntimeError("a cell is running")
         if self._gone:
             raise ShellFailed("the shell has ended", reason="shell-gone")
         if "\0" in code:
             raise ValueError("a NUL byte is in the cell, which bash cannot take")
+        if shows and self._asking is None:
+            self._asking = Asking()
         wrong = self.check(code) if lines.may_close_the_group(code) else COMPLETE
         paths = ("", "") if wrong != COMPLETE else self._open_terminals(self.cell + 1)
         self.cell += 1
@@ -212,6 +235,7 @@ class Shell:
 
     def _send_cell(self) -> None:
         output, error = self._paths
+        asking = self._asking
         setting = lines.Setting(
             input=self._process.terminal.path if self._listens else "/dev/null",
             output=output,
@@ -219,6 +243,7 @@ class Shell:
             options=self._options,
             traps=self._traps,
             debugging=self._debugging,
+            offer=(asking.path, asking.nonce, str(self.cell)) if asking is not None else (),
         )
         self._run += 1
         self._process.send(lines.cell(self._run, self._code, setting, extglob=self._extglob))
@@ -272,6 +297,9 @@ class Shell:
         self._gone, self.busy = True, False
         self._process.close()
         self._streams.close()
+        if self._asking is not None:
+            self._asking.close()
+            self._asking = None
 
     def _end_cell(self, record: Record) -> Iterator[Event]:
         count = self._code.count("\n") + 1

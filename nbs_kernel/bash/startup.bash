@@ -17,7 +17,7 @@ __nbs_reported=0 __nbs_last=0 __nbs_options='' __nbs_prompt=() __nbs_user_err=''
 __nbs_int='' __nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_base=0 __nbs_flags='' __nbs_reached=''
 __nbs_own_trap='' __nbs_debug='' __nbs_passed='' __nbs_none='' __nbs_seen=''
 __nbs_called='' __nbs_failed=() __nbs_noted='' __nbs_halt='' __nbs_waits='' __nbs_leaving='' __nbs_ending=''
-__nbs_status=0
+__nbs_status=0 __nbs_own_display=''
 
 __nbs_record() {
   builtin printf '%s\0' "@$__nbs_nonce $1 $2 $(($# - 2))" "${@:3}" >&62
@@ -369,6 +369,7 @@ __nbs_done() {
   if [[ $__nbs_ran ]]; then __nbs_options=${flags//[^euxvTk]/}; fi
   if [[ $__nbs_int ]]; then builtin eval "builtin $__nbs_int"; fi
   if [[ $__nbs_own_trap && $(builtin declare -f trap) == *__nbs_trap* ]]; then builtin unset -f trap; fi
+  if [[ $__nbs_own_display ]]; then __nbs_forget_display; fi
   __nbs_put_prompt_away 2>/dev/null || builtin :
   # The cell is put between these.
   if [[ ${BASH_ALIASES[\{]+set}${BASH_ALIASES[\}]+set} ]]; then
@@ -395,7 +396,7 @@ __nbs_done() {
     builtin printf '\0'
   } >&62
   __nbs_reported=$1 __nbs_last=$status __nbs_ran='' __nbs_flags='' __nbs_reached='' __nbs_int=''
-  __nbs_own_trap='' __nbs_halt='' __nbs_waits='' __nbs_leaving=''
+  __nbs_own_trap='' __nbs_own_display='' __nbs_halt='' __nbs_waits='' __nbs_leaving=''
 }
 
 builtin readonly -f __nbs_record __nbs_forget __nbs_note __nbs_passes_on __nbs_is_stale __nbs_throw \

@@ -53,6 +53,13 @@ class Terminal:
         modes[CC][termios.VMIN] = modes[CC][termios.VTIME] = 0
         termios.tcsetattr(self.slave, termios.TCSANOW, modes)
 
+    def make_private(self) -> None:
+        """Raw, and whoever reads waits until there is something."""
+        self.make_output()
+        modes = termios.tcgetattr(self.slave)
+        modes[CC][termios.VMIN] = 1
+        termios.tcsetattr(self.slave, termios.TCSANOW, modes)
+
     def make_controlling(self) -> None:
         """As a login has it, but what is typed is not shown, even where ECHO is on.
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from nbs_kernel.typed.words import Word
 
 _LINE = re.compile(r"(%%?)([a-z][a-zA-Z0-9_-]*)(\?{0,2})(?:[ \t]+(.*))?", re.DOTALL)
-_DISPLAY = re.compile(r"[ \t]*display[ \t]")
 _FOR_CELLS = ("code", "cell")
 
 
@@ -82,7 +81,7 @@ def bash_part(code: str) -> str | None:
         return last.body if magic is not None and magic.takes in _FOR_CELLS else None
     if not parts.bash.strip() and parts.lines:
         return None
-    return None if _displays(parts.bash) else parts.bash
+    return parts.bash
 
 
 def prepare(code: str, after: int = 0) -> Prepared:
@@ -93,23 +92,8 @@ def prepare(code: str, after: int = 0) -> Prepared:
     """
     parts = take_apart(code)
     calls = [_call(line) for line in parts.lines]
-    displays = _displays(parts.bash)
-    calls += [Call(magic=MAGICS["display"], text="", words=w, line=n) for n, w in displays]
     left = tuple(call for call in calls if call.line > after)
-    return Prepared(calls=left, bash="" if displays else parts.bash)
-
-
-def _displays(bash: str) -> list[tuple[int, tuple[Word, ...]]]:
-    """The words of each line, if a cell is nothing but lines of `display FILE`."""
-    found: list[tuple[int, tuple[Word, ...]]] = []
-    for number, line in enumerate(bash.split("\n"), 1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        words = _simple_words(line) if _DISPLAY.match(line) else None
-        if words is None or len(words) == 1:
-            return []
-        found.append((number, words[1:]))
-    return found
+    return Prepared(calls=left, bash=parts.bash)
 
 
 def misplaced(command: str) -> str:

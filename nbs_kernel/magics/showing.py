@@ -33,9 +33,9 @@ def _display(context: Context, call: Call) -> Code | None:
         path = expanded(word, value)
         if not path:
             raise MagicError(
-                f"what argument {len(paths) + 1} of `display` stands for is not known",
+                f"what argument {len(paths) + 1} of `%display` stands for is not known",
                 reason="magic-usage",
-                hint="`display FILE`, where only `$NAME` and `~` are put in",
+                hint="`display FILE`, without `%`, where bash puts all in",
             )
         paths.append(path)
     for path in paths:
@@ -48,8 +48,9 @@ DISPLAY = Magic(
     usage="%display FILE…",
     summary="show an image, HTML, JSON, Markdown or CSV file",
     help="PNG, JPEG, GIF, SVG, HTML, JSON, Markdown, CSV and TSV, told by the end of the name.\n"
-    "A cell of nothing but `display FILE` does the same. HTML and SVG come from the build: no\n"
-    "script in them runs, and they load nothing. `command display` is a program of that name.",
+    "`display FILE…` does the same as a command of bash, anywhere in a cell. HTML and SVG come\n"
+    "from the build: no script in them runs, and they load nothing. In scripts `display` is the\n"
+    "program of that name, as is `command display` in a cell.",
     run=_display,
     takes="paths",
     least=1,

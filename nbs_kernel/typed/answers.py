@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nbs_kernel.magics.context import manual
+from nbs_kernel.magics.registry import MAGICS
 from nbs_kernel.magics.typed import complete_magic, inspect_magic
 from nbs_kernel.typed import files
 from nbs_kernel.typed.completion import complete
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from nbs_kernel.typed.surroundings import Asked
 
+OWN = {"display": manual(MAGICS["display"])}
 QUESTIONS = 12
 VALUES = 5_000
 
@@ -84,6 +87,7 @@ class Answers:
             programs=lambda prefix: files.programs(talk.value("PATH") or "", prefix, directory),
             begun=self.begun,
             phase_help=self._phase_help,
+            own=OWN,
             kept=self._kept,
         )
 

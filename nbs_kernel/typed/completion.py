@@ -119,6 +119,7 @@ def _command(place: Place, following: str, around: Surroundings) -> tuple[list[M
         found += [Match(text=n, kind="alias") for n in _beginning(known.aliases, place.text)]
         found += [Match(text=n, kind="keyword") for n in _beginning(known.keywords, place.text)]
     found += matching(place, known.functions, "function")
+    found += matching(place, tuple(around.own), "function")
     found += matching(place, known.builtins, "builtin")
     if place.text:
         found += matching(place, around.programs(place.text), "command")

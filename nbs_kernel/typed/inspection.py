@@ -139,6 +139,8 @@ def _about(subject: Subject, known: dict[str, str], detail: int, around: Surroun
         about = phases.about_word(known.get("function", ""), around)
         if about:
             return about
+    if subject.kind == "command" and name in around.own and "function" not in known:
+        return around.own[name]
     return about_name(name, known, detail)
 
 

@@ -92,7 +92,8 @@ class Surroundings(Value):
     `value` tells a variable's value, None if it is not known; `describe` asks the shell for all
     that a name is. `listing` is `files.entries`, `programs` gives those of PATH with a prefix.
     `begun` is what was exported at the shell's start; `phase_help` what `phase --help` prints;
-    `kept` gives the names of what is kept: "builds", "workspaces" or "snapshots".
+    `own` has what is to be said of other words that the kernel gives to cells; `kept` gives the
+    names of what is kept: "builds", "workspaces" or "snapshots".
     """
 
     names: Names
@@ -103,4 +104,5 @@ class Surroundings(Value):
     programs: Callable[[str], tuple[str, ...]]
     begun: Mapping[str, str]
     phase_help: str
+    own: Mapping[str, str]
     kept: Callable[[str], tuple[str, ...]]

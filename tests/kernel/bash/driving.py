@@ -77,8 +77,8 @@ class Driver:
         ran = self.begin(code)
         return self.go_on(ran, limit_s=limit_s)
 
-    def begin(self, code: str) -> Ran:
-        return Ran(self.shell.execute(code))
+    def begin(self, code: str, *, shows: bool = False) -> Ran:
+        return Ran(self.shell.execute(code, shows=shows))
 
     def go_on(
         self, ran: Ran, until: Callable[[Ran], bool] = lambda _: False, limit_s: float = LIMIT_S

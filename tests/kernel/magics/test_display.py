@@ -251,9 +251,9 @@ def test_markdown_that_is_meant_to_be_slow_is_not(tmp_path) -> None:
 def test_display_reads_files_where_the_shell_is_and_puts_variables_in(tmp_path) -> None:
     (tmp_path / "a b.csv").write_text("1,2\n")
     kernel = Noted(Told(str(tmp_path), out=str(tmp_path)))
-    kernel.run("display 'a b.csv'\ndisplay $out/a\\ b.csv")
+    kernel.run("%display 'a b.csv'\n%display $out/a\\ b.csv")
     kernel.run('%display "$out/a b.csv"')
     assert [data["text/plain"] for data in kernel.shown] == ["1  2"] * 3
     with pytest.raises(MagicError) as caught:
-        kernel.run("display $unknown/a.csv")
+        kernel.run("%display $unknown/a.csv")
     assert caught.value.reason == "magic-usage"

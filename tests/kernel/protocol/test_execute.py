@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nbs_kernel.report import DIM, PLAIN
 from tests.kernel.protocol.conftest import until_there, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.kernel.protocol.conftest import Served
+    from tests.kernel.protocol.conftest import Run, Served
 
 
 def test_a_cell_is_busy_first_then_echoed_then_shown_and_idle_last(kernel: Served) -> None:
@@ -304,3 +305,63 @@ def test_a_table_is_displayed(kernel: Served) -> None:
     run = kernel.run("%build")
     (shown,) = (m["content"] for m in run.published if m["msg_type"] == "display_data")
     assert {"text/plain", "text/html"} <= set(shown["data"])
+
+
+def shown(run: Run) -> list[str]:
+    """What a cell shows, in order: text as it is, each file by its first cell."""
+    found: list[str] = []
+    for message in run.published:
+        if message["msg_type"] == "stream":
+            found += message["content"]["text"].split()
+        elif message["msg_type"] == "display_data":
+            found.append("<" + message["content"]["data"]["text/plain"].split()[0] + ">")
+    return found
+
+
+def test_display_shows_a_file_wherever_a_cell_has_the_word_and_as_it_is_then(
+    kernel: Served,
+) -> None:
+    run = kernel.run(
+        'cd /tmp && mkdir -p $$ && cd $$; show() { display "$1"; }\n'
+        "for i in 1 2 3; do echo n$i >'a b.csv'; echo before; display *.csv; echo after; done"
+    )
+    assert shown(run) == [w for i in "123" for w in ("before", f"<n{i}>", "after")]
+    # Later cells have it in functions of earlier ones.
+    assert shown(kernel.run("show a*; echo x; display a* a* | cat")) == [
+        "<n3>",
+        "x",
+        "<n3>",
+        "<n3>",
+    ]
+
+
+def test_what_display_cannot_show_fails_as_a_command_does(kernel: Served) -> None:
+    run = kernel.run("cd /tmp; display none-such.csv || echo failed; display x.nothing")
+    assert (
+        "display: `none-such.csv` cannot be read\n  No such file or directory\nfailed\n" in run.text
+    )
+    assert "has no ending of a format that can be shown" in run.text
+    assert run.error is not None
+    assert (run.error["ename"], run.error["evalue"]) == ("ExitStatus", "1")
+    assert run.error["traceback"][1:] == ["  display x.nothing", f"  {DIM}at{PLAIN} cell line 1"]
+    run = kernel.run("set -e; display none-such.csv; echo never")
+    assert "never" not in run.text
+    assert run.error is not None
+    assert run.error["ename"] == "Errexit"
+
+
+def test_display_is_the_users_word_and_not_that_of_what_a_cell_runs(
+    kernel: Served, tmp_path: Path
+) -> None:
+    (tmp_path / "a.csv").write_text("seen\n")
+    script = tmp_path / "script"
+    script.write_text(f"display {tmp_path}/a.csv; from_a_file() {{ display {tmp_path}/a.csv; }}\n")
+    run = kernel.run(f"display {tmp_path}/a.csv; bash {script}; source {script}; from_a_file")
+    assert shown(run)[0] == "<seen>"
+    assert "<seen>" not in shown(run)[1:]
+    assert run.text.count("display: command not found") == 3
+    # Nor is it there where no cell has ever had it, or the user has another.
+    kernel.run("%restart")
+    assert "command not found" in kernel.run(f"eval 'display {tmp_path}/a.csv'").text
+    assert kernel.run("display() { echo mine; }; display").text == "mine\n"
+    assert kernel.run("display").text == "mine\n"

@@ -210,6 +210,13 @@ def test_a_magic_command_is_explained() -> None:
     assert said(None, "make\n%limit 5") == ""
 
 
+def test_the_word_display_is_explained_unless_the_user_has_a_function_of_that_name() -> None:
+    shell = Told()
+    assert said(shell, "make && display plot.svg", 12).startswith("%display FILE…")
+    shell.described["display"] = ("function", "display () { mine; }")
+    assert "mine" in said(shell, "display")
+
+
 def test_names_that_could_be_an_option_or_code_are_never_asked() -> None:
     shell = Told()
     for code in ("echo -n", "$(x)", "echo 'a b'", "echo a';'b", "x 'a[$(touch bad)]'"):

@@ -137,5 +137,5 @@ def test_the_environment_is_compared_and_files_are_shown(shell: Shell, tmp_path)
     assert kernel.shown[-1]["text/plain"] == (
         f"- LC_ALL=C.UTF-8\n+ out={tmp_path}/a b$x\n+ preBuild=echo hi"
     )
-    kernel.run("display $out/'x y.csv'")
+    kernel.run("%display $out/'x y.csv'")
     assert kernel.shown[-1]["text/plain"] == "1  2"
