@@ -171,7 +171,7 @@ class Cells:
         for execution in self._executions.values():
             due = execution.output.due
             if due is not None and due <= now:
-                execution.output.flush(now)
+                execution.output.publish_due(now)
 
     def descriptors(self, *, output: bool = True) -> dict[int, int]:
         """What to poll for the shell's sake; without `output` what it writes waits."""

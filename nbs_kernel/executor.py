@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from nbs_kernel.requests import Handover
 
 
+END_OF_INPUT = frozenset(["\x04", "^D"])
+"""What is answered where there is nothing more to type; not every box takes the key."""
+
 DONE = "magic_lines_done"
 """The setting by which a kernel tells the next one how much of a cell is behind it."""
 
@@ -143,6 +146,8 @@ class Executor:
     def run(self, execution: Execution, code: str) -> Outcome:
         """Run bash text, to its end. Raises `ShellGone`, `Error`, `BadRequestError`, `Stop`."""
         kernel = self._kernel
+        if kernel.settings.terminal_input and execution.asked.allow_stdin:
+            execution.output.expect_questions()
         cell = kernel.cells.execute(code, execution)
         now = time.monotonic()
         execution.output.write("stderr", kernel.take_note(), now)
@@ -229,8 +234,8 @@ class Executor:
         if not execution.asked.allow_stdin:
             shell.end_of_input()
             return
-        execution.output.flush(time.monotonic())
-        content = {"prompt": "", "password": secret}
+        prompt = execution.output.take_question(time.monotonic())
+        content = {"prompt": prompt, "password": secret}
         execution.input_request = kernel.channels.reply(
             execution.request, "input_request", content, "stdin"
         )
@@ -243,7 +248,11 @@ class Executor:
         if message.parent.get("msg_id", execution.input_request) != execution.input_request:
             return
         execution.input_request = ""
-        shell.answer(str(message.content.get("value", "")))
+        line = str(message.content.get("value", ""))
+        if line in END_OF_INPUT:
+            shell.end_of_input()
+        else:
+            shell.answer(line)
 
 
 def _has_commands(code: str) -> bool:

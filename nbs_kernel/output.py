@@ -11,6 +11,7 @@ import os
 from collections import deque
 
 from nbs_kernel.escapes import Escapes
+from nbs_kernel.question import Question
 from sandbox import words
 
 TYPE_CHECKING = False
@@ -140,6 +141,7 @@ class CellOutput:
         workspace: str = "",
     ) -> None:
         self._gathered = Gathered(publish)
+        self._question: Question | None = None
         self._limit = limit
         self._name = name
         self._directory = directory
@@ -157,16 +159,28 @@ class CellOutput:
 
     @property
     def due(self) -> float | None:
-        """When to call `flush`; None: no need to."""
-        moments = [at for at in (self._gathered.due, self._note_at) if at is not None]
+        """When to call `publish_due`; None: no need to."""
+        held = self._question.due if self._question is not None else None
+        moments = [at for at in (self._gathered.due, self._note_at, held) if at is not None]
         return min(moments, default=None)
+
+    def expect_questions(self) -> None:
+        """What may be a question is held back for a moment, for `take_question`."""
+        self._question = self._question or Question()
+
+    def take_question(self, now: float) -> str:
+        """What was asked, and is shown by whoever asks it; all that came before is published."""
+        text = self._question.take() if self._question is not None else ""
+        self._ends_line = self._ends_line or bool(text)
+        self.flush(now)
+        return text
 
     def write(self, stream: str, data: bytes, now: float) -> None:
         """Bytes of the cell, in order."""
         if not data:
             return
         if not self._limit:
-            self._gathered.add(stream, data, now)
+            self._add(stream, data, now)
         elif self._file is None:
             self._begin(stream, data, now)
         else:
@@ -181,7 +195,16 @@ class CellOutput:
             self._left = max(0, limit - limit // 2 - shown)
 
     def flush(self, now: float) -> None:
-        """Publish what was gathered, and that more is held back if it is time to say so."""
+        """Publish all there is."""
+        if self._question is not None:
+            self._gathered.add(*self._question.let_go(), now)
+        self._gathered.flush(now)
+
+    def publish_due(self, now: float) -> None:
+        """Publish what has waited long enough; say that more is left out if it is time to."""
+        held = self._question.due if self._question is not None else None
+        if self._question is not None and held is not None and now >= held:
+            self._gathered.add(*self._question.let_go(), now)
         if self._file is not None and self._note_at is not None and now >= self._note_at:
             shown = words.size(self._limit - self._limit // 2)
             self._note_at = None
@@ -190,11 +213,22 @@ class CellOutput:
                 "cell ends",
                 now,
             )
-        self._gathered.flush(now)
+        due = self._gathered.due
+        if due is not None and now >= due:
+            self._gathered.flush(now)
+
+    def _add(self, stream: str, data: bytes, now: float) -> None:
+        if self._question is None:
+            self._gathered.add(stream, data, now)
+            return
+        for name, part in self._question.split(stream, data, now):
+            self._gathered.add(name, part, now)
 
     def finish(self, now: float) -> None:
         """The cell has ended: publish all that is to be shown. Its jobs may write on."""
         self._note_at = None
+        self.flush(now)
+        self._question = None
         if self._file is not None and not self._finished:
             self._show_end(self._file, now)
         self._finished = True
@@ -215,7 +249,7 @@ class CellOutput:
         if not self._finished:
             self._head += shown
         if shown:
-            self._gathered.add(stream, shown, now)
+            self._add(stream, shown, now)
             self._ends_line = shown.endswith(b"\n")
         if len(shown) < len(data):
             self._exceed(stream, data[len(shown) :], now)
@@ -282,6 +316,7 @@ class CellOutput:
         self._hidden += at
 
     def _note(self, text: str, now: float) -> None:
+        self.flush(now)
         self._gathered.flush(now, final=True)
         start = "" if self._ends_line else "\n"
         self._gathered.add("stderr", f"{start}[{text}]\n".encode(), now)

@@ -131,7 +131,8 @@ STDIN = Magic(
     name="stdin",
     usage="%stdin [on|off]",
     summary="let programs that read the terminal ask you",
-    help="Off, they find the end of their input, as in a build.",
+    help="Off, they find the end of their input, as in a build. On, an answer of `^D`, or of the\n"
+    "character Ctrl-D, is the end of the input.",
     run=_switch("terminal_input", _STDIN),
     most=1,
     choices=("on", "off"),

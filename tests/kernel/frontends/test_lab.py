@@ -119,9 +119,11 @@ def test_shift_tab_explains_what_is_under_the_cursor(lab):
 def test_a_program_that_asks_gets_an_input_box(lab):
     lab.run("%stdin on")
     cell = lab.start("read -p 'who? ' who; echo hallo $who")
+    lab.see(".jp-Stdin-prompt", "who?")
     lab.answer("Ada")
     lab.shows(cell, "hallo Ada")
     lab.finished(cell)
+    assert lab.output(cell).count("who?") == 1
 
 
 def test_a_secret_is_typed_unseen(lab):

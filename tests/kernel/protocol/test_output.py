@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbs_kernel.output import GATHER_BYTES, GATHER_S, NOTE_S, CellOutput
+from nbs_kernel.question import HOLD_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ def test_the_first_output_after_a_pause_is_due_at_once(tmp_path: Path) -> None:
     shown = Shown(tmp_path)
     shown.write(b"a", 10.0)
     assert shown.output.due == 10.0
-    shown.output.flush(10.0)
+    shown.output.publish_due(10.0)
     shown.write(b"b", 10.01)
     assert shown.output.due == pytest.approx(10.0 + GATHER_S)
     assert shown.messages == [("stdout", "a")]
@@ -51,7 +52,7 @@ def test_a_character_that_comes_in_two_parts_is_whole(tmp_path: Path) -> None:
     data = "größe €\n".encode()
     for at in range(len(data)):
         shown.write(data[at : at + 1], float(at))
-        shown.output.flush(float(at))
+        shown.output.publish_due(float(at))
     assert shown.text == "größe €\n"
 
 
@@ -120,10 +121,10 @@ def test_of_more_the_beginning_and_the_end_are_shown_and_all_is_in_a_file(
 def test_a_cell_that_goes_on_beyond_its_limit_has_that_said_before_its_end(tmp_path: Path) -> None:
     shown = Shown(tmp_path, limit=2400)
     shown.write(lines(10_000), 10.0)
-    shown.output.flush(10.0)
+    shown.output.publish_due(10.0)
     assert shown.output.due == 10.0 + NOTE_S
     assert "[" not in shown.text
-    shown.output.flush(10.0 + NOTE_S)
+    shown.output.publish_due(10.0 + NOTE_S)
     assert f"[more than 1.2 kB of output: all of it is in {tmp_path}/cell-1.log; " in shown.text
     assert shown.output.due is None
     shown.output.finish(20.0)
@@ -164,11 +165,11 @@ def test_what_a_job_writes_after_the_cell_is_shown_within_the_limit(tmp_path: Pa
     shown.write(b"cell\n")
     shown.output.finish(0.0)
     shown.write(b"job\n", 1.0)
-    shown.output.flush(1.0)
+    shown.output.publish_due(1.0)
     assert shown.text == "cell\njob\n"
     shown.write(lines(1000), 2.0)
     shown.write(lines(1000), 3.0)
-    shown.output.flush(3.0)
+    shown.output.publish_due(3.0)
     assert shown.text.count("[") == 1
     whole = "cell\njob\n" + (lines(1000) + lines(1000)).decode()
     kept = (tmp_path / "cell-1.log").read_text()
@@ -182,3 +183,38 @@ def test_memory_stays_small_however_small_the_pieces(tmp_path: Path) -> None:
         shown.write(b"x")
     assert len(shown.output._tail) < 10
     shown.output.close()
+
+
+def test_a_line_without_its_end_is_held_back_for_a_moment_where_it_may_be_a_question(
+    tmp_path: Path,
+) -> None:
+    shown = Shown(tmp_path)
+    shown.output.expect_questions()
+    shown.write(b"one\nna", 10.0)
+    shown.output.publish_due(10.0)
+    assert shown.text == "one\n"
+    shown.write("me é? ".encode(), 10.1)
+    assert shown.output.due == 10.0 + HOLD_S
+    assert shown.output.take_question(10.2) == "name é? "
+    shown.write(b"two", 10.3)
+    shown.output.publish_due(10.3 + HOLD_S)
+    assert shown.text == "one\ntwo"
+    assert shown.output.take_question(11.0) == ""
+
+
+def test_what_is_held_back_keeps_its_place(tmp_path: Path) -> None:
+    shown = Shown(tmp_path)
+    shown.output.expect_questions()
+    shown.write(b"out")
+    shown.write(b"err", stream="stderr")
+    shown.write(b"x" * 2000, stream="stderr")
+    shown.write(b"last")
+    shown.output.finish(0.0)
+    assert shown.messages == [("stdout", "out"), ("stderr", "err" + "x" * 2000), ("stdout", "last")]
+
+
+def test_a_question_can_be_read(tmp_path: Path) -> None:
+    shown = Shown(tmp_path)
+    shown.output.expect_questions()
+    shown.write(b"\x1b[1;32mname\x1b[0m\x07? \xff")
+    assert shown.output.take_question(0.0) == "name? \N{REPLACEMENT CHARACTER}"

@@ -192,14 +192,25 @@ def test_a_program_that_reads_the_terminal_asks_the_client(
     kernel: Served, flag: str, secret: bool
 ) -> None:
     kernel.run("%stdin on")
-    asked = kernel.client.execute(f"read {flag} -p 'name? ' a; echo \"<$a>\"", allow_stdin=True)
-    kernel.until_output("name? ")
+    code = f"echo hallo; read {flag} -p 'name? ' a; echo \"<$a>\""
+    asked = kernel.client.execute(code, allow_stdin=True)
     request = kernel.client.get_stdin_msg(timeout=30)
     assert request["msg_type"] == "input_request"
-    assert request["content"] == {"prompt": "", "password": secret}
+    assert request["content"] == {"prompt": "name? ", "password": secret}
     assert request["parent_header"]["msg_id"] == asked
     kernel.client.input("me ä")
-    assert "<me ä>\n" in kernel.result(asked).text
+    # Whoever shows the box shows the question: it is no output as well.
+    assert kernel.result(asked).text == "hallo\n<me ä>\n"
+
+
+@pytest.mark.parametrize("end", ["\x04", "^D"])
+def test_an_answer_can_be_the_end_of_the_input(kernel: Served, end: str) -> None:
+    kernel.run("%stdin on")
+    asked = kernel.client.execute("cat; echo end", allow_stdin=True)
+    for line in ("one", end):
+        kernel.client.get_stdin_msg(timeout=30)
+        kernel.client.input(line)
+    assert kernel.result(asked).text == "one\nend\n"
 
 
 def test_without_an_input_box_a_program_finds_the_end_of_its_input(kernel: Served) -> None:
