@@ -37,7 +37,7 @@ def test_cells_go_on_in_the_other_place_in_order(
         after = kernel.result(msg_id)
         assert after.text == f"{number} gone /usr\n"
         assert after.reply["execution_count"] == 4 + number
-    assert "1M" in kernel.run("%limit").text
+    assert "1.0 MB" in kernel.run("%limit").text
     assert kernel.ask("kernel_info_request", {}, "control")["status"] == "ok"
     assert kernel.run("sleep 0.1; false").reply["ename"] == "ExitStatus"
 
