@@ -1,10 +1,16 @@
-"""What a kernel asks of the workspace that it is in, done by its supervisor."""
+"""What a kernel asks of its workspace, and of this machine, done for its supervisor."""
 
 from __future__ import annotations
 
+import os
+import time
+
+import sandbox
 from nbs_kernel.requests import (
     Asked,
+    ListNames,
     ListSnapshots,
+    Names,
     Refused,
     RemoveSnapshot,
     Restore,
@@ -20,6 +26,9 @@ if TYPE_CHECKING:
     from sandbox import Living, Snapshot
 
 OF_CELLS = "cell-"
+MOST_NAMES = 500
+NAMES_S = 2.0
+"""So long names are looked for: somebody types, and waits."""
 
 
 def answered(living: Living, message: Asked, progress: Progress) -> Snapshots | Restored | Refused:
@@ -38,6 +47,21 @@ def answered(living: Living, message: Asked, progress: Progress) -> Snapshots | 
         return _listed(living.snapshots())
     except Error as error:
         return Refused.of(error)
+
+
+def names(asked: ListNames) -> Names:
+    """The names that `%enter` takes, the newest first: of failed builds, or of workspaces with
+    nobody inside. Those that can be had in a moment.
+    """
+    until = time.monotonic() + NAMES_S
+    found: dict[str, None] = {}
+    if asked.of == "workspaces":
+        found = dict.fromkeys(one.name for one in sandbox.workspaces() if not one.session)
+    for place in sandbox.kept_builds(os.environ) if asked.of == "builds" else ():
+        if time.monotonic() > until:
+            break
+        found[sandbox.name_of(place)] = None
+    return Names(found=tuple(filter(None, found))[:MOST_NAMES])
 
 
 def _taken(living: Living, asked: TakeSnapshot, progress: Progress) -> Snapshot:

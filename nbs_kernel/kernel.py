@@ -79,7 +79,7 @@ class Kernel:
         self.queue: deque[Message] = deque()
         self.environment: tuple[tuple[str, str], ...] = ()
         self.history = History(known.history)
-        self.typed = TypedAnswers(known.phase_help)
+        self.typed = TypedAnswers(known.phase_help, outside.list_names)
         self._note = ""
         self._notices = known.notices
         self._inside = inside
@@ -316,13 +316,19 @@ class Kernel:
 
         That one goes on with the cell that runs, after so many magic lines of it.
         """
-        self.outside.enter(build, store, derivation, workspace)
+        self.outside.enter(build, store, derivation, workspace, self._say_moving)
         settings = (*pairs_of(self.settings), (DONE, done))
         handover = Handover(
             execution_count=self._executor.count, moved=self.current is not None, settings=settings
         )
         requests = (self.current.request,) if self.current is not None else ()
         raise Stop(handover, requests)
+
+    def _say_moving(self) -> None:
+        if self.current is not None:
+            now = time.monotonic()
+            self.current.output.write("stderr", b"[entering \xe2\x80\xa6]\n", now)
+            self.current.output.flush(now)
 
     def stop(self) -> None:
         """End, after an answer to every execute request. Raises `Stop`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 
 from nbs_kernel.requests import (
     LONGEST_SOURCE,
@@ -13,8 +14,10 @@ from nbs_kernel.requests import (
     Entered,
     Handover,
     Interrupt,
+    ListNames,
     ListSnapshots,
     Malformed,
+    Names,
     Reader,
     Refused,
     Remember,
@@ -34,6 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nbs_kernel.requests import Passed
+
+
+SILENT_S = 1.0
+"""What takes longer is told to be under way."""
 
 
 class Outside:
@@ -74,17 +81,49 @@ class Outside:
         message = receive(self.descriptor, self._reader)
         return message if isinstance(message, Handover) else Handover()
 
-    def enter(self, build: str, store: str = "", derivation: str = "", workspace: str = "") -> None:
+    def enter(
+        self,
+        build: str,
+        store: str = "",
+        derivation: str = "",
+        workspace: str = "",
+        tell: Callable[[], None] = lambda: None,
+    ) -> None:
         """Have another kernel made in the sandbox of `build`, "" for the same build as kept.
 
         With `workspace`, in that kept one instead. When this returns it is inside, and waits for
-        `hand_over`. Raises `Error`.
+        `hand_over`. `tell` is called once if that takes longer than `SILENT_S`. Raises `Error`.
         """
         asked = Enter(build=build, store=store, derivation=derivation, workspace=workspace)
+        begun = [tell]
+
+        def wait() -> None:
+            poll = select.poll()
+            poll.register(self.descriptor, select.POLLIN)
+            if begun and not poll.poll(SILENT_S * 1000):
+                begun.pop()()
+            self.hear()
+
         # What comes meanwhile is the other kernel's: with the end of this one it would be lost.
-        answer = self._ask(asked, self.hear)
+        answer = self._ask(asked, wait)
         if not isinstance(answer, Entered):
             raise _gone("it gave no answer")
+
+    def list_names(self, kind: str) -> tuple[str, ...]:
+        """The names of "builds", "workspaces" or "snapshots"; none while something is asked for.
+
+        It is for somebody who types: what cannot be had now is left out without a word.
+        """
+        if self.is_asked:
+            return ()
+        asked = ListSnapshots() if kind == "snapshots" else ListNames(of=kind)
+        try:
+            answer = self._ask(asked, self.hear)
+        except Error:
+            return ()
+        if isinstance(answer, Snapshots):
+            return tuple(name for name, *_ in answer.found)
+        return answer.found if isinstance(answer, Names) else ()
 
     def take_snapshot(self, name: str, kept: int = 0) -> Snapshot:
         """Keep the files as they are. Raises `Error`."""

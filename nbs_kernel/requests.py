@@ -62,6 +62,21 @@ class Shown(Value):
     text: str
 
 
+class ListNames(Value):
+    """The names of what is kept, for who types: `of` is "builds" or "workspaces".
+
+    Answered with `Names`.
+    """
+
+    of: str
+
+
+class Names(Value):
+    """Names, in the order in which a person wants them."""
+
+    found: tuple[str, ...]
+
+
 class Remember(Value):
     """Keep a line of history for later kernels of this build. Not answered."""
 
@@ -164,6 +179,8 @@ Asked = TakeSnapshot | RemoveSnapshot | ListSnapshots | Restore
 Passed = (
     Enter
     | Diff
+    | ListNames
+    | Names
     | Remember
     | Handover
     | Entered
@@ -179,6 +196,8 @@ KINDS: dict[str, type[Passed]] = {
     for kind in (
         Enter,
         Diff,
+        ListNames,
+        Names,
         Remember,
         Handover,
         Entered,
@@ -229,8 +248,10 @@ def decode(body: bytes) -> Passed:
 def _checked(  # noqa: PLR0911  one for each kind
     kind: type[Passed], content: dict[str, Any]
 ) -> Passed:
-    if kind is Enter:
-        return Enter(**{name: _text(value, LONGEST_NAME) for name, value in content.items()})
+    if kind in {Enter, ListNames}:
+        return kind(**{name: _text(value, LONGEST_NAME) for name, value in content.items()})
+    if kind is Names:
+        return Names(found=tuple(_text(name, LONGEST_NAME) for name in content["found"]))
     if kind is Diff:
         paths = tuple(_text(path, LONGEST_NAME) for path in content["paths"])
         return Diff(

@@ -14,7 +14,7 @@ import sys
 import time
 
 import sandbox
-from nbs_kernel.asked import answered
+from nbs_kernel.asked import answered, names
 from nbs_kernel.comparing import difference
 from nbs_kernel.errand import Errand
 from nbs_kernel.inside import live
@@ -27,6 +27,7 @@ from nbs_kernel.requests import (
     Entered,
     Handover,
     Interrupt,
+    ListNames,
     ListSnapshots,
     Malformed,
     Passed,
@@ -264,6 +265,8 @@ class Supervisor:
                 kernel.tell(self._enter(kernel, message))
             case Diff() if session is not None and is_free:
                 kernel.errand = Errand(lambda _: difference(session, message), harmless=True)
+            case ListNames() if is_free:
+                kernel.errand = Errand(lambda _: names(message), harmless=True)
             case Interrupt():
                 if kernel.errand is not None:
                     kernel.errand.give_up()

@@ -18,8 +18,10 @@ from nbs_kernel.requests import (
     Entered,
     Handover,
     Interrupt,
+    ListNames,
     ListSnapshots,
     Malformed,
+    Names,
     Reader,
     Refused,
     Remember,
@@ -43,6 +45,8 @@ MESSAGES = st.one_of(
     st.builds(Enter, build=TEXTS, store=TEXTS, derivation=TEXTS),
     st.builds(Remember, session=NUMBERS, line=NUMBERS, source=TEXTS),
     st.builds(Entered),
+    st.builds(ListNames, of=TEXTS),
+    st.builds(Names, found=st.lists(TEXTS).map(tuple)),
     st.builds(Diff, stat=st.booleans(), since=TEXTS, paths=st.lists(TEXTS).map(tuple)),
     st.builds(Shown, text=TEXTS),
     st.builds(TakeSnapshot, name=TEXTS, kept=NUMBERS),
@@ -108,6 +112,8 @@ def test_bytes_that_are_no_message_are_refused_and_raise_nothing_else(data):
         {"version": 1, "kind": "Enter", "build": "x" * (LONGEST_NAME + 1)},
         {"version": 1, "kind": "Remember", "session": "1", "line": 1, "source": "x"},
         {"version": 1, "kind": "Handover", "requests": 3},
+        {"version": 1, "kind": "ListNames", "of": ["builds"]},
+        {"version": 1, "kind": "Names", "found": [1]},
         [1],
         None,
     ],
@@ -130,6 +136,24 @@ def test_a_refusal_comes_inside_as_the_error_that_it_was_outside():
             Outside(theirs.fileno()).enter("x")
         assert (caught.value.message, caught.value.reason) == ("no", "build-unknown")
         assert receive(ours.fileno(), Reader()) == Enter(build="x")
+
+
+def test_a_move_that_takes_longer_than_a_moment_is_told_to_be_under_way(monkeypatch):
+    ours, theirs = socket.socketpair()
+    told = []
+
+    def tell():
+        told.append("entering")
+        send(ours.fileno(), Entered())
+
+    with ours, theirs:
+        outside = Outside(theirs.fileno())
+        send(ours.fileno(), Entered())
+        outside.enter("x", tell=tell)
+        assert told == []
+        monkeypatch.setattr("nbs_kernel.outside.SILENT_S", 0.01)
+        outside.enter("x", tell=tell)
+        assert told == ["entering"]
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,7 @@ def test_what_takes_long_holds_up_nobody_and_can_be_interrupted(in_home: Home) -
             until_busy(client, asked)
             reply = client.complete("ech", reply=True, timeout=LIMIT_S)
             assert "echo" in reply["content"]["matches"]
+            assert names(client, "%enter h") == []
             manager.interrupt_kernel()
             content = client.get_shell_msg(timeout=LIMIT_S)["content"]
         assert (content["ename"], content["evalue"]) == ("SandboxError", "request-stopped")
@@ -138,6 +139,25 @@ def test_what_takes_long_holds_up_nobody_and_can_be_interrupted(in_home: Home) -
             client.shutdown()
             until(lambda: not manager.is_alive(), "the kernel has ended")
     assert sorted(path.name for path in in_home.state.glob("ws/*/snapshots/*")) == ["one", "undone"]
+
+
+def test_names_of_what_is_kept_are_offered(failed_builds: tuple[str, str]) -> None:
+    cache = failed_builds[0].partition("/nix-build-shell/")[0]
+    with kernel(XDG_CACHE_HOME=cache) as (_, client):
+        shown(client, "%snapshot one")
+        assert "hello-1.0" in names(client, "%enter h")
+        assert names(client, "%enter --ws ") == []
+        assert names(client, "%restore o") == ["one"]
+        shown(client, "%reset")
+        assert names(client, "%enter --ws h") == ["hello-1.0"]
+
+
+def names(client: Any, code: str) -> list[str]:
+    """What may stand at the end of the code."""
+    content = client.complete(code, reply=True, timeout=LIMIT_S)["content"]
+    assert content["status"] == "ok"
+    matches: list[str] = content["matches"]
+    return matches
 
 
 def until_busy(client: Any, asked: str) -> None:

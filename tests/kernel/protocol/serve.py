@@ -53,8 +53,7 @@ class NextDoor:
         self._pipe = self._neighbour = -1
         self.descriptor, self.is_asked = -1, False
 
-    def enter(self, build: str, store: str = "", derivation: str = "", workspace: str = "") -> None:
-        del store, derivation, workspace
+    def enter(self, build: str, *_: Any) -> None:
         if build != "next-door":
             raise Error(
                 f"there is no build `{build}`", reason="no-build", hint="`nbs ls` lists them"
@@ -74,6 +73,9 @@ class NextDoor:
     def wait_with(self, step: Any) -> None: ...
 
     def interrupt(self) -> None: ...
+
+    def list_names(self, _: str) -> tuple[str, ...]:
+        return ()
 
     def remember(self, *line: Any) -> None: ...
 
