@@ -12,6 +12,7 @@ import time
 import urllib.request
 from typing import TYPE_CHECKING, Any
 
+import websocket
 from selenium import webdriver
 from selenium.common.exceptions import (
     ElementClickInterceptedException,
@@ -106,13 +107,17 @@ class Server:
         """What the server's REST interface says."""
         return json.loads(self._ask(path, "GET"))
 
+    def post(self, path: str, content: dict[str, Any]) -> Any:
+        """Make a thing that the server has from then on; what it says of it."""
+        return json.loads(self._ask(path, "POST", json.dumps(content).encode()))
+
     def delete(self, path: str) -> None:
         """Remove a thing that the server has."""
         self._ask(path, "DELETE")
 
-    def _ask(self, path: str, method: str) -> bytes:
+    def _ask(self, path: str, method: str, data: bytes | None = None) -> bytes:
         headers = {"Authorization": f"token {TOKEN}"}
-        request = urllib.request.Request(f"{self.url}{path}", method=method, headers=headers)
+        request = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
         with urllib.request.urlopen(request, timeout=LIMIT_S) as reply:
             content: bytes = reply.read()
         return content
@@ -120,6 +125,25 @@ class Server:
     def page(self, path: str) -> str:
         """The address of a page, for a browser that the server does not know yet."""
         return f"{self.url}{path}?reset&token={TOKEN}"
+
+    def text_of(self, codes: list[str]) -> str:
+        """What the server passes on of the output of cells that are all sent at once."""
+        kernel = self.post("api/kernels", {"name": "nbs"})["id"]
+        address = f"{self.url}api/kernels/{kernel}/channels?token={TOKEN}".replace("http", "ws", 1)
+        socket = websocket.create_connection(address, timeout=LIMIT_S)
+        asked = {str(n): _execute_request(str(n), code) for n, code in enumerate(codes)}
+        for message in asked.values():
+            socket.send(json.dumps(message))
+        shown = []
+        while asked:
+            message = json.loads(socket.recv())
+            content = message["content"]
+            shown.append(content.get("text", ""))
+            if content.get("execution_state") == "idle":
+                asked.pop(message["parent_header"].get("msg_id", ""), None)
+        socket.close()
+        self.delete(f"api/kernels/{kernel}")
+        return "".join(shown)
 
     def kernels(self) -> list[dict[str, Any]]:
         """The running kernels, as the server knows them."""
@@ -135,6 +159,18 @@ class Server:
             self.process.kill()
             self.process.wait()
             raise
+
+
+def _execute_request(msg_id: str, code: str) -> dict[str, Any]:
+    header = {"msg_id": msg_id, "msg_type": "execute_request", "username": "", "session": "s"}
+    content = {"code": code, "allow_stdin": False, "stop_on_error": False}
+    return {
+        "channel": "shell",
+        "header": {**header, "version": "5.3"},
+        "parent_header": {},
+        "metadata": {},
+        "content": content,
+    }
 
 
 def browser(home: Home) -> webdriver.Chrome:

@@ -74,6 +74,15 @@ def test_the_launcher_shows_the_kernel_with_its_logo(page):
     assert int(logo.get_property("naturalWidth")) > 0
 
 
+def test_the_server_cuts_nothing_of_a_noisy_cell(page):
+    """It leaves out what a cell shows at more than 1 MB a second, counted over three seconds."""
+    size = 4_000_000
+    text = page.server.text_of([f"%limit 9M\nhead -c {size} /dev/zero | tr '\\0' x", "echo end"])
+    assert text.count("x") >= size
+    assert text.endswith("end\n")
+    assert "exceeded" not in text
+
+
 def test_cells_run_in_the_sandbox(lab):
     shown = lab.run("echo $name; pwd; id -un", "nixbld")
     assert shown.endswith("hello-1.0\n/build/hello\nnixbld")
