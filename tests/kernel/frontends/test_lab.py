@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
+import http.server
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -164,6 +168,67 @@ def test_what_is_known_of_the_build_is_shown_as_a_table(lab):
     lab.finished(cell)
     lab.shows(cell, "hello-1.0")
     assert cell.find_elements("css selector", ".jp-RenderedHTMLCommon table")
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[tuple[str, list[str]]]:
+    """An address of this machine, and the paths that somebody has asked it for."""
+    asked: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+
+
+HOSTILE = r"""
+evil='<img src="ADDRESS/img" onerror="top.owned=1"><script>top.owned=parent.owned=1</script>'
+evil+='<iframe src="ADDRESS/frame"></iframe><a href="javascript:top.owned=1">a</a>$\href{javascript:1}{b}$'
+inner=${evil//[\"\\]/}
+printf '%s' "<html>$evil<link rel=stylesheet href=ADDRESS/css></html>" >evil.html
+printf '%s' "<svg xmlns='http://www.w3.org/2000/svg' onload='top.owned=1'><script>top.owned=1</script>
+<image href='ADDRESS/svg'/><foreignObject>$evil</foreignObject></svg>" >evil.svg
+printf 'name,%s\n"%s",2\n' "$inner" "$inner" >'<img src=x onerror=top.owned=1>.csv'
+printf '# %s\n\n[a](javascript:top.owned=1) ![b](ADDRESS/md) `%s`\n\n> %s\n\n| %s |\n' "$evil"{,,,} >evil.md
+printf '{"%s": ["%s"]}' "$inner" "$inner" >evil.json
+export EVIL=$evil
+"""
+
+
+def test_nothing_that_a_build_has_written_runs_in_the_page(lab):
+    """The page has all the rights of its user, and trusts what was shown in it."""
+    with listening() as (address, asked):
+        # An editor would close the quotes of what is typed.
+        written = base64.b64encode(HOSTILE.replace("ADDRESS", address).encode()).decode()
+        lab.run(f'eval "$(echo {written} | base64 -d)"; echo written', "written")
+        show = 'for file in *evil* *.csv; do echo; display "$file"; echo; done'
+        cell = lab.start(f"{show}\nprintf '%s\\n' \"$evil\"; echo shown")
+        lab.shows(cell, "shown")
+        lab.finished(cell)
+        assert len(cell.find_elements("css selector", ".jp-OutputArea-output iframe")) == 1
+        for code in ("%env\n%diff --stat\n%snapshots\n%build", '"$EVIL"', "echo ${x:?$EVIL}"):
+            lab.finished(lab.start(code))
+        lab.type("cat ./")
+        lab.press(Keys.TAB)
+        lab.see(".jp-Completer-item", "onerror")
+        lab.press(Keys.ESCAPE)
+        lab.chord(Keys.CONTROL, "a")
+        lab.press("echo $EVIL")
+        lab.chord(Keys.SHIFT, Keys.TAB)
+        lab.see(".jp-Tooltip", "onerror")
+        lab.press(Keys.ESCAPE)
+        assert lab.driver.execute_script("return window.owned") is None
+        assert asked == []
+        # It could be seen if it were otherwise.
+        lab.driver.execute_script(f"document.body.innerHTML += '<img src=\\'{address}/x\\'>'")
+        wait(lambda: asked == ["/x"], "a request of the page itself")
 
 
 def test_cells_are_coloured_as_shell(lab):
