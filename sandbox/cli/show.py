@@ -47,6 +47,7 @@ def command(argv: list[str]) -> int:
         _print_json(case, log)
     else:
         _print(case, log)
+        print(f"\nenter it: {sandbox.one_line(shlex.join(_entering(case, asked)))}")
         if problem is not None:
             speak.show_error(problem)
     return 0
@@ -71,7 +72,17 @@ def _print(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:
         print("log                none")
     else:
         _print_log(log)
-    print(f"\nenter it: nbs shell {shlex.quote(sandbox.one_line(case.kept.outer))}")
+
+
+def _entering(case: sandbox.Case, asked: argparse.Namespace) -> list[str]:
+    """The words that enter what is shown, with what it was found by."""
+    given = (
+        ("--store", asked.store),
+        ("--derivation", asked.derivation),
+        ("--profile", asked.profile),
+    )
+    options = [word for name, value in given if value for word in (name, value)]
+    return ["nbs", "shell", *options, case.kept.outer]
 
 
 def _print_log(log: sandbox.BuildLog) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -229,7 +230,8 @@ def test_show_tells_what_is_known(nbs, store, builds):
     assert told["ended"] == "exit 2"
     assert "> hello.c:3: error: expected ';'" in done.out
     assert "\x1b" not in done.out
-    assert done.out.endswith(f"enter it: nbs shell {builds['hello-1.0']}\n")
+    words = shlex.join(["nbs", "shell", *at(store), builds["hello-1.0"]])
+    assert done.out.endswith(f"enter it: {words}\n")
 
 
 def test_show_gives_all_of_it_as_json(nbs, store, builds):
