@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+
 from sandbox.errors import UsageError
 from sandbox.model.value import Value
 
 PROGRAMS = ("nix", "nix-build", "nix-store")
+IN_FRONT = ("doas", "env", "nice", "sudo", "systemd-run", "time")
+"""Programs that run the command behind them."""
+
+FRONT_ENDS = {"nom": "nix", "nom-build": "nix-build"}
+"""Programs that run a Nix of their own, whose words they take; which Nix that is."""
+
+ELSEWHERE = ("darwin-rebuild", "home-manager", "nh", "nix-shell", "nixos-rebuild", "nom-shell")
+"""Programs that build among other things."""
 KEEPS = ("--keep-failed", "-K")
 QUIET = ("--no-build-output", "-Q")
 KEEPS_GOING = ("--keep-going", "-k")
@@ -52,6 +62,7 @@ def nix_command(words: tuple[str, ...], store: str = "") -> NixCommand:
     `store` is added if the words name none. Raises `UsageError` (`build-command`).
     """
     program = words[0].rpartition("/")[2] if words else ""
+    _require_nix(program, words)
     argv = words if program in PROGRAMS else ("nix-build", *words)
     arguments = argv[1:]
     if program == "nix" and _subcommand(arguments) not in BUILDS:
@@ -72,6 +83,26 @@ def nix_command(words: tuple[str, ...], store: str = "") -> NixCommand:
         keeps_going=any(word in KEEPS_GOING for word in arguments),
         own_format="--log-format" in arguments,
     )
+
+
+def _require_nix(program: str, words: tuple[str, ...]) -> None:
+    """Nix itself has to be named: its messages are heard, and an option is added to it."""
+    hint = ""
+    if program in IN_FRONT:
+        at = next((n for n, word in enumerate(words) if word.rpartition("/")[2] in PROGRAMS), 0)
+        before = "sudo " if program == "sudo" else ""
+        build = shlex.join(words[at:]) if at else "nix-build …"
+        hint = f"`{before}nbs build -- {build}`"
+    elif program in FRONT_ENDS:
+        hint = f"`nbs build -- {shlex.join((FRONT_ENDS[program], *words[1:]))}`"
+    elif program in ELSEWHERE:
+        hint = "`nbs build -- nix build …` with the installable that it builds"
+    if hint:
+        raise UsageError(
+            f"`{program}` is not Nix, whose own command is wanted",
+            reason="build-command",
+            hint=hint,
+        )
 
 
 def _subcommand(arguments: tuple[str, ...]) -> str:

@@ -47,6 +47,24 @@ def test_what_runs_programs_is_no_build(words):
 
 
 @pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("sudo nix-build -A x", "`sudo nbs build -- nix-build -A x`"),
+        ("/usr/bin/sudo -E nix build .#x", "`sudo nbs build -- nix build '.#x'`"),
+        ("env A=1 nix-build -A x", "`nbs build -- nix-build -A x`"),
+        ("sudo make", "`sudo nbs build -- nix-build …`"),
+        ("nom build .#x", "`nbs build -- nix build '.#x'`"),
+        ("nom-build -A x", "`nbs build -- nix-build -A x`"),
+        ("nixos-rebuild switch", "`nbs build -- nix build …` with the installable that it builds"),
+    ],
+)
+def test_a_program_that_is_not_nix_is_told_from_what_nix_build_takes(words, hint):
+    with pytest.raises(UsageError) as caught:
+        nix_command(tuple(words.split()))
+    assert (caught.value.reason, caught.value.hint) == ("build-command", hint)
+
+
+@pytest.mark.parametrize(
     ("words", "store"),
     [
         (("--store", "/x", "-A", "a"), "/x"),
