@@ -119,10 +119,10 @@ def _resumed(kept: Kept) -> Found:
 def _found(case: Case, path: str, request: Request) -> Found:
     log = sandbox.readable_log(case)
     phase = log.failing_phase if log is not None else ""
-    request = request.replace(shell_options=SHELL_OPTIONS)
+    request = sandbox.with_log(request.replace(shell_options=SHELL_OPTIONS), log)
     sandbox.require_startable(case, request)
     scripts = sandbox.phase_scripts(aligned=False)
-    described = sandbox.describe(case, request.replace(phase=phase, phases=scripts))
+    described = sandbox.describe(case, request.replace(phases=scripts))
     wanted = tuple(filter(None, os.environ.get(TOOLS, "").split(":")))
     if wanted:
         described = sandbox.with_tools(described, sandbox.find_tools(wanted, os.environ))

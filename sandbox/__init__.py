@@ -26,7 +26,6 @@ from sandbox.host.catalog import (
     tutorial_root,
 )
 from sandbox.model import command, rules
-from sandbox.model.command import phase_again
 from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import PhaseScripts, Request
 from sandbox.model.printable import one_line, printable
@@ -233,6 +232,9 @@ IMPORTED_LATE = {
 
 Where the name is the last part of the module's, the module itself is meant."""
 
+OF_THE_BUILDS_BASH = ("asked", "report", "order", "texts", "earlier", "child")
+"""The files of `phases/` that the build's own bash runs, one behind the other."""
+
 __all__ = [
     "PLAN_SCHEMA",
     "Case",
@@ -243,6 +245,7 @@ __all__ = [
     "Value",
     "as_data",
     "build_log",
+    "builder_words",
     "calls",
     "cautions",
     "demo_root",
@@ -279,6 +282,7 @@ __all__ = [
     "summarise",
     "survey_nix",
     "tutorial_root",
+    "with_log",
 ]
 
 
@@ -380,6 +384,29 @@ def cautions(case: Case, sandbox: Sandbox) -> tuple[str, ...]:
     return tuple(one_line(line) for line in lines)
 
 
+def with_log(request: Request, log: BuildLog | None) -> Request:
+    """The same, with what the log tells: which phase failed, and what those before it have left."""
+    if log is None:
+        return request
+    from sandbox.model.logtold import told
+
+    return request.replace(phase=log.failing_phase, told=told(log))
+
+
+def phase_again(case: Case, log: BuildLog | None) -> str:
+    """The line that runs what failed once more, with the word `phase`; empty if none can."""
+    from sandbox.model.phases import again
+
+    return again(case.kept, case.nix, log.failing_phase if log is not None else "")
+
+
+def builder_words(case: Case) -> tuple[str, ...]:
+    """The builder and its arguments; empty where that is not known, or Nix itself builds."""
+    from sandbox.model.phases import builder
+
+    return builder(case.nix)
+
+
 def phase_scripts(*, aligned: bool = True) -> PhaseScripts:
     """What gives a shell the word `phase`.
 
@@ -387,11 +414,15 @@ def phase_scripts(*, aligned: bool = True) -> PhaseScripts:
     columns.
     """
     place = os.path.join(os.path.dirname(__file__), "phases")
-    texts = {}
-    for name in ("word", "parent", "child"):
-        with open(os.path.join(place, f"{name}.bash"), encoding="utf-8") as file:
-            texts[name] = file.read() if aligned else file.read().replace("%80s", "%s")
-    return PhaseScripts(**texts)
+
+    def text(*names: str) -> str:
+        texts = []
+        for name in names:
+            with open(os.path.join(place, f"{name}.bash"), encoding="utf-8") as file:
+                texts.append(file.read())
+        return "".join(texts) if aligned else "".join(texts).replace("%80s", "%s")
+
+    return PhaseScripts(word=text("word"), parent=text("parent"), child=text(*OF_THE_BUILDS_BASH))
 
 
 def phase_help(scripts: PhaseScripts) -> str:

@@ -60,6 +60,7 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 IMPLIED_BY_FIXTURE = {
     "nix_world": ("nix", "namespaces"),
     "nix_world_with_build_users": ("nix", "namespaces"),
+    "undiverted_world": ("nix", "namespaces"),
     "kept_by_nix": ("nix", "namespaces"),
 }
 
@@ -313,6 +314,21 @@ def nix_world(open_directory: Path) -> Iterator[NixWorld]:
     _require("nix")
     world = NixWorld(open_directory / "nix")
     world.build_stdenv(_cache())
+    yield world
+    world.remove()
+
+
+@pytest.fixture(scope="session")
+def undiverted_world(open_directory: Path) -> Iterator[NixWorld]:
+    """A store under its own name, which shows all that a diverted one cannot."""
+    _require("nix")
+    world = NixWorld(
+        open_directory / "own",
+        diverted=False,
+        sandbox="relaxed",
+        experimental=("ca-derivations",),
+    )
+    world.build_stdenv()
     yield world
     world.remove()
 

@@ -62,7 +62,9 @@ def command(argv: list[str]) -> int:
     one = chosen[0]
     if one.named:
         given = given.replace(options=given.options | {"--derivation": one.named})
-    return keeping.begin(given, one.kept, lambda described, _: banner(one, described, store))
+    return keeping.begin(
+        given, one.kept, lambda described, _, again: banner(one, described, again, store)
+    )
 
 
 def _check_notebook(given: Arguments) -> None:
@@ -187,7 +189,7 @@ def ending(one: sandbox.FailedBuild) -> str:
 
 
 def banner(
-    one: sandbox.FailedBuild, described: sandbox.Sandbox, store: str = ""
+    one: sandbox.FailedBuild, described: sandbox.Sandbox, again: str, store: str = ""
 ) -> tuple[str, ...]:
     """At most five lines: what failed, where, the first error, what differs, what to do next."""
     _, *differences = sandbox.introduction(described, one.log)
@@ -195,8 +197,7 @@ def banner(
     lines += first_error(one)
     if differences:
         lines.append("  " + "; ".join(differences))
-    phase = one.log.failing_phase if one.log is not None else ""
-    again = f"↑ runs {phase} again · " if sandbox.phase_again(phase) else ""
+    again = f"↑ runs {again.removeprefix('phase ')} again · " if again else ""
     in_store = ("--store", store) if store else ()
     words = shlex.join(("nbs", "log", *in_store, "--errors", one.kept))
     lines.append(f"  next: {again}`exit` leaves · outside: {called(words)}")

@@ -13,14 +13,21 @@ if TYPE_CHECKING:
 
     from sandbox.cli import arguments
 
-    Introduction = Callable[[sandbox.Sandbox, sandbox.BuildLog | None], tuple[str, ...]]
+    Introduction = Callable[[sandbox.Sandbox, sandbox.BuildLog | None, str], tuple[str, ...]]
+
+
+def introduction(
+    described: sandbox.Sandbox, log: sandbox.BuildLog | None, _again: str
+) -> tuple[str, ...]:
+    """What a person has to know on entering; an `Introduction` could tell of the history, too."""
+    return sandbox.introduction(described, log)
 
 
 def enter(
     given: arguments.Arguments,
     build: str,
     inside: tuple[str, ...],
-    introduce: Introduction = sandbox.introduction,
+    introduce: Introduction = introduction,
 ) -> int:
     """Enter the sandbox of the kept directory `build`; the command's exit status.
 
@@ -34,7 +41,7 @@ def describe(
     given: arguments.Arguments,
     build: str,
     inside: tuple[str, ...],
-    introduce: Introduction = sandbox.introduction,
+    introduce: Introduction = introduction,
     kept: sandbox.Kept | None = None,
 ) -> tuple[sandbox.Case, sandbox.Sandbox]:
     """What was found, and the sandbox to enter; a person has read by then what that is.
@@ -44,18 +51,17 @@ def describe(
     tools = sandbox.find_tools(given.tools, os.environ) if given.tools else ()
     case, request = prepare(given, build, inside, kept)
     log = None if inside else sandbox.readable_log(case)
+    again = "" if inside else sandbox.phase_again(case, log)
     if not inside:
-        phase = log.failing_phase if log is not None else ""
-        again = sandbox.phase_again(phase)
-        request = request.replace(
-            phase=phase, phases=sandbox.phase_scripts(), history=(again,) if again else ()
+        request = sandbox.with_log(request, log).replace(
+            phases=sandbox.phase_scripts(), history=(again,) if again else ()
         )
     sandbox.require_startable(case, request)
     described = sandbox.describe(case, request)
     if tools:
         described = sandbox.with_tools(described, tools, inside)
     greeted = request.interactive and not inside
-    said = introduce(described, log) if greeted else sandbox.cautions(case, described)
+    said = introduce(described, log, again) if greeted else sandbox.cautions(case, described)
     if said:
         speak.say("\n".join(said))
     return case, described

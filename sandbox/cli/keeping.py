@@ -8,7 +8,7 @@ import shlex
 import sandbox
 from sandbox.cli import speak
 from sandbox.cli.arguments import Arguments
-from sandbox.cli.entering import describe
+from sandbox.cli.entering import describe, introduction
 from sandbox.errors import UsageError
 
 TYPE_CHECKING = False
@@ -23,7 +23,7 @@ OF_PATHS = ("--derivation", "--store")
 OF_RESUMING = ("--changed", "--fork", "--ws")
 
 
-def begin(given: Arguments, build: str, introduce: Introduction = sandbox.introduction) -> int:
+def begin(given: Arguments, build: str, introduce: Introduction = introduction) -> int:
     """A shell in a new workspace of the kept directory `build`; its exit status."""
     case, described = describe(given, build, (), introduce)
     for line in kept_before(case.kept.outer):

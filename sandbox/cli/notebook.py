@@ -71,7 +71,7 @@ def describe(kept: str, *, store: str = "", derivation: str = "") -> sandbox.Fai
     """What a notebook tells of a kept directory. Raises `Error` as `sandbox.read` does."""
     store = os.path.abspath(store) if store else ""
     derivation = os.path.abspath(derivation) if derivation else ""
-    case = sandbox.read(kept, store=store, derivation=derivation)
+    case = sandbox.read(kept, store=store, derivation=derivation, start=True)
     given = (("--store", store), ("--derivation", derivation))
     enter = [word for name, value in given if value for word in (name, value)]
     failure = sandbox.Failure(
@@ -81,16 +81,17 @@ def describe(kept: str, *, store: str = "", derivation: str = "") -> sandbox.Fai
         ending="",
         enter=(*enter, os.path.abspath(case.kept.outer)),
         facts=_facts(case),
+        builder=sandbox.builder_words(case),
     )
     build = _logged(kept, store, case.nix.derivation_path)
     if build is None:
-        return failure
+        return failure.replace(again=sandbox.phase_again(case, None))
     log = build.log
     excerpt_of, excerpt = _excerpt(log)
     return failure.replace(
         ending=sandbox.ending_text(log),
         phase=log.failing_phase,
-        again=sandbox.phase_again(log.failing_phase),
+        again=sandbox.phase_again(case, log),
         excerpt_of=excerpt_of,
         excerpt=excerpt,
         files=tuple(file.inside for file in sandbox.pointed_files(build)[:MOST_FILES]),

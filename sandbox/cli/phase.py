@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import sys
 
 import sandbox
@@ -72,10 +73,8 @@ def command(argv: list[str]) -> int:
     if not asked.build:
         speak.say(f"the newest failed build: {found}")
     case, request = prepare(asked.given, found, ())
-    log = sandbox.readable_log(case)
-    request = request.replace(
-        phase=log.failing_phase if log is not None else "", phase_words=asked.words
-    )
+    request = sandbox.with_log(request, sandbox.readable_log(case))
+    request = request.replace(phase_words=asked.words)
     traced = _trace(asked)
     if traced >= 0:
         # It goes in by the place of standard input, of which phases have none; a terminal of the
@@ -84,7 +83,20 @@ def command(argv: list[str]) -> int:
         request = request.replace(interactive=False, phase_words=words)
     described = sandbox.describe_phases(case, request, clean=asked.clean)
     stdio = (max(traced, 0), 1, 2)
-    return sandbox.enter(described, say=speak.say, progress=speak.progress(), stdio=stdio)
+    status = sandbox.enter(described, say=speak.say, progress=speak.progress(), stdio=stdio)
+    if status == 0 and not asked.clean and asked.words in ((), ("--failing",), (request.phase,)):
+        store = asked.given.get("--store")
+        speak.say(_passed(request.phase, (*(("--store", store) if store else ()), found)))
+    return status
+
+
+def _passed(phase: str, where: tuple[str, ...]) -> str:
+    """What is said where the failing phase passes by itself, with nothing changed."""
+    way = shlex.join(("nbs", "phase", CLEAN, *where))
+    return sandbox.one_line(
+        f"{phase or 'what failed'} has passed here, and failed in the build: by chance, or by what "
+        f"is missing here; `{way}` runs all that comes before it as well"
+    )
 
 
 def _trace(asked: Asked) -> int:

@@ -161,9 +161,8 @@ def case_of(
     if not build:
         speak.say(f"the newest failed build: {found}")
     case, request = prepare(given, found, (), workspace)
-    log = sandbox.readable_log(case)
-    phase = log.failing_phase if log is not None else ""
-    return case, request.replace(phase=phase, phases=sandbox.phase_scripts())
+    request = sandbox.with_log(request, sandbox.readable_log(case))
+    return case, request.replace(phases=sandbox.phase_scripts())
 
 
 def output(given: Arguments) -> str:

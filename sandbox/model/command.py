@@ -18,6 +18,9 @@ STARTUP_DESCRIPTOR = 9
 
 STARTUP = f"/dev/fd/{STARTUP_DESCRIPTOR}"
 
+PLACES = ("PWD", "sourceRoot")
+"""What a log tells of directories, among variables."""
+
 MOST_SHOWN = 10
 SHELLS = ("bash", "dash", "sh")
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._/?=@:")
@@ -106,7 +109,7 @@ def _from_env_vars(kept: KeptDirectory, nix: NixFacts, request: Request, top: st
     # env-vars leaves out names that a shell cannot have; the process had them all the same.
     variables = nix.environment.variables if nix.environment is not None else ()
     lost = tuple((n, v) for n, v in variables if not is_identifier(n))
-    directories = _directories(kept, top)
+    directories = _directories(kept, request, top)
     stays = is_bash(shell) and not request.command
     more = (("PWD", directories[0]), *_read_first(shell, request)) if stays else ()
     return CommandLine(
@@ -141,7 +144,7 @@ def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: 
     return CommandLine(
         argv=argv,
         environment=variables,
-        directories=(top, "/"),
+        directories=_directories(kept, request, top),
         startup_file=_startup_file(kept, nix, request, shell, top),
     )
 
@@ -152,7 +155,7 @@ def _phases(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> C
 
     words = request.phase_words or ("--failing",)
     variables = nix.environment.variables if nix.environment is not None else ()
-    shell = _bash(kept, nix)
+    shell = build_bash(kept, nix)
     if not shell or request.phases is None:
         program, *arguments = phases.without_bash(nix, words)
         return CommandLine(
@@ -170,8 +173,8 @@ def _phases(kept: KeptDirectory, nix: NixFacts, request: Request, top: str) -> C
     )
 
 
-def _bash(kept: KeptDirectory, nix: NixFacts) -> str:
-    """The build's own bash, if it had one."""
+def build_bash(kept: KeptDirectory, nix: NixFacts) -> str:
+    """The build's own bash; empty if it had none."""
     builder = nix.derivation.builder if nix.derivation is not None else ""
     candidates = (kept.env_vars.shell if kept.env_vars.state == "read" else "", builder)
     return next((path for path in candidates if is_bash(path)), "")
@@ -250,10 +253,28 @@ def _interactive(shell: str, request: Request) -> tuple[str, ...]:
     return (shell, "-i")
 
 
-def _directories(kept: KeptDirectory, top: str) -> tuple[str, ...]:
-    """The directory in which the failing phase began, if it is still there, else the build's."""
+def _directories(kept: KeptDirectory, request: Request, top: str) -> tuple[str, ...]:
+    """The directory in which the failing phase began, if it is still there, else the build's.
+
+    Where env-vars does not say, it is the one that the log told last.
+    """
     started = kept.env_vars.working_directory
-    return (*((started,) if started.startswith("/") else ()), top, "/")
+    if not started.startswith("/"):
+        told = [inside(top, value) for _, name, value in request.told if name in PLACES]
+        started = next(filter(None, reversed(told)), "")
+    return (*((started,) if started else ()), top, "/")
+
+
+def inside(top: str, path: str) -> str:
+    """A path that is meant from `top`, whole; empty if it could lead out of it.
+
+    >>> inside("/build", "hello/src"), inside("/build", "/build/hello"), inside("/build", "../etc")
+    ('/build/hello/src', '/build/hello', '')
+    """
+    whole = path if path.startswith("/") else f"{top}/{path}"
+    parts = whole.split("/")
+    stays = whole.isprintable() and ".." not in parts and f"{whole}/".startswith(f"{top}/")
+    return "/".join(part for part in parts if part != ".") if stays else ""
 
 
 def _startup_file(
@@ -288,11 +309,6 @@ def _reading(read: str, request: Request) -> str:
     """Lines that read the variables, but for the directory: where the phase began may be gone."""
     term = f"export TERM={shell_word(request.term)}\n" if request.interactive else ""
     return f'set -- "$PWD"\n{read}\nPWD=$1\nset --\n{term if request.term else ""}'
-
-
-def phase_again(phase: str) -> str:
-    """The line that runs a phase once more, with the word `phase`; empty for what is no name."""
-    return f"phase {phase}" if is_identifier(phase) else ""
 
 
 def _printable(text: str) -> str:

@@ -148,6 +148,7 @@ class Request(Value):
     script: bool = False
     term: str = ""
     phase: str = ""
+    told: tuple[tuple[str, str, str], ...] = ()
     history: tuple[str, ...] = ()
     phases: PhaseScripts | None = None
     phase_words: tuple[str, ...] | None = None

@@ -36,6 +36,13 @@ SOURCE = """\
   if [ -n "${PHASE-}" ]; then printf '%s\\n' "$PHASE"; else declare -f PHASE; fi
 ) || echo "PHASE is not a phase of \\$stdenv/setup"
 """
+OF_BUILD_COMMAND = """\
+(
+  if [ -e "$NIX_BUILD_TOP/.attrs.sh" ]; then source "$NIX_BUILD_TOP/.attrs.sh"; fi
+  if [ -f "${buildCommandPath-}" ]; then cat "$buildCommandPath"
+  else printf '%s\\n' "${buildCommand-}"; fi
+)
+"""
 CHANGES = "%diff"
 
 
@@ -43,8 +50,9 @@ class Failure(Value):
     """What a notebook tells of a failed build.
 
     `enter` are the words behind `%enter`; `facts` pairs of a word of our own and a text; `again`
-    the line that runs the failing phase once more, empty if none can; `excerpt` lines of the log,
-    `excerpt_of` our words for what they are; `files` those that the log points to.
+    the line that runs what failed once more, with the word `phase`, empty if none can; `builder`
+    its words, as far as they are known; `excerpt` lines of the log, `excerpt_of` our words for what
+    they are; `files` those that the log points to.
     """
 
     name: str
@@ -53,6 +61,7 @@ class Failure(Value):
     facts: tuple[tuple[str, str], ...]
     phase: str = ""
     again: str = ""
+    builder: tuple[str, ...] = ()
     excerpt_of: str = ""
     excerpt: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
@@ -125,18 +134,31 @@ def _log(failure: Failure) -> str:
 
 
 def _phase(failure: Failure) -> list[Cell]:
-    name = inline(failure.phase) if failure.phase else "The builder"
-    if not failure.again:
-        why = "The log names no phase that could be run again; `$builder` is what was run."
-        return [_markdown("phase", f"## {name}\n\n{why}")]
-    cells = [
+    what = failure.again.removeprefix("phase ")
+    if not is_identifier(what):
+        name = inline(failure.phase) if failure.phase else "The builder"
+        return [_markdown("phase", f"## {name}\n\n{_why_not_again(failure.builder)}")]
+    name = "The builder" if what == "builder" else what
+    return [
         _markdown("phase", f"## {name}\n\nOnce more, as the build ran it. The cell may fail."),
         _code("again", failure.again, "raises-exception"),
+        _markdown("source", f"What {name} does:"),
+        _code("definition", _source(what, failure.builder)),
     ]
-    if is_identifier(failure.phase):
-        cells.append(_markdown("source", f"What {name} does:"))
-        cells.append(_code("definition", SOURCE.replace("PHASE", failure.phase)))
-    return cells
+
+
+def _why_not_again(builder: tuple[str, ...]) -> str:
+    if builder and builder[0].rpartition("/")[2] != "bash":
+        words = inline(" ".join(map(quoted, builder)))
+        return f"It is not bash: {words}. In a terminal, `nbs phase BUILD builder` runs it again."
+    return "Nothing tells which phase failed: `phase` lists those that there are."
+
+
+def _source(name: str, builder: tuple[str, ...]) -> str:
+    """A cell that shows what is run: the text of a phase, or the builder's words, a line each."""
+    if name == "builder":
+        return f"printf '%s\\n' {' '.join(map(quoted, builder))}"
+    return OF_BUILD_COMMAND if name == "buildCommand" else SOURCE.replace("PHASE", name)
 
 
 def _markdown(name: str, source: str) -> Cell:

@@ -7,7 +7,14 @@ The scripts run the phases of nixpkgs' stdenv again; the builder's own start is 
 from __future__ import annotations
 
 from sandbox.errors import EvidenceError
-from sandbox.model.command import is_identifier, names_stdenv, shell_word
+from sandbox.model.command import (
+    PLACES,
+    build_bash,
+    inside,
+    is_identifier,
+    names_stdenv,
+    shell_word,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,6 +24,9 @@ if TYPE_CHECKING:
 
 BUILDER = "builder"
 """The name by which the whole builder is run again, with or without phases."""
+
+BUILD_COMMAND = "buildCommand"
+"""What stands in the place of all phases, where a recipe has it."""
 
 _USAGE = "usage() {\n  printf '%s\\n' \"\\\n"
 
@@ -39,9 +49,10 @@ def definitions(
         ("shell", shell_word(shell)),
         ("options", shell_word(_shell_options(nix))),
         ("top", shell_word(top)),
-        ("failing", shell_word(failing(nix, request))),
+        ("failing", shell_word(failing(nix, request.phase))),
         ("env_vars", shell_word(f"{top}/env-vars" if read else "")),
-        ("build", shell_word(shell_word(kept.outer))),
+        ("build", shell_word(_words_for(kept, nix))),
+        ("told", _list(f"{p}:{n}={v}" for p, n, v in request.told if _is_state(p, n, v, top))),
         ("builder", _list(builder(nix))),
         ("environment", _list(f"{n}={v}" for n, v in variables if is_identifier(n))),
         ("parent", shell_word(scripts.parent)),
@@ -57,6 +68,12 @@ def usage(scripts: PhaseScripts) -> str:
     return text.partition('"\n}')[0].replace("\\`", "`").replace("\\$", "$") + "\n"
 
 
+def _words_for(kept: KeptDirectory, nix: NixFacts) -> str:
+    """What names the build behind a verb, to be pasted."""
+    root = nix.real_store_dir.removesuffix(nix.store_dir)
+    return " ".join(map(shell_word, (*(("--store", root) if root else ()), kept.outer)))
+
+
 def builder(nix: NixFacts) -> tuple[str, ...]:
     """The builder and its arguments; empty where that is not known, or Nix itself builds."""
     derivation = nix.derivation
@@ -65,9 +82,38 @@ def builder(nix: NixFacts) -> tuple[str, ...]:
     return (derivation.builder, *nix.environment.arguments)
 
 
-def failing(nix: NixFacts, request: Request) -> str:
-    """The phase that failed: the builder as a whole, in a build without stdenv."""
-    return request.phase if has_stdenv(nix) else BUILDER
+def failing(nix: NixFacts, phase: str) -> str:
+    """What failed: `phase`, which the log names, unless the build has no phases."""
+    if not has_stdenv(nix):
+        return BUILDER
+    return BUILD_COMMAND if _has_build_command(nix) else phase
+
+
+def again(kept: KeptDirectory, nix: NixFacts, phase: str) -> str:
+    """The line that runs what failed once more, in the build's shell; empty if none can.
+
+    `phase` is the one that the log names, if it does.
+    """
+    name = failing(nix, phase)
+    able = is_identifier(name) and bool(build_bash(kept, nix))
+    return f"phase {name}" if able and (name != BUILDER or builder(nix)) else ""
+
+
+def _has_build_command(nix: NixFacts) -> bool:
+    if nix.derivation is None:
+        return False
+    text = nix.derivation.get("__json")
+    if text is None:
+        return bool(nix.derivation.get(BUILD_COMMAND))
+    from sandbox.model import attributes  # noqa: PLC0415  json costs more than the rest together
+
+    return bool(attributes.read(text).get(BUILD_COMMAND))
+
+
+def _is_state(phase: str, name: str, value: str, top: str) -> bool:
+    """May a phase be told this of an earlier one? No directory leads out of the build's."""
+    in_words = is_identifier(phase) and is_identifier(name)
+    return in_words and (name not in PLACES or bool(inside(top, value)))
 
 
 def has_stdenv(nix: NixFacts) -> bool:

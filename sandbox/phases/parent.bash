@@ -4,13 +4,17 @@
 
 child=$1 shell=$2 options=$3 top=$4 failing=$5 env_vars=$6 build=$7 rm=$8 place=$9
 shift 9
+__nbs_told=("${@:2:$1}")
+shift $(($1 + 1))
 __nbs_builder=("${@:2:$1}")
 shift $(($1 + 1))
 __nbs_environment=("${@:2:$1}")
 shift $(($1 + 1))
 __nbs_here=("${@:2:$1}")
 shift $(($1 + 1))
-report=/tmp/.nbs-phase-$$ libraries=/tmp/.nbs-libraries-$$
+scratch=/tmp
+if [[ ! -w $scratch ]]; then scratch=$top; fi
+report=$scratch/.nbs-phase-$$ libraries=$scratch/.nbs-libraries-$$
 __nbs_names=() __nbs_settings=() jobs='' from='' until='' clean='' trace='' debug_libraries='' mode='' state=''
 if (($# == 0)); then mode=list; fi
 
@@ -37,13 +41,13 @@ the phases. A name may be left without its \`Phase\`. \`builder\` is all that Ni
   --debug-libs                 which libraries were looked for, by whom, and where
   --list, --help
 
-exit status: that of the phase; 2 wrong usage."
+exit status: that of the phase; 2 wrong usage; 125 what was kept does not allow it."
 }
 
 # The way errors are told everywhere: what, the way on, and the word for programs.
 complain() {
-  printf 'error: %s\n\nhint: %s\n%80s\n' "$1" "$3" "($2, 2)" >&2
-  exit 2
+  printf 'error: %s\n\nhint: %s\n%80s\n' "$1" "$3" "($2, ${4-2})" >&2
+  exit "${4-2}"
 }
 
 set_mode() {
@@ -102,7 +106,7 @@ if [[ $trace == @* ]]; then
 fi
 if [[ $clean && $mode != list ]]; then
   if [[ ${#__nbs_environment[@]} -eq 0 ]]; then
-    complain 'nothing tells with what Nix began this build' environment-unknown "\`--derivation /nix/store/….drv\` names the derivation that was built"
+    complain 'nothing tells with what Nix began this build' environment-unknown "\`--derivation /nix/store/….drv\` names the derivation that was built" 125
   fi
   kept_top=$top number=1 env_vars='' place=''
   while [[ -e $kept_top/.clean-$number ]]; do number=$((number + 1)); done
@@ -131,10 +135,15 @@ if [[ $failing == builder && (($mode == failing) || $from == @first) && ${until:
 fi
 if [[ ${#__nbs_here[@]} -eq 0 ]]; then place=''; fi
 
-# What the build's bash is told: `child.bash` reads it.
+# What the build's bash is told: variables for the files behind `child`, by name, and lists.
+__nbs_facts=(
+  "mode=${mode:-run}" "from=$from" "until=$until" "failing=$failing" "state=$state" "jobs=$jobs"
+  "trace=$trace" "libraries=$debug_libraries" "report=$report" "env_vars=$env_vars" "place=$place"
+  "build=$build" "builder=${__nbs_builder[*]}"
+)
 __nbs_asked=(
-  "${mode:-run}" "$report" "$failing" "$env_vars" "$build" "$place" "$from" "$until" "$trace" "$debug_libraries" "$jobs"
-  "${__nbs_builder[*]}" "$state" "${#__nbs_names[@]}" "${__nbs_names[@]}" "${#__nbs_settings[@]}" "${__nbs_settings[@]}" "${__nbs_here[@]}"
+  "${#__nbs_facts[@]}" "${__nbs_facts[@]}" "${#__nbs_names[@]}" "${__nbs_names[@]}" "${#__nbs_told[@]}" "${__nbs_told[@]}"
+  "${#__nbs_settings[@]}" "${__nbs_settings[@]}" "${__nbs_here[@]}"
 )
 
 # What has ended by an interrupt is told of, too.

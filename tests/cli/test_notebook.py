@@ -38,7 +38,7 @@ FAILURE = Failure(
     enter=("/tmp/nix-build-hello-1.0.drv-0",),
     facts=(("name", "hello-1.0"), ("env-vars", "read")),
     phase="checkPhase",
-    again="echo again",
+    again="phase checkPhase",
     excerpt_of="The first error, line 2 of 3",
     excerpt=("  make check", "> ./test.sh: not found"),
 )
@@ -60,7 +60,7 @@ def kept(tmp_path, monkeypatch):
     """A kept hello that failed in its check phase; the current directory is an empty one."""
     store = MadeStore(tmp_path / "s")
     shell = store.add_shell()
-    drv = store.derive("hello-1.0", "a", output("hello-1.0", "a"), sources=(shell,))
+    drv = store.derive("hello-1.0", "a", output("hello-1.0", "a"), sources=(shell,), stdenv="/x")
     variables = env_vars(
         out=store_path("hello-1.0", "a"),
         name="hello-1.0",
@@ -98,7 +98,7 @@ def test_the_cells_tell_the_failure_in_order():
     assert text["failure"].startswith("# hello-1.0 failed in checkPhase (exit 2)\n")
     assert text["enter"] == "%enter /tmp/nix-build-hello-1.0.drv-0"
     assert "> ./test.sh: not found" in text["log"]
-    assert (text["again"], text["try"]) == ("echo again", "")
+    assert (text["again"], text["try"]) == ("phase checkPhase", "")
 
 
 def test_only_the_phase_may_fail():
@@ -107,14 +107,33 @@ def test_only_the_phase_may_fail():
 
 
 def test_without_a_phase_there_is_no_cell_that_runs_one():
-    assert not {"again", "definition"} & set(cells(FAILURE.replace(phase="", again="")))
+    text = cells(FAILURE.replace(phase="", again=""))
+    assert not {"again", "definition"} & set(text)
+    assert "Nothing tells which phase failed" in text["phase"]
+    text = cells(FAILURE.replace(phase="", again="", builder=("/x/python3", "-c", "a b")))
+    assert "It is not bash: `/x/python3 -c 'a b'`." in text["phase"]
+
+
+def test_a_build_command_and_a_builder_are_run_again_and_shown(tmp_path):
+    text = cells(FAILURE.replace(again="phase builder", builder=("/x/bash", "-ec", "a\nb")))
+    assert text["phase"].startswith("## The builder\n")
+    assert bash(text["definition"]).stdout == "/x/bash\n-ec\na\nb\n"
+    text = cells(FAILURE.replace(again="phase buildCommand"))
+    assert text["phase"].startswith("## buildCommand\n")
+    there = {"NIX_BUILD_TOP": str(tmp_path), "PATH": os.environ["PATH"]}
+    (tmp_path / "text").write_text("in a file\n")
+    assert bash(text["definition"], buildCommand="a b", **there).stdout == "a b\n"
+    in_file = bash(text["definition"], buildCommandPath=f"{tmp_path}/text", **there)
+    assert in_file.stdout == "in a file\n"
+    (tmp_path / ".attrs.sh").write_text("declare buildCommand='of a list'\n")
+    assert bash(text["definition"], **there).stdout == "of a list\n"
 
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_nothing_of_a_hostile_phase_is_in_a_cell(evil):
-    made = document(FAILURE.replace(phase=evil))["cells"]
+    made = document(FAILURE.replace(phase=evil, again=f"phase {evil}"))["cells"]
     code = ["".join(cell["source"]) for cell in made if cell["cell_type"] == "code"]
-    assert "definition" not in [cell["id"] for cell in made]
+    assert not {"again", "definition"} & {cell["id"] for cell in made}
     assert not [text for text in code if evil in text]
 
 
@@ -259,7 +278,7 @@ def test_a_notebook_is_written_and_its_path_said(kept, capsys):
     assert text["enter"] == f"%enter {kept}"
     assert "````text\n" in text["log"]
     assert "- /build/config.log" in text["log"].replace("`", "")
-    assert "phases=checkPhase" in text["again"] or text["again"] == "phase checkPhase"
+    assert text["again"] == "phase checkPhase"
 
 
 def test_store_and_derivation_are_in_the_cell_that_enters(kept):

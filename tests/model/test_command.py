@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from sandbox.errors import CommandError, EvidenceError
 from sandbox.model.command import (
     command_line,
+    inside,
     is_identifier,
-    phase_again,
     require_startable,
     shell_word,
 )
@@ -230,6 +230,29 @@ def test_the_history_of_a_shell_begins_with_what_is_asked_for():
     ]
 
 
-@pytest.mark.parametrize("name", ["", "a b", "$(reboot)", "x;y", "-x", "é"])
-def test_what_is_no_name_of_a_phase_is_not_run_again(name):
-    assert phase_again(name) == ""
+TOLD = (("unpackPhase", "sourceRoot", "hello"), ("configurePhase", "PWD", "/build/hello/b"))
+
+
+def test_without_env_vars_a_shell_begins_where_the_log_says_last():
+    nix = from_derivation()
+    assert line(CLOSED, nix, told=TOLD).directories == ("/build/hello/b", "/build", "/")
+    assert line(CLOSED, nix, told=TOLD[:1]).directories == ("/build/hello", "/build", "/")
+    assert line(CLOSED, nix).directories == ("/build", "/")
+    assert line(told=TOLD).directories == ("/build/hello", "/build", "/"), "env-vars knows better"
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc", "../etc", "a/../../etc", "/buildings", "/build/..", "a\nb"]
+)
+def test_no_log_leads_out_of_the_build_s_directory(path):
+    assert inside("/build", path) == ""
+    told = (*TOLD, ("buildPhase", "PWD", path))
+    assert line(CLOSED, from_derivation(), told=told).directories[0] == "/build/hello/b"
+
+
+def test_a_directory_of_the_build_is_itself_inside():
+    assert [inside("/build", path) for path in (".", "/build", "./a/./b")] == [
+        "/build",
+        "/build",
+        "/build/a/b",
+    ]

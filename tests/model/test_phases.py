@@ -107,6 +107,41 @@ def test_an_env_vars_that_was_not_read_is_not_looked_at_inside():
     assert read_by_bash(text(closed, nix, request), "__nbs_env_vars") == [""]
 
 
+@pytest.mark.parametrize("name", ["", "a b", "$(reboot)", "x;y", "-x", "é"])
+def test_what_is_no_name_of_a_phase_is_not_run_again(name):
+    kept, nix, _ = facts(("stdenv", "/s"))
+    assert phases.again(kept, nix, name) == ""
+
+
+@pytest.mark.parametrize(
+    ("env", "line"),
+    [
+        ({"stdenv": "/s"}, "phase checkPhase"),
+        ({"stdenv": "/s", "buildCommand": "echo"}, "phase buildCommand"),
+        ({"__json": '{"stdenv":"/s","buildCommand":"echo"}'}, "phase buildCommand"),
+        ({}, "phase builder"),
+    ],
+)
+def test_what_failed_is_run_again_by_its_name(env, line):
+    kept, nix, _ = facts()
+    nix = nix.replace(derivation=made.derivation(**env))
+    assert phases.again(kept, nix, "checkPhase") == line
+    closed = kept.replace(env_vars=EnvVars(state="absent"))
+    another = nix.replace(derivation=nix.derivation.replace(builder="/nix/store/x/bin/python3"))
+    assert phases.again(closed, another, "checkPhase") == "", "without bash there is no such word"
+
+
+def test_what_the_log_tells_goes_in_unless_it_leads_out_of_the_build():
+    told = (
+        ("unpackPhase", "sourceRoot", "it's $(x)"),
+        ("unpackPhase", "sourceRoot", "../etc"),
+        ("a b", "enableParallelBuilding", "1"),
+    )
+    kept, nix, request = facts(("stdenv", "/s"), told=told)
+    shown = read_by_bash(text(kept, nix, request), "__nbs_told[@]")
+    assert shown == ["unpackPhase:sourceRoot=it's $(x)"]
+
+
 def without_bash(builder: str, **request):
     kept, nix, request = facts(("stdenv", "/s"), **request)
     kept = kept.replace(env_vars=EnvVars(state="absent"))

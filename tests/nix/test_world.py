@@ -9,14 +9,11 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import _cache
 from tests.nix.world import CASES, CHECK_FAILED, NixError, NixWorld, RealFailure
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.nix
 
@@ -27,6 +24,8 @@ EXPECTED = {
     "configure": "configure: error: pkg-config not found",
     "content-addressed": "cp: cannot stat 'letter': No such file or directory",
     "fixed-output": "fetch: command not found",
+    "functions": "testing b",
+    "handed-on": CHECK_FAILED,
     "i686": "machine: i686",
     "network": "/dev/tcp/192.0.2.1/80: Network is unreachable",
     "no-chroot": "cat: /etc/of-no-host: No such file or directory",
@@ -40,6 +39,8 @@ PHASES = {
     "check-phase": ["checkPhase"],
     "compile-error": ["buildPhase"],
     "configure": ["configurePhase"],
+    "functions": ["checkPhase"],
+    "handed-on": ["checkPhase"],
     "network": ["downloadPhase"],
     "several-outputs": ["installPhase"],
     "structured-attributes": ["buildPhase"],
@@ -47,17 +48,8 @@ PHASES = {
 
 
 @pytest.fixture(scope="module")
-def world(open_directory: Path) -> Iterator[NixWorld]:
-    """A store under its own name, which shows all that a diverted one cannot."""
-    world = NixWorld(
-        open_directory / "own",
-        diverted=False,
-        sandbox="relaxed",
-        experimental=("ca-derivations",),
-    )
-    world.build_stdenv()
-    yield world
-    world.remove()
+def world(undiverted_world: NixWorld) -> NixWorld:
+    return undiverted_world
 
 
 def variables(failure: RealFailure) -> str:
@@ -112,7 +104,7 @@ def test_names_that_are_no_identifiers_are_not_in_env_vars(world: NixWorld) -> N
     failure = world.fail("pass-as-file")
     assert "a name with" not in variables(failure)
     names = os.listdir(failure.kept)
-    assert sum(name.startswith(".attr-") for name in names) == 2
+    assert sum(name.startswith(".attr-") for name in names) == 3
     assert "bash-graph" in names
 
 
@@ -179,9 +171,9 @@ def test_builds_belong_to_a_build_user_where_there_are_some(
     assert pwd.getpwuid(os.stat(failure.kept).st_uid).pw_name.startswith("nixbld")
 
 
-def test_sandbox_paths_of_the_settings_count(open_directory: Path, tmp_path: Path) -> None:
+def test_sandbox_paths_of_the_settings_count(open_directory: Path) -> None:
     root = open_directory / "with-shell"
-    bash = NixWorld(root).physical(NixWorld(root).build_stdenv(tmp_path)["bash"])
+    bash = NixWorld(root).physical(NixWorld(root).build_stdenv(_cache())["bash"])
     world = NixWorld(root, sandbox_paths=f"/bin/sh={bash}/bin/bash")
     path = world.build(
         f"with import {CASES.parent}/stdenv.nix {{ }};"

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+import sandbox
 from tests.nix.world import CASES, HERE, NixWorld, RealFailure
 
 if TYPE_CHECKING:
@@ -23,14 +25,31 @@ if TYPE_CHECKING:
 ORDINARY = (
     *("build-command", "check-phase", "compile-error", "configure", "fixed-output", "i686"),
     *("network", "pass-as-file", "raw-builder", "structured-attributes", "content-addressed"),
+    "handed-on",
 )
 MEETS_WHAT_IT_LEFT = ("odd-files", "several-outputs")
 """Their phases cannot run twice in one directory, so they are run in a clean one."""
 
-INSIDE = tuple(c for c in (*ORDINARY, *MEETS_WHAT_IT_LEFT) if c != "raw-builder")
-OLDER = ("build-command", "check-phase", "compile-error", "configure", "network")
+CALLS_WHAT_WAS_DEFINED = ("functions",)
+"""Their phases call functions of earlier ones, and are not begun without those."""
+
+INSIDE = tuple(
+    case
+    for case in (*ORDINARY, *MEETS_WHAT_IT_LEFT, *CALLS_WHAT_WAS_DEFINED)
+    if case != "raw-builder"
+)
+OLDER = (
+    "compile-error",
+    "configure",
+    "handed-on",
+    "network",
+    "pass-as-file",
+    "structured-attributes",
+)
 OLDER_STDENV = f"import {HERE}/stdenv.nix {{ older = true; }}"
-OURS = re.compile(r"^(\w+ failed: exit status \d+$|.* meets what it left when it ran before)")
+OURS = re.compile(
+    r"^(\w+ failed: exit status \d+$|.* meets what it left when it ran before|env-vars is not there)"
+)
 SAID_BY_NIX = re.compile(
     r"^(note: keeping build directory|error: |this derivation|  /nix/store"
     # What Nix 2.34 says of an error in lines of its own.
@@ -129,7 +148,18 @@ def test_a_failing_phase_fails_again_with_the_last_lines_of_the_log(
     assert same_end(done.stdout, failure(case))
 
 
-@pytest.mark.parametrize("case", [*ORDINARY, *MEETS_WHAT_IT_LEFT])
+@pytest.mark.parametrize("case", CALLS_WHAT_WAS_DEFINED)
+def test_a_phase_is_not_begun_without_the_functions_of_an_earlier_one(
+    case, world, failure, phase: Phase
+):
+    done = phase(failure(case).kept, store=store(world))
+    assert done.returncode == 125
+    assert "`listPackages` is a function that buildPhase defines" in done.stdout
+    assert "(functions-unknown, 125)" in done.stdout
+    assert output_of(done.stdout) == done.stdout.splitlines(), "nothing was run"
+
+
+@pytest.mark.parametrize("case", [*ORDINARY, *MEETS_WHAT_IT_LEFT, *CALLS_WHAT_WAS_DEFINED])
 def test_a_build_begun_anew_fails_with_the_whole_log(case, world, failure, phase: Phase):
     done = phase("--clean", *told_apart(failure(case)), store=store(world))
     assert done.returncode == status_of(failure(case)), done.stdout
@@ -166,6 +196,61 @@ def test_a_repair_makes_a_phase_of_before_2023_pass(case, world, failure, older,
     typed = f"{inside(case)}\nexit $?\n"
     done = phase(failure(case, *older).kept, store=store(world), verb="shell", typed=typed)
     assert done.returncode == 0, done.stdout
+    assert "@nix" not in done.stdout
+    assert "installing" not in done.stdout, "one phase is run, and no other"
+
+
+def test_without_env_vars_the_log_tells_where_a_phase_began_and_what_it_was_left(
+    world, failure, phase: Phase, open_directory: Path
+):
+    found = failure("handed-on")
+    closed = open_directory / "handed-on/nix-build-handed-on-1.0.drv-0"
+    shutil.copytree(found.kept, closed, symlinks=True)
+    (closed / "env-vars").unlink()
+    words = ("--derivation", found.drv, str(closed))
+    done = phase(*words, store=store(world))
+    assert "env-vars is not there: checkPhase begins in hello\n" in done.stdout
+    assert done.returncode == status_of(found)
+    assert same_end(done.stdout, found)
+    done = phase(*words, store=store(world), verb="shell", typed="pwd\n")
+    assert "/build/hello" in done.stdout.splitlines()
+
+
+def test_a_phase_that_passes_without_what_it_failed_by_is_told_of(world, failure, phase: Phase):
+    recipe = """{ name = "left-1.0"; dontUnpack = true; doCheck = true;
+      buildPhase = "broken=1"; checkPhase = "[[ ! $broken ]]"; }"""
+    found = failure(f"(import {HERE}/stdenv.nix {{ }}).mkDerivation {recipe}")
+    done = phase(found.kept, store=store(world))
+    assert done.returncode == 0
+    assert "not known here: broken (of buildPhase)" in done.stdout
+    assert "checkPhase has passed here, and failed in the build: " in done.stdout
+    assert phase("--clean", found.kept, store=store(world)).returncode == status_of(found)
+
+
+def test_a_variable_takes_the_place_of_a_list(world, failure, phase: Phase):
+    words = ("buildPhase=declare -p makeFlags", "makeFlags=C=3")
+    done = phase(failure("structured-attributes").kept, *words, store=store(world))
+    assert output_of(done.stdout)[1:] == ['declare -x makeFlags="C=3"']
+
+
+@pytest.mark.parametrize(
+    ("case", "line"),
+    [("build-command", "phase buildCommand"), ("raw-builder", "phase builder")],
+)
+def test_what_failed_without_phases_is_run_again_by_a_name_as_well(case, line, world, failure):
+    *_, derivation, kept = ("", *told_apart(failure(case)))
+    case = sandbox.read(kept, store=store(world), derivation=derivation, start=True)
+    assert sandbox.phase_again(case, sandbox.readable_log(case)) == line
+
+
+def test_a_build_without_a_sandbox_fails_again(undiverted_world: NixWorld, run_nbs):
+    found = undiverted_world.fail("no-chroot")
+    settings = {n: v for n, v in undiverted_world.environment.items() if n.startswith("NIX_")}
+    done = run_nbs("phase", "--unsandboxed", found.kept, env=settings)
+    said = done.stderr.decode().splitlines()
+    assert done.returncode == status_of(found)
+    assert done.stdout.decode().splitlines()[-1] == log_of(found)[0]
+    assert said[1:3] == [log_of(found)[1], "buildCommand failed: exit status 1"]
 
 
 def test_a_plain_builder_passes_with_what_it_lacked(world, failure, phase: Phase):
@@ -179,5 +264,5 @@ def test_a_plain_builder_passes_with_what_it_lacked(world, failure, phase: Phase
 
 def test_every_case_is_measured():
     names = {path.stem for path in CASES.glob("*.nix")}
-    # It needs a build without a sandbox.
-    assert names - {"no-chroot"} == {*ORDINARY, *MEETS_WHAT_IT_LEFT}
+    # It needs a build without a sandbox, and is measured by itself.
+    assert names - {"no-chroot"} == {*ORDINARY, *MEETS_WHAT_IT_LEFT, *CALLS_WHAT_WAS_DEFINED}

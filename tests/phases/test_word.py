@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,8 +15,6 @@ import sandbox
 from tests.nix.world import NO_INTERPRETER
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import Kept, RunTool
     from tests.phases.conftest import Phase
 
@@ -54,12 +54,14 @@ def test_without_a_name_the_failing_phase_is_run_outside(run):
     assert b"@nix" not in done.stderr
 
 
-def test_the_failing_command_is_told_with_its_place_and_status(run):
+def test_the_failing_command_is_told_with_its_place_and_status(run, kept_by_nix: Kept):
     told = run().stderr.decode().splitlines()[-3:]
     assert told[0] == "checkPhase failed: exit status 2"
     assert told[1].startswith("  make ")
-    assert told[2].startswith("  at /nix/store/")
-    assert told[2].endswith("-stdenv/setup:427, in runMake") or ", in runMake" in told[2]
+    place = re.fullmatch(r"  at (/nix/store/[a-z0-9]{32}-stdenv/setup):(\d+), in runMake", told[2])
+    assert place, told[2]
+    setup = Path(f"{kept_by_nix.store}{place[1]}").read_text().splitlines()
+    assert setup[int(place[2]) - 1].strip() == told[1].strip()
 
 
 def test_a_command_of_a_recipe_s_text_is_told_with_its_line_in_the_variable(run):
@@ -87,6 +89,55 @@ def test_the_innermost_failure_is_the_one_told(run, text, command):
     assert told[told.index("buildPhase failed: exit status 1") + 1] == f"  {command}"
 
 
+def test_what_a_build_does_when_it_fails_is_done(run):
+    hooks = ("failureHook=echo first", "failureHooks=echo second")
+    done = run("build", "buildPhase=false", *hooks)
+    assert (done.returncode, done.stdout.splitlines()[-2:]) == (1, [b"first", b"second"])
+    done = run("build", "buildPhase=exit 3", "succeedOnFailure=1")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        0,
+        b"build failed with exit code 3 (ignored)",
+    )
+    assert b"buildPhase failed: exit status 3" in done.stderr
+
+
+def test_what_a_build_does_in_the_end_is_done_behind_its_last_phase(run):
+    assert run("build", "buildPhase=:", "exitHook=echo over").stdout.splitlines()[1:] == []
+    assert run("dist", "exitHook=echo over").stdout == b"over\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["trap 'true; exit' EXIT; false", "( trap 'true; exit' EXIT; false ); echo not reached"],
+)
+def test_an_exit_in_a_trap_has_the_status_from_before_the_trap(run, text):
+    done = run("build", f"buildPhase={text}")
+    assert (done.returncode, b"not reached" in done.stdout) == (1, False)
+
+
+BUILD = "buildPhase=greet() { echo greeted; }; guest=me; export CITY=here"
+
+
+def test_what_an_earlier_phase_has_set_is_told_to_be_unknown(run):
+    done = run("check", BUILD, 'checkPhase=echo "<$guest>"')
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, b"<>")
+    assert (
+        b"not known here: guest (of buildPhase); outside, `nbs phase --clean --store /"
+        in done.stderr
+    )
+    done = run("check", BUILD, 'checkPhase=guest=you; echo "<$guest>"')
+    assert done.stderr == b"", "the phase has its own"
+
+
+def test_without_a_function_of_an_earlier_phase_none_is_begun(run):
+    words = ("check", BUILD, "checkPhase=runHook preCheck; greet || true")
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert b"error: `greet` is a function that buildPhase defines" in done.stderr
+    done = run(*words, "preCheck=greet() { echo mine; }")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, b"mine")
+
+
 def test_a_variable_is_set_as_a_recipe_could_have_set_it(run):
     done = run(REPAIR)
     assert (done.returncode, done.stderr) == (0, b"")
@@ -102,6 +153,12 @@ def test_the_list_marks_the_failing_phase_and_says_what_each_is(run):
     assert "preInstall is a variable" in lines["installPhase"]
     assert "left out: doDist is not set" in lines["distPhase"]
     assert "source-stdenv.sh" in lines["builder"]
+
+
+def test_what_the_set_up_prints_is_not_in_the_list(run):
+    done = run("--list", "postHook=echo of the set-up")
+    assert done.stdout.startswith(b"  unpackPhase ")
+    assert done.stderr == b"of the set-up\n"
 
 
 def test_a_range_runs_in_order_until_one_fails(run):
@@ -145,7 +202,20 @@ def test_a_trace_stays_out_of_what_the_phase_redirects(run):
     text = "{ echo to-stderr >&2; } 2>log; wc -l <log"
     done = run("build", "--trace", f"buildPhase={text}")
     assert done.stdout.splitlines()[-1] == b"1"
-    assert b"+ echo to-stderr" in done.stderr.replace(b"setup:", b"").replace(b": echo", b"+ echo")
+    lines = done.stderr.decode().splitlines()
+    assert [line for line in lines if re.fullmatch(r"\+ setup:\d+ \w+: echo to-stderr", line)]
+
+
+def test_a_trace_shows_what_the_phase_does_and_nothing_of_ours(run):
+    text = "set +e; false; set -e; (false) || echo on; false late"
+    done = run("build", "--trace", f"buildPhase={text}")
+    trace, _, told = done.stderr.decode().partition("buildPhase failed: exit status 1\n")
+    assert told.splitlines()[0] == "  false late"
+    assert trace.splitlines()[-1].endswith(": false late")
+    assert not [line for line in trace.splitlines() if "__nbs" in line or "+ :" in line]
+    done = run("build", "--trace", "buildPhase=echo on")
+    assert "__nbs" not in done.stderr.decode()
+    assert "set +x" not in done.stderr.decode()
 
 
 def test_libraries_are_told_in_short(run):
@@ -199,8 +269,8 @@ def test_a_phase_does_not_see_what_the_shell_exports_unless_told_so(type_in):
 
 def test_neither_options_nor_functions_of_the_shell_reach_a_phase(type_in):
     told = type_in(
-        "set -f -u -o posix; shopt -s failglob; IFS=h; readonly name",
         "exec() { echo no; }; make() { echo no; }; export -f make; alias exec=no",
+        "set -f -u -o posix; shopt -s failglob; IFS=h; readonly name",
         "trap 'echo no' DEBUG ERR EXIT",
         "phase check; builtin echo is $?",
         "trap - EXIT",
@@ -240,9 +310,9 @@ def test_nothing_of_it_is_left_behind(type_in):
 def test_without_stdenv_there_are_no_phases(hand_made: Kept, run_nbs: RunTool, unprivileged: int):
     words = ("phase", "--store", hand_made.store, hand_made.path)
     done = run_nbs(*words, as_user=unprivileged)
-    assert (done.returncode, b"(no-phases, 2)" in done.stderr) == (2, True)
+    assert (done.returncode, b"(no-phases, 125)" in done.stderr) == (125, True)
     done = run_nbs(*words, "builder", as_user=unprivileged)
-    assert (done.returncode, b"(builder-unknown, 2)" in done.stderr) == (2, True)
+    assert (done.returncode, b"(builder-unknown, 125)" in done.stderr) == (125, True)
     done = run_nbs(*words, "--clean", as_user=unprivileged)
     assert (done.returncode, b"(environment-unknown, 125)" in done.stderr) == (125, True)
 
@@ -269,7 +339,7 @@ def test_without_env_vars_a_phase_begins_in_the_one_directory_there_is(
     words = ("phase", *entering, str(closed), "check")
     done = run_nbs(*words, as_user=unprivileged)
     assert done.returncode == 2, done.stderr
-    assert b"env-vars is not there: checkPhase begins in hello/\n" in done.stderr
+    assert b"env-vars is not there: checkPhase begins in hello\n" in done.stderr
     assert NO_INTERPRETER.search(done.stderr.decode())
     assert run_nbs(*words, REPAIR, as_user=unprivileged).returncode == 0
 
@@ -369,4 +439,4 @@ def test_inside_a_clean_run_has_a_directory_of_its_own(type_in):
 def test_what_cannot_run_twice_offers_a_clean_run(run):
     told = run("unpack").stderr.decode()
     assert "`phase --clean unpackPhase`, inside, in a directory beside" in told
-    assert "outside, `nbs phase --clean /" in told
+    assert "outside, `nbs phase --clean --store /" in told

@@ -6,6 +6,7 @@
 pkgs.mkDerivation {
   name = "hello-broken-1.0";
   src = ../../../sandbox/demo/hello;
+  failureHook = "echo 'the last words of the build'";
   postPatch = ''
     substituteInPlace hello.c \
       --replace-fail '<stdio.h>' $'<stdio.h>\n#include <stdlib.h>' \

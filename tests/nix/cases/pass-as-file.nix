@@ -1,6 +1,6 @@
-# Fails in buildCommand: a name that is no identifier is in the environment, not among variables.
+# Fails in buildCommand, which is in a file, as runCommand has it: a name that is no identifier is in the environment, not among variables.
 # Repair: env | grep -q '^a-b='
-# Inside: phase buildCommand="${buildCommand/declare -p a-b/env | grep -q '^a-b='}"
+# Inside: text=$(<"$buildCommandPath"); phase buildCommand="${text/declare -p a-b/env | grep -q '^a-b='}"
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {
@@ -9,7 +9,7 @@ pkgs.mkDerivation {
   "a.b" = "a name with a dot";
   text = "a long text\nin a file\n";
   "odd-text" = "its variable cannot be named either";
-  passAsFile = [ "text" "odd-text" ];
+  passAsFile = [ "text" "odd-text" "buildCommand" ];
   exportReferencesGraph = [ "bash-graph" pkgs.bash ];
   buildCommand = ''
     cat "$textPath" bash-graph > both

@@ -7,7 +7,7 @@ pkgs.mkDerivation {
   name = "structured-1.0";
   __structuredAttrs = true;
   outputs = [ "out" "dev" ];
-  dontUnpack = true;
+  phases = [ "buildPhase" "installPhase" ];
   env.PLACE = "a value of env, exported";
   greetings = [ "hello world" "good bye" "it's \"quoted\"" ];
   nested = { numbers = [ 1 2 3 ]; deep.deeper = true; };
