@@ -92,43 +92,51 @@ def _enter(sandbox: Sandbox, state: str, run: Run) -> int:
 
 def _carry_out(sandbox: Sandbox, place: Workspace | Session, run: Run) -> int:
     steps = plan(sandbox, place.path)
-
-    def meanwhile() -> None:
-        prepare_place(sandbox, steps, run)
-
-    started = run.session.started if run.session is not None else _nothing
-    if sandbox.process.interactive:
-        # Costs the start-up of a run without a terminal nothing. Imported before the fork.
-        from sandbox.linux import terminal
-
-        if run.session is None:
-            status = terminal.run(steps, meanwhile)
-        else:
-            status = _with_words(sandbox, run.session, steps, meanwhile)
+    if run.session is not None and steps.execute.startup_file:
+        status = _with_words(sandbox, run.session, steps, run)
     else:
-        command = launch.start(steps, stdio=run.stdio, meanwhile=meanwhile)
-        started(command)
-        status = launch.supervise(command)
+        status = _live(sandbox, steps, run)
     if run.keep:
         _keep(place.upper, run.keep)
     return status
 
 
-def _with_words(
-    sandbox: Sandbox, session: Session, steps: Plan, meanwhile: Callable[[], None]
-) -> int:
-    """A session on a terminal, whose shell can ask for snapshots."""
+def _live(sandbox: Sandbox, steps: Plan, run: Run, service: launch.Service | None = None) -> int:
+    """The command from its start to its end. `service` is what it may ask for something."""
+    started = run.session.started if run.session is not None else _nothing
+
+    def meanwhile() -> None:
+        prepare_place(sandbox, steps, run)
+
+    if sandbox.process.interactive:
+        # Costs the start-up of a run without a terminal nothing. Imported before the fork.
+        from sandbox.linux import terminal
+
+        return terminal.run(steps, meanwhile, started, service)
+    service = service or launch.Nothing()
+    command = launch.start(
+        steps,
+        stdio=run.stdio,
+        meanwhile=meanwhile,
+        adopted=service.adopt,
+        handed=service.handed,
+    )
+    service.begin()
+    started(command)
+    return launch.supervise(command, service)
+
+
+def _with_words(sandbox: Sandbox, session: Session, steps: Plan, run: Run) -> int:
+    """A session whose shell can ask for snapshots."""
     from sandbox.asked import Asked
-    from sandbox.linux import terminal
     from sandbox.living import Living
 
-    if steps.execute.startup_file:
-        with open(WORDS, encoding="utf-8") as file:
-            text = steps.execute.startup_file + file.read()
-        steps = steps.replace(execute=steps.execute.replace(startup_file=text))
+    with open(WORDS, encoding="utf-8") as file:
+        text = steps.execute.startup_file + file.read()
+    steps = steps.replace(execute=steps.execute.replace(startup_file=text))
     asked = Asked(Living(session, sandbox, resident=False))
     try:
-        return terminal.run(steps, meanwhile, session.started, asked)
+        return _live(sandbox, steps, run, asked)
     finally:
         asked.close()
 

@@ -30,10 +30,22 @@ from sandbox.model.steps import SetIds, SetParentDeathSignal
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Never
+    from typing import Never, Protocol
 
     from sandbox.model.plan import Plan
     from sandbox.model.steps import Execute
+
+    class Service(Protocol):
+        """What a session can be asked for from inside, over a descriptor that is handed to it."""
+
+        @property
+        def handed(self) -> int: ...
+        @property
+        def watched(self) -> int: ...
+        def adopt(self, pid: int) -> None: ...
+        def begin(self) -> None: ...
+        def ready(self) -> None: ...
+
 
 STARTUP_DESCRIPTOR = 9
 HANDED_DESCRIPTOR = 60
@@ -415,8 +427,25 @@ def not_executed(program: str, call: str, errno: int) -> CommandError:
     )
 
 
-def supervise(command: int) -> int:
+class Nothing:
+    """For a session that nobody may ask for anything."""
+
+    handed = watched = -1
+
+    def adopt(self, pid: int) -> None:
+        """The first process is there, and waits."""
+
+    def begin(self) -> None:
+        """It has what was handed to it."""
+
+    def ready(self) -> None:
+        """What is watched can be read."""
+
+
+def supervise(command: int, service: Service | None = None) -> int:
     """Wait for the command; pass on what ends processes. Its status, or 128 + the signal's number.
+
+    Meanwhile what is inside may ask `service` for something.
 
     A signal that PID 1 neither catches nor ignores would be lost on it (pid_namespaces(7)); any
     other process would have died of it, so the command does.
@@ -428,11 +457,19 @@ def supervise(command: int) -> int:
     poll.register(signals, select.POLLIN)
     poll.register(ended, select.POLLIN)
     ended_by = 0
+    service = service or Nothing()
     try:
         while True:
+            asked = service.watched
+            if asked >= 0:
+                poll.register(asked, select.POLLIN)
             ready = dict(poll.poll())
+            if asked >= 0:
+                poll.unregister(asked)
             if ready.get(signals):
                 ended_by = deliver(command, syscalls.next_signal(signals)) or ended_by
+            if ready.get(asked):
+                service.ready()
             status = reap(command) if ready.get(ended) else None
             if status is not None:
                 return status_after(status, ended_by)

@@ -20,7 +20,9 @@ from sandbox.linux import launch, syscalls
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
+    from sandbox.linux.launch import Service
     from sandbox.model.plan import Plan
 
 WATCHED = (*launch.SIGNALS_PASSED_ON, syscalls.SIGWINCH)
@@ -340,21 +342,6 @@ def _writable(descriptor: int) -> int:
         return os.dup(descriptor)
 
 
-class Nothing:
-    """For a session that nobody may ask for anything."""
-
-    handed = watched = -1
-
-    def adopt(self, pid: int) -> None:
-        """The first process is there, and waits."""
-
-    def begin(self) -> None:
-        """It has what was handed to it."""
-
-    def ready(self) -> None:
-        """What is watched can be read."""
-
-
 def run(
     plan: Plan,
     meanwhile: Callable[[], None],
@@ -367,7 +354,7 @@ def run(
     ask `asked` for something.
     """
     terminal = Terminal()
-    service = asked or Nothing()
+    service = asked or launch.Nothing()
     try:
         command = launch.start(
             plan,
@@ -384,18 +371,3 @@ def run(
         return Relay(terminal, command, service).run()
     finally:
         terminal.close()
-
-
-if TYPE_CHECKING:
-    from typing import Any, Protocol
-
-    class Service(Protocol):
-        """What a session can be asked for from inside, over a descriptor that is handed to it."""
-
-        @property
-        def handed(self) -> int: ...
-        @property
-        def watched(self) -> int: ...
-        def adopt(self, pid: int) -> None: ...
-        def begin(self) -> None: ...
-        def ready(self) -> None: ...

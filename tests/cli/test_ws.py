@@ -112,6 +112,26 @@ def test_what_was_changed_is_kept_and_one_can_go_on(nbs: Nbs, options: tuple[str
     assert sorted(os.listdir(nbs.kept.path)) == ["env-vars", "notes"]
 
 
+def test_a_script_of_a_shell_has_the_words_of_one(nbs: Nbs) -> None:
+    script = """
+        mkdir sub; cd sub; echo 1 > state; echo 1 > /tmp/state; snapshot one
+        echo 2 > state; rm /tmp/state; restore one
+        echo "$? $PWD $(<state) $(</tmp/state)"
+        sleep 100 & restore one; echo $?; restore failed --kill; ls; snapshots | cut -d" " -f1
+    """
+    done = nbs("shell", "--store", nbs.kept.store, nbs.kept.path, given=script.encode())
+    lines = done.stdout.decode().splitlines()
+    assert lines[0].startswith("snapshot one: ")
+    assert lines[1] == "restored: one; what it replaced is `undone`"
+    assert lines[2:4] == ["0 /build/sub 1 1", "125"]
+    assert lines[4:] == [
+        "restored: failed; what it replaced is `undone`",
+        *("env-vars", "notes"),
+        *("failed", "one", "undone"),
+    ]
+    assert b"a program still runs inside" in done.stderr
+
+
 def test_a_shell_that_changed_nothing_leaves_nothing_and_says_nothing(nbs: Nbs) -> None:
     assert nbs.shell(b"cat notes; ls /tmp; exit\n").count("kept") == 0
     assert os.listdir(nbs.state / "ws") == []
