@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from nbs_kernel.execution import Stop
+from sandbox import given_up
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
 
 LEAVE = r"{ __nbs_from=$PWD __nbs_before=${OLDPWD-}; \builtin cd -P /; } 2>/dev/null"
 COME_BACK = r"""{
-  while ! \builtin cd -- "${__nbs_from:-/}"; do
+  while ! \builtin cd -- "${__nbs_from-$PWD}"; do
     __nbs_from=${__nbs_from%/*}
     if [[ -z $__nbs_from ]]; then \builtin cd /; \builtin break; fi
   done
-  OLDPWD=$__nbs_before
+  OLDPWD=${__nbs_before-${OLDPWD-}}
   \builtin unset -v __nbs_from __nbs_before
 } 2>/dev/null"""
 """Out of the build's directory, and back, or to what is left of the way there."""
@@ -115,6 +116,9 @@ class KernelContext:
         if is_there:
             self._run(self._execution, LEAVE)
         try:
+            if self._execution.interrupted:
+                # On the way out, when nothing was asked for yet.
+                raise given_up()
             return kernel.outside.restore(name, kill=kill)
         except Stop:
             # The shell ends with the kernel.
