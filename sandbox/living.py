@@ -8,10 +8,12 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import MachineError
-from sandbox.linux.remount import Doors, Layers, replace
-from sandbox.model.spec import BuildDirectory
+from sandbox.linux.remount import Doors, Mounted, replace
+from sandbox.model.plan import paths_in, store_mounts
+from sandbox.model.spec import BuildDirectory, Inputs, Output
+from sandbox.model.steps import MountOverlay
 from sandbox.workspace import snapshots
-from sandbox.workspace.kept import OUTPUTS, SNAPSHOTS, TMP, inputs_of
+from sandbox.workspace.kept import OUTPUTS, STORE, STORE_WORK, TMP, UPPER, WORK, inputs_of
 from sandbox.workspace.restore import restore as restore_trees
 from sandbox.workspace.snapshots import First, Snapshot, Trees
 
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox.model.spec import Sandbox
+    from sandbox.model.steps import EnterStep
     from sandbox.workspace.kept import Kept
     from sandbox.workspace.session import Session
     from sandbox.workspace.snapshots import Progress
 
 MOST_FROM_INSIDE = 50
-OVERLAID_STORE = "store"
+SHOWN = 3
 LAST = ""
 INTERRUPTED = 130
 
@@ -83,36 +86,86 @@ class Living:
     ) -> str:
         """Put the snapshot, the last one if none is named, before the session's eyes; its name.
 
-        Whoever is in the build directory has to have left it. Raises as `restore.restore` and
-        `remount.replace`, MachineError `restore-outputs`, and what `progress` raises: nothing has
-        changed then, and it is not asked any more once something will.
+        The session's shell is to have nothing open in what is replaced. Raises as
+        `restore.restore` and `remount.replace`, MachineError `restore-outputs`, and what `progress`
+        raises: nothing has changed then, and it is not asked any more once something will.
         """
         trees = self.trees
         name = name or last_of(trees.path)
-        if trees.outputs == OVERLAID_STORE:
-            _require_no_outputs(trees, name)
         doors = self._doors
         if doors is None:
             raise RuntimeError("the session has no first process")
 
-        def exchange(upper: str, work: str, exchanged: Callable[[], None]) -> None:
-            layers = self._layers(upper, work)
-            replace(doors, layers, exchanged, resident=self._resident, kill=kill)
+        def exchange(new: str, exchanged: Callable[[], None]) -> None:
+            replace(
+                doors,
+                self._new_mounts(new, trees),
+                exchanged,
+                places=self._places(new, trees),
+                resident=self._resident,
+                kill=kill,
+            )
 
         restore_trees(trees, name, replace=exchange, progress=progress)
         return name
 
-    def _layers(self, upper: str, work: str) -> Layers:
-        build = next(e for e in self._sandbox.entries if isinstance(e, BuildDirectory))
-        process = self._sandbox.process
-        return Layers(
-            path=build.path,
-            upper=upper,
-            work=work,
-            lower=build.source if build.method == "overlay" else "",
-            uid=process.uid,
-            gid=process.gid,
+    def _new_mounts(self, new: str, trees: Trees) -> tuple[Mounted, ...]:
+        build, upper = self._build(), f"{new}/{UPPER}"
+        mounts: tuple[EnterStep, ...] = ()
+        if build.method == "overlay":
+            process = self._sandbox.process
+            mounts = (
+                MountOverlay(
+                    lower=build.source,
+                    upper=upper,
+                    work=f"{new}/{WORK}",
+                    target=upper,
+                    uid=process.uid,
+                    gid=process.gid,
+                ),
+            )
+        tree = Mounted(path=build.path, top=upper, steps=mounts)
+        return (tree, self._new_store(new, trees)) if os.path.isdir(f"{new}/{STORE}") else (tree,)
+
+    def _new_store(self, new: str, trees: Trees) -> Mounted:
+        """All of it, for below a mounted overlay nothing may be renamed: what it shows then is not
+        defined."""
+        store = self._store()
+        above = f"{store.path}/"
+        outputs = tuple(e.path for e in self._sandbox.entries if isinstance(e, Output))
+        others = [
+            e.path
+            for e in self._sandbox.entries
+            if e.path.startswith(above) and e.path not in outputs
+        ]
+        if others:
+            raise MachineError(
+                "outputs in this store cannot be exchanged while somebody is inside",
+                reason="restore-outputs",
+                evidence=tuple(f"{path} is mounted in it" for path in others[:SHOWN]),
+                hint="leave the shell, then `nbs restore`",
+            )
+        paths = paths_in(trees.path)
+        steps = store_mounts(
+            store, paths, self._sandbox.process, upper=f"{new}/{STORE}", work=f"{new}/{STORE_WORK}"
         )
+        return Mounted(
+            path=store.path, top=f"{paths.root}{store.path}", steps=tuple(steps), whole=True
+        )
+
+    def _places(self, new: str, trees: Trees) -> tuple[str, ...]:
+        """What is replaced, as it is called inside."""
+        names = {*trees.output_names(), *os.listdir(f"{new}/{OUTPUTS}")}
+        if os.path.isdir(f"{new}/{STORE}"):
+            names.update(os.listdir(f"{new}/{STORE}"))
+        store = self._store().path
+        return (self._build().path, f"/{TMP}", *(f"{store}/{name}" for name in sorted(names)))
+
+    def _build(self) -> BuildDirectory:
+        return next(e for e in self._sandbox.entries if isinstance(e, BuildDirectory))
+
+    def _store(self) -> Inputs:
+        return next(e for e in self._sandbox.entries if isinstance(e, Inputs))
 
 
 def trees_of(kept: Kept, *, in_session: bool) -> Trees:
@@ -124,6 +177,7 @@ def trees_of(kept: Kept, *, in_session: bool) -> Trees:
         path=kept.path,
         tmp=f"root/{TMP}",
         outputs=kept.store_place,
+        overlaid=kept.store_place == STORE,
         inputs=inputs_of(kept),
         places=frozenset(place.partition("/")[0] for place in kept.places),
         firsts=firsts,
@@ -141,16 +195,3 @@ def given_up() -> MachineError:
     return MachineError(
         "it was interrupted: nothing has changed", reason="request-stopped", exit_code=INTERRUPTED
     )
-
-
-def _require_no_outputs(trees: Trees, name: str) -> None:
-    """Nothing may be renamed below a mounted overlay: what it shows then is not defined."""
-    stored = f"{trees.path}/{SNAPSHOTS}/{name}/{OUTPUTS}"
-    there = (*trees.output_names(), *(os.listdir(stored) if os.path.isdir(stored) else ()))
-    if there:
-        raise MachineError(
-            "outputs in a store as large as this one cannot be exchanged while somebody is inside",
-            reason="restore-outputs",
-            evidence=there[:3],
-            hint=f"leave the shell, then `nbs restore {name}`",
-        )

@@ -8,7 +8,7 @@ import stat
 
 from sandbox.errors import StepFailed
 from sandbox.linux import launch
-from sandbox.model.plan import Paths, Plan
+from sandbox.model.plan import Plan, paths_in
 from sandbox.model.plan import plan as make_plan
 from sandbox.model.spec import BuildDirectory, Sandbox
 from sandbox.model.steps import CopyTree, MountOverlay
@@ -31,8 +31,7 @@ WORDS = os.path.join(os.path.dirname(__file__), "phases", "snapshots.bash")
 
 def plan(sandbox: Sandbox, workspace: str = "WORKSPACE") -> Plan:
     """The steps that `enter` would carry out, in a workspace of that name."""
-    paths = Paths(root=f"{workspace}/root", upper=f"{workspace}/upper", work=f"{workspace}/work")
-    return make_plan(sandbox, paths, os.uname().machine)
+    return make_plan(sandbox, paths_in(workspace), os.uname().machine)
 
 
 def enter(

@@ -1,10 +1,10 @@
-"""Another directory in the place of one that is mounted in a living sandbox.
+"""Other directories in the place of some that are mounted in a living sandbox.
 
 A forked child does it, in three places one after another. It enters the sandbox's user namespace,
 where it has all capabilities, and in a private copy of the host's mount namespace mounts the new
-directory: there the host's paths are, and the mount belongs to those who will write. Then it
-enters the sandbox's mount namespace, looks who is inside, lets the old mount go and attaches the
-new one. What is open in the old one stays what it was; so nobody may be left who has it open, the
+directories: there the host's paths are, and the mounts belong to those who will write. Then it
+enters the sandbox's mount namespace, looks who is inside, lets the old mounts go and attaches the
+new ones. What is open in the old one stays what it was; so nobody may be left who has it open, the
 first process included.
 """
 
@@ -16,12 +16,15 @@ import time
 
 from sandbox.errors import MachineError
 from sandbox.linux import launch, syscalls
+from sandbox.linux.apply import Linux, apply
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Self
+
+    from sandbox.model.steps import EnterStep
 
 KILL_S, PAUSE_S = 5.0, 0.02
 SHOWN = 8
@@ -42,18 +45,16 @@ class Seen(Value):
     process: Process
 
 
-class Layers(Value):
-    """What is to be mounted at `path`: `upper` over `lower`, for `uid` and `gid` inside.
+class Mounted(Value):
+    """What is to be mounted at `path` inside: what is at `top`, a path of the host, after `steps`.
 
-    Without `lower` it is `upper` alone.
+    With what is mounted below that, if `whole`.
     """
 
     path: str
-    upper: str
-    work: str = ""
-    lower: str = ""
-    uid: int = 0
-    gid: int = 0
+    top: str
+    steps: tuple[EnterStep, ...] = ()
+    whole: bool = False
 
 
 class Doors:
@@ -85,17 +86,18 @@ class Doors:
 
 def replace(
     doors: Doors,
-    layers: Layers,
+    new: tuple[Mounted, ...],
     between: Callable[[], None],
     *,
+    places: tuple[str, ...] = (),
     resident: bool = False,
     kill: bool = False,
 ) -> None:
-    """Mount `layers` in the sandbox, in the place of what is mounted at their path.
+    """Mount what is `new` in the sandbox, in the place of what is mounted at the same paths.
 
-    The process with the pid 1 is to have left; with `resident` the commands that it has started,
-    whose namespaces are seen to as well. `between` is called when everything that may be refused
-    has been done.
+    The process with the pid 1 is to have nothing open in `places`, directories inside; with
+    `resident` the commands that it has started, whose namespaces are seen to as well. `between` is
+    called when everything that may be refused has been done.
 
     Raises MachineError `processes-inside`, with the names of others unless `kill` ends them, or
     with what those have open there; `remount-refused`; and what `between` raises.
@@ -103,7 +105,7 @@ def replace(
     orders, report = launch.Channel.pair()
     child = os.fork()
     if child == 0:
-        _child(doors, layers, orders, report, resident=resident, kill=kill)
+        _child(doors, new, places, orders, report, resident=resident, kill=kill)
     os.close(orders.reader)
     os.close(report.writer)
     try:
@@ -170,7 +172,8 @@ def open_still(what: tuple[str, ...]) -> MachineError:
 
 def _child(
     doors: Doors,
-    layers: Layers,
+    new: tuple[Mounted, ...],
+    places: tuple[str, ...],
     orders: launch.Channel,
     report: launch.Channel,
     *,
@@ -181,7 +184,7 @@ def _child(
     try:
         os.close(orders.writer)
         os.close(report.reader)
-        mount = _mounted(doors, layers)
+        mounts = _mounted(doors, new)
         syscalls.setns(doors.mounts, "mnt")
         others = _others(resident=resident)
         if kill:
@@ -189,13 +192,13 @@ def _child(
         if others:
             _tell(report, {"inside": [one.process.fields() for one in others]})
             return
-        if still := _open_below(layers.path, resident=resident):
+        if still := _open_below(places, resident=resident):
             _tell(report, {"open": still})
             return
         nested = _nested() if resident else []
         _tell(report, {"ready": True})
         if orders.receive() == b"go":
-            _put_in_place(mount, layers.path, nested)
+            _put_in_place(new, mounts, nested)
             _tell(report, {"done": True})
     except OSError as error:
         _tell(report, {"refused": [str(error.filename or ""), os.strerror(error.errno or 0)]})
@@ -209,31 +212,31 @@ def _tell(report: launch.Channel, told: dict[str, Any]) -> None:
     syscalls.write_all(report.writer, json.dumps(told).encode() + b"\n")
 
 
-def _mounted(doors: Doors, layers: Layers) -> int:
-    """The new mount, attached nowhere. On the way its place is the new directory itself."""
+def _mounted(doors: Doors, new: tuple[Mounted, ...]) -> list[int]:
+    """The new mounts, attached nowhere."""
     syscalls.setns(doors.user, "user")
     syscalls.unshare("mnt")
     syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-    if layers.lower:
-        syscalls.mount_overlay(
-            lower=layers.lower,
-            upper=layers.upper,
-            work=layers.work,
-            target=layers.upper,
-            uid=layers.uid,
-            gid=layers.gid,
-        )
-    return syscalls.clone_mount(layers.upper)
+    calls = Linux(launch.no_terminal)
+    for one in new:
+        for step in one.steps:
+            apply(step, calls)
+    return [syscalls.clone_mount(one.top, recursive=one.whole) for one in new]
 
 
-def _put_in_place(mount: int, path: str, nested: list[int]) -> None:
-    syscalls.detach_mount(path)
-    syscalls.attach_mount(mount, path)
+def _put_in_place(new: tuple[Mounted, ...], mounts: list[int], nested: list[int]) -> None:
+    _exchange(new, mounts)
     for namespace in nested:
-        again = syscalls.clone_mount(path)
+        again = [syscalls.clone_mount(one.path, recursive=one.whole) for one in new]
         syscalls.setns(namespace, "mnt")
-        syscalls.detach_mount(path)
-        syscalls.attach_mount(again, path)
+        _exchange(new, again)
+
+
+def _exchange(new: tuple[Mounted, ...], mounts: list[int]) -> None:
+    for one, mount in zip(new, mounts, strict=True):
+        syscalls.detach_mount(one.path)
+        syscalls.attach_mount(mount, one.path)
+        os.close(mount)
 
 
 def _others(*, resident: bool) -> list[Seen]:
@@ -254,8 +257,8 @@ def _is_of_resident(status: dict[str, str]) -> bool:
     return status["PPid"] == "1" and status["NSpid"].split()[-1] == "1"
 
 
-def _open_below(path: str, *, resident: bool) -> list[str]:
-    """What those who may stay have open at `path` or below, their directories included.
+def _open_below(places: tuple[str, ...], *, resident: bool) -> list[str]:
+    """What those who may stay have open in these places, their directories included.
 
     A resident cannot be looked at, and has nothing open there.
     """
@@ -266,7 +269,7 @@ def _open_below(path: str, *, resident: bool) -> list[str]:
             continue
         who = f"{status['Name']} (process 1)"
         for link, target in _links(pid):
-            if target == path or target.startswith(f"{path}/"):
+            if f"{target}/".startswith(tuple(f"{place}/" for place in places)):
                 is_directory = link in ("cwd", "root")
                 found.append(
                     f"{who} is in {target}" if is_directory else f"{who} has {target} as {link}"

@@ -337,15 +337,15 @@ def setns(descriptor: int, kind: str) -> None:
     _check(_libc.setns(descriptor, CLONE_FLAGS[kind]), f"setns({descriptor}, {kind})")
 
 
-def clone_mount(path: str) -> int:
+def clone_mount(path: str, *, recursive: bool = False) -> int:
     """open_tree(2) with OPEN_TREE_CLONE: what is mounted at `path`, once more and attached nowhere.
 
-    It is gone when the descriptor is closed.
+    With what is mounted below it, if `recursive`. It is gone when the descriptor is closed.
     """
-    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC
+    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
     return _check(
         _libc.syscall(SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), flags),
-        f"open_tree(AT_FDCWD, {quoted(path)}, OPEN_TREE_CLONE)",
+        f"open_tree(AT_FDCWD, {quoted(path)}, OPEN_TREE_CLONE{'|AT_RECURSIVE' * recursive})",
     )
 
 

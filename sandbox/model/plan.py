@@ -77,6 +77,11 @@ class Paths(Value):
         return f"{self.root.rpartition('/')[0]}/{name}"
 
 
+def paths_in(workspace: str) -> Paths:
+    """Those of a workspace."""
+    return Paths(root=f"{workspace}/root", upper=f"{workspace}/upper", work=f"{workspace}/work")
+
+
 class Plan(Value):
     prepare: tuple[PrepareStep, ...]
     namespaces: tuple[str, ...]
@@ -239,7 +244,7 @@ def _mounts(sandbox: Sandbox, paths: Paths) -> Iterator[EnterStep]:
     for entry in sandbox.entries:
         match entry:
             case Inputs():
-                yield from _input_mounts(entry, paths, sandbox.process)
+                yield from store_mounts(entry, paths, sandbox.process)
             case Directory() if _covers_host(entry, sandbox):
                 # Where the workspace lies below the root that now covers it.
                 yield Mount(
@@ -266,8 +271,13 @@ def _mounts(sandbox: Sandbox, paths: Paths) -> Iterator[EnterStep]:
                 pass
 
 
-def _input_mounts(inputs: Inputs, paths: Paths, process: Process) -> Iterator[EnterStep]:
-    """The store directory stays writable: the outputs are made in it."""
+def store_mounts(
+    inputs: Inputs, paths: Paths, process: Process, upper: str = "", work: str = ""
+) -> Iterator[EnterStep]:
+    """The store directory stays writable: the outputs are made in it.
+
+    Of a store that is an overlay, `upper` and `work` may be other directories than it began with.
+    """
     store = paths.root + inputs.path
     if inputs.places == "disk":
         yield Mount(source=store, target=store, flags=MS_BIND)
@@ -284,8 +294,8 @@ def _input_mounts(inputs: Inputs, paths: Paths, process: Process) -> Iterator[En
             )
         yield MountOverlay(
             lower=lower,
-            upper=paths.beside("store"),
-            work=paths.beside("store-work"),
+            upper=upper or paths.beside("store"),
+            work=work or paths.beside("store-work"),
             target=store,
             uid=process.uid,
             gid=process.gid,

@@ -38,6 +38,7 @@ VERSION = 1
 RECORD, SESSION, INPUTS, ROOTS = "workspace.json", "session", "inputs", "roots"
 DERIVATION = "derivation"
 TMP, OUTPUTS, SNAPSHOTS, RESTORING = "tmp", "outputs", "snapshots", "restoring"
+UPPER, WORK, STORE, STORE_WORK = "upper", "work", "store", "store-work"
 LARGEST_RECORD = 1 << 20
 LARGEST_INPUTS = LARGEST_DERIVATION = 1 << 26
 LONGEST_NAME = 100

@@ -20,7 +20,7 @@ import time
 from sandbox.errors import MachineError
 from sandbox.model.value import Value
 from sandbox.workspace.copy import Links, copy_entry, copy_tree
-from sandbox.workspace.kept import OUTPUTS, RESTORING, TMP
+from sandbox.workspace.kept import OUTPUTS, RESTORING, STORE, STORE_WORK, TMP, UPPER, WORK
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import remove_tree
 from sandbox.workspace.rights import with_rights
@@ -62,16 +62,17 @@ def restore(
     trees: Trees,
     name: str,
     *,
-    replace: Callable[[str, str, Callable[[], None]], None] | None = None,
+    replace: Callable[[str, Callable[[], None]], None] | None = None,
     progress: Progress | None = None,
 ) -> None:
     """Make the trees what they were when the snapshot was made; `undone` keeps what they are now.
 
     For whoever has the lock of the workspace. In a session nobody may be in the build directory;
     `progress` is told now and then how much is copied, while it waits for others too; what it
-    raises ends it. `replace` is given the new upper and work directories, before they are
-    in their places, and what exchanges the trees: it has to call that, and to put the new build
-    directory before the session's eyes.
+    raises ends it. `replace` is given the directory that has the new `upper` and `work`, and
+    `store` and `store-work` if an overlaid store has to change, before they are in their places,
+    and what exchanges the trees: it has to call that, and to put the new directories before the
+    session's eyes.
 
     Raises UsageError `snapshot-unknown`, and as `snapshots.make`: then nothing has changed.
     """
@@ -89,7 +90,7 @@ def restore(
                 with_rights(lambda _: _exchange_all(trees.path), Tally())
 
             if replace is not None:
-                replace(f"{new}/new/upper", f"{new}/new/work", exchange)
+                replace(f"{new}/new", exchange)
             else:
                 exchange()
         except OSError as error:
@@ -117,7 +118,8 @@ def _carry_through(path: str, shelf: Shelf) -> bool:
     with_rights(lambda _: _exchange_all(path), Tally())
     old = f"{restoring}/old"
     if os.path.lexists(old):
-        remove_tree(f"{old}/work")
+        for name in (WORK, STORE, STORE_WORK):
+            remove_tree(f"{old}/{name}")
         shelf.take_away(UNDONE)
         os.rename(old, shelf.at(UNDONE))
     remove_tree(restoring)
@@ -134,6 +136,7 @@ def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> Non
         _empty(f"{new}/new/work", 0o700, upper)
     if name == FAILED:
         _build_failed(trees, f"{new}/new", upper, tally)
+        _build_store(trees, f"{new}/new")
         return
     snapshot = shelf.at(name)
     with Links(new) as links:
@@ -146,6 +149,23 @@ def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> Non
             copy_part(
                 f"{snapshot}/{OUTPUTS}/{output}", f"{new}/new/{OUTPUTS}/{output}", tally, links
             )
+    _build_store(trees, f"{new}/new")
+
+
+def _build_store(trees: Trees, new: str) -> None:
+    """The upper layer of a store that is an overlay, with the outputs, if there are or were any.
+
+    All of it is exchanged then: below a mounted overlay nothing may be.
+    """
+    if not trees.overlaid or not (trees.output_names() or os.listdir(f"{new}/{OUTPUTS}")):
+        return
+    for name in (STORE, STORE_WORK):
+        status = os.stat(trees.at(name))
+        _empty(f"{new}/{name}", stat.S_IMODE(status.st_mode), status)
+    for name in trees.inputs.intersection(os.listdir(trees.at(STORE))):
+        copy_entry(f"{trees.at(STORE)}/{name}", f"{new}/{STORE}/{name}", owner=None)
+    for name in os.listdir(f"{new}/{OUTPUTS}"):
+        os.rename(f"{new}/{OUTPUTS}/{name}", f"{new}/{STORE}/{name}")
 
 
 def _build_failed(trees: Trees, new: str, upper: os.stat_result, tally: Tally) -> None:
@@ -186,14 +206,8 @@ def _own(path: str, mode: int, like: os.stat_result) -> None:
 
 
 def _exchanges(trees: Trees, new: str) -> tuple[Exchange, ...]:
-    outputs = {*trees.output_names(), *os.listdir(f"{new}/new/{OUTPUTS}")}
-    pairs = (
-        ("upper", "upper"),
-        ("work", "work"),
-        *_tmp(trees, new),
-        *((f"{OUTPUTS}/{name}", f"{trees.outputs}/{name}") for name in sorted(outputs)),
-    )
-    return tuple(
+    pairs = ((UPPER, UPPER), (WORK, WORK), *_tmp(trees, new), *_outputs(trees, new))
+    exchanged = tuple(
         Exchange(
             name=name,
             place=place,
@@ -201,6 +215,25 @@ def _exchanges(trees: Trees, new: str) -> tuple[Exchange, ...]:
             gets=os.path.lexists(f"{new}/new/{name}"),
         )
         for name, place in pairs
+    )
+    return (*exchanged, *_taken_out(trees, new))
+
+
+def _outputs(trees: Trees, new: str) -> tuple[tuple[str, str], ...]:
+    if os.path.lexists(f"{new}/new/{STORE}"):
+        return (STORE, STORE), (STORE_WORK, STORE_WORK)
+    names = {*trees.output_names(), *os.listdir(f"{new}/new/{OUTPUTS}")}
+    return tuple((f"{OUTPUTS}/{name}", f"{trees.outputs}/{name}") for name in sorted(names))
+
+
+def _taken_out(trees: Trees, new: str) -> tuple[Exchange, ...]:
+    """The outputs of the store that was exchanged: `undone` has outputs, and no store."""
+    if not os.path.lexists(f"{new}/new/{STORE}"):
+        return ()
+    replaced = f"{RESTORING}/old/{STORE}"
+    return tuple(
+        Exchange(name=f"{OUTPUTS}/{name}", place=f"{replaced}/{name}", had=True, gets=False)
+        for name in trees.output_names()
     )
 
 

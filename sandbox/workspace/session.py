@@ -19,7 +19,7 @@ from sandbox.workspace.holding import (
     note_session,
     sweep_kept,
 )
-from sandbox.workspace.kept import TMP, Kept, read_inputs
+from sandbox.workspace.kept import STORE, TMP, Kept, read_inputs
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import Removal, remove_entry
@@ -238,7 +238,7 @@ class Shape(Value):
 def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape:
     build = next(e for e in sandbox.entries if isinstance(e, BuildDirectory))
     store = _store_of(sandbox)
-    store_place = f"root{store.path}" if store.places == "disk" else "store"
+    store_place = f"root{store.path}" if store.places == "disk" else STORE
     copies = [step for step in steps if isinstance(step, CopyTree)]
     made = [step for step in steps if isinstance(step, MakeDirectory)]
     return Shape(

@@ -68,14 +68,16 @@ class First(Value):
 class Trees(Value):
     """Where the parts of a workspace are now: in a session, or between sessions.
 
-    `tmp` and `outputs` are relative to `path`, the workspace. `inputs` are the names in `outputs`
-    that are no outputs, but places for inputs, `places` those in `tmp` that are mounted on.
-    `firsts` are the copies that the session began with.
+    `tmp` and `outputs` are relative to `path`, the workspace. `overlaid`: the directory that
+    `outputs` lie in is the upper layer of an overlay that is mounted. `inputs` are the names in
+    `outputs` that are no outputs, but places for inputs, `places` those in `tmp` that are mounted
+    on. `firsts` are the copies that the session began with.
     """
 
     path: str
     tmp: str = TMP
     outputs: str = OUTPUTS
+    overlaid: bool = False
     inputs: frozenset[str] = frozenset()
     places: frozenset[str] = frozenset()
     firsts: tuple[First, ...] = ()

@@ -10,6 +10,7 @@ import pytest
 
 from sandbox.model.rules import MOST_PLACES_ON_DISK
 from sandbox.model.storepath import NIX32
+from sandbox.workspace.remove import remove_tree
 from tests.conftest import Kept
 
 if TYPE_CHECKING:
@@ -55,3 +56,47 @@ def test_it_is_entered_and_its_outputs_can_be_made(
     script = "set -- /nix/store/*-more; echo $#; mkdir /nix/store/out && ls -d /nix/store/out"
     done = run_tool("--store", many.store, many.path, "bash", "-c", script, as_user=user)
     assert done.stdout == f"{MORE}\n/nix/store/out\n".encode(), done.stderr.decode()
+
+
+RESTORED = """
+    cd /build; ln -s nowhere dangling; mkdir /nix/store/out; echo 1 | tee state /nix/store/out/state
+    snapshot one
+    echo 2 | tee state /nix/store/out/state; touch /nix/store/other
+    cd /nix/store/out; restore one; echo "$? $PWD" $(cat state /build/state) /nix/store/o*
+    exec 3>/nix/store/out/open; restore undone; echo $?; exec 3>&-; rm /nix/store/out/open
+    restore undone; echo "$?" $(cat state /build/state) /nix/store/o*
+    echo 3 > state; set -- /nix/store/*-more; echo $#; [[ -d $1 ]] && echo there
+    restore failed; echo /nix/store/o*; ls /build
+"""
+
+
+@pytest.mark.parametrize("options", [(), ("--whole-store",)], ids=["in memory", "whole store"])
+def test_its_outputs_are_exchanged_while_somebody_is_inside(
+    many: Kept, run_nbs: RunTool, user: int | None, open_directory: Path, options: tuple[str, ...]
+) -> None:
+    state = open_directory / "state-of-many"
+    state.mkdir(mode=0o700)
+    if user is not None and os.getuid() == 0:
+        os.chown(state, user, user)
+    words = ("shell", *options, "--store", many.store, many.path)
+    environment = {"NBS_STATE_HOME": str(state)}
+    done = run_nbs(*words, input=RESTORED.encode(), as_user=user, env=environment)
+    said = [line for line in done.stdout.decode().splitlines() if not line.startswith("snapshot")]
+    assert said == [
+        *("1", "2"),
+        "restored: one; what it replaced is `undone`",
+        "0 /nix/store/out 1 1 /nix/store/out",
+        "125",
+        "restored: undone; what it replaced is `undone`",
+        "0 2 2 /nix/store/other /nix/store/out",
+        *(f"{MORE}", "there"),
+        "restored: failed; what it replaced is `undone`",
+        "/nix/store/o*",
+        *("env-vars", "notes"),
+    ], done.stderr.decode()
+    assert b"bash (process 1) has /nix/store/out/open as 3" in done.stderr
+    resumed = ("restore", "undone"), ("shell", "--ws", "many", "--", "cat", "/nix/store/out/state")
+    for command in resumed:
+        done = run_nbs(*command, as_user=user, env=environment)
+    assert done.stdout == b"3\n", done.stderr.decode()
+    assert remove_tree(str(state)).left == 0

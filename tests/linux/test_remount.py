@@ -13,8 +13,9 @@ import pytest
 import sandbox
 from sandbox.errors import MachineError
 from sandbox.linux import launch
-from sandbox.linux.remount import Doors, Layers, replace
+from sandbox.linux.remount import Doors, Mounted, replace
 from sandbox.model.spec import BuildDirectory
+from sandbox.model.steps import MountOverlay
 from sandbox.run import Run, copy
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.remove import remove_tree
@@ -93,8 +94,12 @@ class Living:
             said += piece
         return said.removesuffix("END\n")
 
-    def layers(self) -> Layers:
-        """New directories, with a file in the upper one."""
+    def replace(self, *, between: Callable[[], None] = lambda: None, kill: bool = False) -> None:
+        """With new directories, with a file in the upper one."""
+        places = (self.build.path,)
+        replace(self.doors, (self.mounted(),), between, places=places, kill=kill)
+
+    def mounted(self, upper: str = "") -> Mounted:
         for name in ("new-upper", "new-work"):
             path = Path(self.workspace.path) / name
             path.mkdir(mode=0o700)
@@ -102,15 +107,17 @@ class Living:
             os.chown(path, own.st_uid, own.st_gid)
         (path.parent / "new-upper" / "fresh").write_text("it is new\n")
         os.chown(path.parent / "new-upper" / "fresh", own.st_uid, own.st_gid)
-        overlay = self.build.method == "overlay"
-        return Layers(
-            path=self.build.path,
-            upper=f"{self.workspace.path}/new-upper",
+        upper = upper or f"{self.workspace.path}/new-upper"
+        overlay = MountOverlay(
+            lower=self.build.source,
+            upper=upper,
             work=f"{self.workspace.path}/new-work",
-            lower=self.build.source if overlay else "",
+            target=upper,
             uid=self.ids[0],
             gid=self.ids[1],
         )
+        steps = (overlay,) if self.build.method == "overlay" else ()
+        return Mounted(path=self.build.path, top=upper, steps=steps)
 
     def end(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
@@ -149,7 +156,7 @@ def test_the_new_directory_is_there_and_the_mount_table_looks_as_before(living) 
         assert one.say("pwd; echo change > notes; cat notes") == "/build\nchange\n"
         before = mounts(one)
         one.say("cd /")
-        replace(one.doors, one.layers(), lambda: None)
+        one.replace()
         lower = "what the build wrote\n" if one.build.method == "overlay" else ""
         assert one.say("cd /build; cat fresh; cat notes 2>/dev/null") == "it is new\n" + lower
         assert mounts(one) == before
@@ -174,7 +181,7 @@ def test_between_the_old_and_the_new_the_directories_can_be_renamed(living) -> N
             os.rename(f"{path}/upper", f"{path}/old")
             os.rename(f"{path}/new-upper", f"{path}/upper")
 
-        replace(one.doors, one.layers(), between)
+        one.replace(between=between)
         assert one.say("cat /build/fresh; echo x > /build/y") == "it is new\n"
         assert (Path(path) / "upper" / "y").read_text() == "x\n"
         assert not (Path(path) / "old" / "y").exists()
@@ -188,7 +195,7 @@ def test_programs_inside_are_named_and_nothing_is_changed(living) -> None:
             "cd /; sleep 300 & until read -r name </proc/$!/comm && [ $name = sleep ]; do :; done"
         )
         with pytest.raises(MachineError) as caught:
-            replace(one.doors, one.layers(), lambda: pytest.fail("it went on"))
+            one.replace(between=lambda: pytest.fail("it went on"))
         assert caught.value.reason == "processes-inside"
         pid = one.say("echo $!").strip()
         assert caught.value.evidence == (f"sleep (process {pid})",)
@@ -200,7 +207,7 @@ def test_programs_inside_are_named_and_nothing_is_changed(living) -> None:
 def test_programs_inside_are_ended_if_that_is_asked_for(living) -> None:
     def check(one: Living) -> None:
         one.say("sleep 300 & (trap '' TERM HUP INT; while :; do sleep 0.01; done) & cd /")
-        replace(one.doors, one.layers(), lambda: None, kill=True)
+        one.replace(kill=True)
         assert one.say("cat /build/fresh") == "it is new\n"
         assert one.say("wait 2>/dev/null; jobs") == ""
 
@@ -222,7 +229,7 @@ def test_what_the_first_process_has_open_is_named_and_nothing_is_changed(
     def check(one: Living) -> None:
         one.say(line)
         with pytest.raises(MachineError) as caught:
-            replace(one.doors, one.layers(), lambda: pytest.fail("it went on"), kill=True)
+            one.replace(between=lambda: pytest.fail("it went on"), kill=True)
         assert caught.value.reason == "processes-inside"
         assert caught.value.evidence == (evidence,)
         one.say("cd /; exec 5>&-")
@@ -233,9 +240,9 @@ def test_what_the_first_process_has_open_is_named_and_nothing_is_changed(
 def test_what_is_refused_by_the_kernel_is_said_before_anything_is_changed(living) -> None:
     def check(one: Living) -> None:
         one.say("cd /")
-        layers = one.layers().replace(upper=f"{one.workspace.path}/nothing")
+        new = (one.mounted(f"{one.workspace.path}/nothing"),)
         with pytest.raises(MachineError) as caught:
-            replace(one.doors, layers, lambda: pytest.fail("it went on"))
+            replace(one.doors, new, lambda: pytest.fail("it went on"))
         assert caught.value.reason == "remount-refused"
         assert one.say("cat /build/notes") == "what the build wrote\n"
 
@@ -250,7 +257,7 @@ def test_an_error_between_leaves_the_old_directory(living) -> None:
             raise OSError(28, "full")
 
         with pytest.raises(OSError, match="full"):
-            replace(one.doors, one.layers(), fail)
+            one.replace(between=fail)
         assert one.say("cat /build/notes") == "what the build wrote\n"
 
     living(check)
