@@ -120,4 +120,4 @@ def test_an_error_of_the_word_is_not_laid_out_for_a_terminal(cells: Cells):
     for words, reason in (("--nothing", "option-unknown"), ("nothing", "phase-unknown")):
         printed, reply = cells.run(f"phase {words}")
         assert printed.endswith(f"\n({reason}, 2)\n")
-        assert reply["evalue"] == "2"
+        assert reply["evalue"] == f"phase {words}: exit status 2"

@@ -342,7 +342,10 @@ def test_what_display_cannot_show_fails_as_a_command_does(kernel: Served) -> Non
     )
     assert "has no ending of a format that can be shown" in run.text
     assert run.error is not None
-    assert (run.error["ename"], run.error["evalue"]) == ("ExitStatus", "1")
+    assert (run.error["ename"], run.error["evalue"]) == (
+        "ExitStatus",
+        "display x.nothing: exit status 1",
+    )
     assert run.error["traceback"][1:] == ["  display x.nothing", f"  {DIM}at{PLAIN} cell line 1"]
     run = kernel.run("set -e; display none-such.csv; echo never")
     assert "never" not in run.text
