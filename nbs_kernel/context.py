@@ -94,6 +94,21 @@ class KernelContext:
         """What was changed in the workspace, with colours. Raises `sandbox.Error`."""
         return self._kernel.outside.diff(paths, since, stat=stat)
 
+    def run_outside(self, verb: str, words: tuple[str, ...]) -> int:
+        """Run one of nbs's commands on the workspace, and show what it says; its exit status.
+
+        Raises `sandbox.Error`.
+        """
+
+        def said(text: str) -> None:
+            data = text.encode("utf-8", "surrogateescape")
+            self._execution.output.write("stdout", data, time.monotonic())
+
+        status = self._kernel.outside.run(verb, words, said)
+        if self._execution.interrupted:
+            raise given_up()
+        return status
+
     def snapshot(self, name: str) -> Snapshot:
         """Keep the files as they are. Raises `sandbox.Error`."""
         return self._kernel.outside.take_snapshot(name)

@@ -10,7 +10,8 @@ import select
 import signal
 
 import sandbox
-from nbs_kernel.requests import READ_AT_ONCE, Malformed, Reader, Refused, send
+from nbs_kernel.exchange import READ_AT_ONCE, Malformed, Reader, send
+from nbs_kernel.requests import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -171,7 +171,8 @@ class Kernel:
     def step(self) -> None:
         """Wait for something and handle it. Raises `Stop`."""
         watch = {self._signals.descriptor: select.POLLIN}
-        asked = self.outside.descriptor if self.outside.is_asked else -1
+        is_heard = self.outside.is_asked and not self.channels.full
+        asked = self.outside.descriptor if is_heard else -1
         if asked >= 0:
             watch[asked] = select.POLLIN
         # That a cell ends is heard at once, however slowly clients read what it has written.

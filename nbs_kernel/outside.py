@@ -6,9 +6,8 @@ import os
 import re
 import select
 
+from nbs_kernel.exchange import LONGEST_SOURCE, READ_AT_ONCE, Malformed, Reader, receive, send
 from nbs_kernel.requests import (
-    LONGEST_SOURCE,
-    READ_AT_ONCE,
     Diff,
     Enter,
     Entered,
@@ -16,19 +15,18 @@ from nbs_kernel.requests import (
     Interrupt,
     ListNames,
     ListSnapshots,
-    Malformed,
     Names,
-    Reader,
+    Ran,
     Refused,
     Remember,
     RemoveSnapshot,
     Restore,
     Restored,
+    Run,
+    Said,
     Shown,
     Snapshots,
     TakeSnapshot,
-    receive,
-    send,
 )
 from sandbox import Error, Snapshot
 
@@ -153,21 +151,32 @@ class Outside:
             for name, created, files, size in answer.found
         )
 
-    def _ask(self, asked: Passed, wait: Callable[[], None] | None = None) -> Passed:
+    def _ask(
+        self,
+        asked: Passed,
+        wait: Callable[[], None] | None = None,
+        said: Callable[[str], None] = lambda _: None,
+    ) -> Passed:
         try:
             send(self.descriptor, asked)
         except OSError as error:
             raise _gone(str(error)) from None
         self.is_asked = True
         try:
-            while not self._answers:
-                (wait or self._wait)()
+            answer = self._next(wait or self._wait)
+            while isinstance(answer, Said):
+                said(answer.text)
+                answer = self._next(wait or self._wait)
         finally:
             self.is_asked = False
-        answer = self._answers.pop(0)
         if isinstance(answer, Refused):
             raise in_a_notebook(answer.error())
         return answer
+
+    def _next(self, wait: Callable[[], None]) -> Passed:
+        while not self._answers:
+            wait()
+        return self._answers.pop(0)
 
     def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
         """What was changed in the workspace, as a text with colours. Raises `Error`."""
@@ -175,6 +184,16 @@ class Outside:
         if not isinstance(answer, Shown):
             raise _gone("it gave no answer")
         return answer.text
+
+    def run(self, verb: str, words: tuple[str, ...], said: Callable[[str], None]) -> int:
+        """Run one of nbs's commands on the workspace: its exit status. Raises `Error`.
+
+        `said` is called with what it says, as it comes.
+        """
+        answer = self._ask(Run(verb=verb, words=words), said=said)
+        if not isinstance(answer, Ran):
+            raise _gone("it gave no answer")
+        return answer.status
 
     def hand_over(self, handover: Handover) -> None:
         """The last word of a kernel whose place is taken."""

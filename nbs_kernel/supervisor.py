@@ -10,18 +10,18 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 
 import sandbox
 from nbs_kernel.asked import answered, names
+from nbs_kernel.child import Kernel
 from nbs_kernel.comparing import difference
 from nbs_kernel.errand import Errand
+from nbs_kernel.exchange import READ_AT_ONCE, Malformed
 from nbs_kernel.inside import live
 from nbs_kernel.known import Found, find, nowhere, session_in
 from nbs_kernel.remembered import Remembered
 from nbs_kernel.requests import (
-    READ_AT_ONCE,
     Diff,
     Enter,
     Entered,
@@ -29,79 +29,23 @@ from nbs_kernel.requests import (
     Interrupt,
     ListNames,
     ListSnapshots,
-    Malformed,
     Passed,
-    Reader,
     Refused,
     Remember,
     RemoveSnapshot,
     Restore,
+    Run,
     TakeSnapshot,
-    send,
 )
-from sandbox import Error, Inside, Residence, Signals
+from nbs_kernel.verb import Verb, command
+from sandbox import Error, Inside, Signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from nbs_kernel.connection import Connection
     from sandbox import Session
 
-PATIENCE_S = 4.0
-"""How long a kernel may take to end when it is told to."""
-
-
-class Kernel:
-    """One kernel process, our end of its socket, and what is being done for it."""
-
-    def __init__(
-        self,
-        residence: Residence,
-        descriptor: int,
-        found: Found | None,
-        session: Session | None = None,
-    ) -> None:
-        self.residence = residence
-        self.descriptor = descriptor
-        self.found = found
-        self.session = session
-        self.reader = Reader()
-        self.errand: Errand | None = None
-        self.deadline = 0.0
-        self._status: int | None = None
-
-    def tell(self, message: Passed) -> None:
-        """Send; a kernel that is gone will be noticed by its end."""
-        try:
-            send(self.descriptor, message)
-        except OSError:
-            self.end_soon()
-
-    def answer(self) -> None:
-        """Tell what has come of the errand, if it has come to its end."""
-        answer = self.errand.answer() if self.errand is not None else None
-        if answer is not None:
-            self._close_errand()
-            self.tell(answer)
-
-    def _close_errand(self) -> None:
-        if self.errand is not None:
-            self.errand.close()
-            self.errand = None
-
-    def end_soon(self) -> None:
-        """From now on it has `PATIENCE_S` to end by itself."""
-        self.deadline = self.deadline or time.monotonic() + PATIENCE_S
-
-    def close(self) -> int:
-        """End it, if it still lives, and keep or remove what it leaves; its status."""
-        if self._status is None:
-            # A restore that cannot be given up any more needs the sandbox until its end.
-            self._close_errand()
-            os.close(self.descriptor)
-            self._status = self.residence.close()
-            if self.session is not None:
-                _tell_what_is_kept(self.session)
-        return self._status
+EVIDENCE = 200
 
 
 class Supervisor:
@@ -179,18 +123,7 @@ class Supervisor:
 
     def _wait(self, kernel: Kernel) -> int | None:
         """Wait for one thing to happen, and act on it. A status when all is over."""
-        poll = select.poll()
-        watched = [self._signals.descriptor, kernel.residence.ended]
-        if not kernel.deadline:
-            watched.append(kernel.descriptor)
-        if kernel.errand is not None:
-            watched.append(kernel.errand.descriptor)
-        watched += [one.residence.ended for one in self._leaving]
-        if self._parent >= 0:
-            watched.append(self._parent)
-        for descriptor in watched:
-            poll.register(descriptor, select.POLLIN)
-        ready = {descriptor for descriptor, _ in poll.poll(self._timeout_ms())}
+        ready = self._ready(kernel)
         if self._signals.descriptor in ready:
             self._pass_on(self._signals.next())
         if self._parent in ready:
@@ -202,6 +135,22 @@ class Supervisor:
             self._hear(kernel)
         self._bury()
         return self._ended(kernel) if kernel.residence.ended in ready else None
+
+    def _ready(self, kernel: Kernel) -> set[int]:
+        """The descriptors that can be read, once there is one, or patience is over."""
+        watched = [self._signals.descriptor, kernel.residence.ended, *kernel.heard()]
+        watched += [one.residence.ended for one in self._leaving]
+        if self._parent >= 0:
+            watched.append(self._parent)
+        poll = select.poll()
+        for descriptor in watched:
+            poll.register(descriptor, select.POLLIN)
+        if kernel.is_full and kernel.descriptor in watched:
+            poll.register(kernel.descriptor, select.POLLIN | select.POLLOUT)
+        events = dict(poll.poll(self._timeout_ms()))
+        if events.get(kernel.descriptor, 0) & select.POLLOUT:
+            kernel.is_full = False
+        return {descriptor for descriptor, what in events.items() if what & ~select.POLLOUT}
 
     def _timeout_ms(self) -> int | None:
         kernels = [self._kernel, *self._leaving]
@@ -258,38 +207,23 @@ class Supervisor:
             kernel.end_soon()
 
     def _answer(self, kernel: Kernel, message: Passed) -> None:
-        living, session = kernel.residence.living, kernel.session
-        is_free = kernel.errand is None
         match message:
-            case Enter() if self._successor is None and is_free:
+            case Enter() if self._successor is None and kernel.errand is None:
                 kernel.tell(self._enter(kernel, message))
-            case Diff() if session is not None and is_free:
-                kernel.errand = Errand(lambda _: difference(session, message), harmless=True)
-            case ListNames() if is_free:
-                kernel.errand = Errand(lambda _: names(message), harmless=True)
             case Interrupt():
                 if kernel.errand is not None:
                     kernel.errand.give_up()
-            case Remember() if kernel.found is not None:
-                Remembered(kernel.found.known.name).append(
-                    message.session, message.line, message.source
-                )
+            case Remember():
+                if kernel.found is not None:
+                    name = kernel.found.known.name
+                    Remembered(name).append(message.session, message.line, message.source)
             case Handover() if self._successor is not None:
                 self._succeed(message)
-            case Remember():
-                pass
-            case TakeSnapshot() | RemoveSnapshot() | ListSnapshots() | Restore() if (
-                living is not None and is_free
-            ):
-                kernel.errand = Errand(lambda progress: answered(living, message, progress))
             case _:
-                kernel.tell(
-                    Refused(
-                        message="the supervisor does not do that",
-                        reason="request-refused",
-                        evidence=(type(message).__name__,),
-                    )
-                )
+                errand = _errand(kernel, message) if kernel.errand is None else None
+                if errand is None:
+                    kernel.tell(_not_done(message))
+                kernel.errand = errand or kernel.errand
 
     def _enter(self, kernel: Kernel, asked: Enter) -> Entered | Refused:
         found = kernel.found
@@ -305,22 +239,38 @@ class Supervisor:
         return Entered()
 
 
+def _errand(kernel: Kernel, asked: Passed) -> Errand | Verb | None:
+    """Somebody to do what is asked for, which may take long; None where it is not done."""
+    session, living = kernel.session, kernel.residence.living
+    match asked:
+        case ListNames():
+            return Errand(lambda _: names(asked), harmless=True)
+        case Diff() if session is not None:
+            return Errand(lambda _: difference(session, asked), harmless=True)
+        case TakeSnapshot() | RemoveSnapshot() | ListSnapshots() | Restore() if living is not None:
+            return Errand(lambda progress: answered(living, asked, progress))
+        case Run() if session is not None:
+            words = command(asked, session.name)
+            return Verb(words) if words is not None else None
+        case _:
+            return None
+
+
+def _not_done(asked: Passed) -> Refused:
+    what = [asked.verb, *asked.words] if isinstance(asked, Run) else [type(asked).__name__]
+    return Refused(
+        message="the supervisor does not do that",
+        reason="request-refused",
+        evidence=(sandbox.one_line(" ".join(what))[:EVIDENCE],),
+    )
+
+
 def _told_what_stays(found: Found, session: Session | None) -> Found:
     """The newcomer says where the changes are that were made in the kernel before it."""
     if session is None or not session.is_changed():
         return found
     line = f"what was changed until now is kept: `%enter --ws {session.name}` goes back to it"
     return found.replace(known=found.known.replace(banner=(*found.known.banner, line)))
-
-
-def _tell_what_is_kept(session: Session) -> None:
-    kept = session.kept
-    if kept is not None:
-        sys.stderr.write(
-            f"what was changed is kept as {kept.name}: `nbs shell --ws {kept.name}` resumes it,"
-            f" NBS_WS={kept.name} a kernel; `nbs diff {kept.name}`; `nbs ws rm {kept.name}`\n"
-        )
-        sys.stderr.flush()
 
 
 def _parent() -> int:

@@ -75,6 +75,12 @@ if TYPE_CHECKING:
         def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
             """What was changed in the workspace, with colours. Raises `sandbox.Error`."""
 
+        def run_outside(self, verb: str, words: tuple[str, ...]) -> int:
+            """Run one of nbs's commands on the workspace, and show what it says; its status.
+
+            Raises `sandbox.Error`.
+            """
+
         def snapshot(self, name: str) -> Taken:
             """Keep the files as they are, "" for the next number. Raises `sandbox.Error`."""
 

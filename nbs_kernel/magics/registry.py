@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nbs_kernel.magics.build import BUILD, ENTER, PLAN, RESET, RESTART
-from nbs_kernel.magics.changes import DIFF
+from nbs_kernel.magics.changes import DIFF, PATCH, VERIFY
 from nbs_kernel.magics.context import Call, Code, Magic
 from nbs_kernel.magics.environment import ENV
 from nbs_kernel.magics.session import LIMIT, STDIN, STREAMS, TIME
@@ -40,6 +40,8 @@ MAGICS: dict[str, Magic] = {
         BUILD,
         PLAN,
         DIFF,
+        PATCH,
+        VERIFY,
         ENV,
         DISPLAY,
         TIME,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nbs_kernel.errand import Errand
-from nbs_kernel.requests import Refused, Shown
+from nbs_kernel.requests import Ran, Refused, Said, Shown
+from nbs_kernel.verb import Verb
 from sandbox import Error
 
 if TYPE_CHECKING:
@@ -90,3 +91,28 @@ def test_work_that_fails_is_refused() -> None:
     answer = awaited(Errand(work))
     assert isinstance(answer, Refused)
     assert answer.evidence == ("it ended without a word",)
+
+
+def test_a_command_says_what_it_says_and_how_it_ended() -> None:
+    before = children()
+    verb = Verb(["patch", "--help"])
+    said = ""
+    while not isinstance(answer := verb.answer(), Ran):
+        assert isinstance(answer, Said)
+        said += answer.text
+    verb.close()
+    assert said.startswith("usage: nbs patch")
+    assert answer == Ran(status=0)
+    assert children() <= before
+
+
+def test_a_command_ends_when_it_is_given_up_or_closed() -> None:
+    before = children()
+    for end in (Verb.give_up, Verb.close):
+        verb = Verb(["patch", "--help"])
+        end(verb)
+        if end is Verb.give_up:
+            while not isinstance(verb.answer(), Ran):
+                pass
+            verb.close()
+    assert children() <= before

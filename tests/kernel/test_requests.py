@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nbs_kernel.exchange import LONGEST_NAME, Malformed, Reader, decode, encode, receive, send
 from nbs_kernel.outside import Outside, in_a_notebook
 from nbs_kernel.requests import (
-    LONGEST_NAME,
     Diff,
     Enter,
     Entered,
@@ -20,22 +20,20 @@ from nbs_kernel.requests import (
     Interrupt,
     ListNames,
     ListSnapshots,
-    Malformed,
     Names,
-    Reader,
+    Ran,
     Refused,
     Remember,
     RemoveSnapshot,
     Restore,
     Restored,
+    Run,
+    Said,
     Shown,
     Snapshots,
     TakeSnapshot,
-    decode,
-    encode,
-    receive,
-    send,
 )
+from nbs_kernel.verb import command
 from sandbox import Error
 
 NUMBERS = st.integers(0, 2**40)
@@ -45,6 +43,9 @@ MESSAGES = st.one_of(
     st.builds(Enter, build=TEXTS, store=TEXTS, derivation=TEXTS),
     st.builds(Remember, session=NUMBERS, line=NUMBERS, source=TEXTS),
     st.builds(Entered),
+    st.builds(Run, verb=TEXTS, words=st.lists(TEXTS).map(tuple)),
+    st.builds(Said, text=TEXTS),
+    st.builds(Ran, status=NUMBERS),
     st.builds(ListNames, of=TEXTS),
     st.builds(Names, found=st.lists(TEXTS).map(tuple)),
     st.builds(Diff, stat=st.booleans(), since=TEXTS, paths=st.lists(TEXTS).map(tuple)),
@@ -112,6 +113,9 @@ def test_bytes_that_are_no_message_are_refused_and_raise_nothing_else(data):
         {"version": 1, "kind": "Enter", "build": "x" * (LONGEST_NAME + 1)},
         {"version": 1, "kind": "Remember", "session": "1", "line": 1, "source": "x"},
         {"version": 1, "kind": "Handover", "requests": 3},
+        {"version": 1, "kind": "Diff", "paths": "abc"},
+        {"version": 1, "kind": "Diff", "stat": 1},
+        {"version": 1, "kind": "TakeSnapshot", "name": "x", "kept": True},
         {"version": 1, "kind": "ListNames", "of": ["builds"]},
         {"version": 1, "kind": "Names", "found": [1]},
         [1],
@@ -121,6 +125,36 @@ def test_bytes_that_are_no_message_are_refused_and_raise_nothing_else(data):
 def test_a_message_of_another_form_is_refused(content):
     with pytest.raises(Malformed):
         decode(json.dumps(content).encode())
+
+
+def test_bytes_that_are_no_text_come_out_as_they_went_in():
+    text = b"\xff\xfe \xc3".decode("utf-8", "surrogateescape")
+    assert decode(encode(Said(text=text))[4:]) == Said(text=text)
+
+
+@pytest.mark.parametrize(
+    ("verb", "words"),
+    [
+        ("shell", ()),
+        ("patch", ("-o", "/tmp/x")),
+        ("patch", ("--output=/tmp/x",)),
+        ("patch", ("/etc",)),
+        ("patch", ("--since", "--all")),
+        ("patch", ("--since",)),
+        ("verify", ("--real", "--yes")),
+        ("verify", ("--patch", "/etc/passwd")),
+        ("verify", ("--until",)),
+        ("verify", ("--store", "/x")),
+    ],
+)
+def test_a_kernel_has_no_other_command_run_and_names_nothing_of_the_host(verb, words):
+    assert command(Run(verb=verb, words=words), "hello-1.0") is None
+
+
+def test_a_command_is_run_on_the_kernels_own_workspace():
+    asked = Run(verb="patch", words=("--all", "--exclude", "*.log", "--exclude", "x"))
+    expected = ["patch", "--all", "--exclude", "*.log", "--exclude", "x", "hello-1.0"]
+    assert command(asked, "hello-1.0") == expected
 
 
 def test_a_length_beyond_the_limit_is_refused_before_anything_is_held():

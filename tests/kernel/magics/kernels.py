@@ -24,6 +24,7 @@ class Noted:
         self.text = ""
         self.shown: list[dict[str, object]] = []
         self.done: list[str] = []
+        self.status = 0
 
     def change(self, settings: Settings) -> None:
         self.settings = settings
@@ -44,6 +45,10 @@ class Noted:
     def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
         self.done.append(" ".join(["diff", f"since={since}", f"stat={stat}", *paths]))
         return "2 changes\n"
+
+    def run_outside(self, verb: str, words: tuple[str, ...]) -> int:
+        self.done.append(" ".join([verb, *words]))
+        return self.status
 
     def snapshot(self, name: str) -> Snapshot:
         self.done.append(f"snapshot {name}".rstrip())

@@ -96,6 +96,23 @@ def test_what_was_changed_is_asked_for_and_shown() -> None:
     assert caught.value.reason == "magic-usage"
 
 
+def test_a_patch_and_its_proof_are_made_by_the_commands_of_that_name() -> None:
+    kernel = Noted()
+    kernel.run("%patch --quick --exclude '*.log' --since one")
+    kernel.run("%verify --until installPhase")
+    assert kernel.done == [
+        "patch --quick --exclude *.log --since one",
+        "verify --until installPhase",
+    ]
+    for words in ("%patch -o /tmp/x", "%verify --patch /etc/passwd", "%verify --until --to-end"):
+        assert failure(kernel, words) == "magic-usage"
+    kernel.status = 1
+    kernel.run("%patch")
+    assert failure(kernel, "%verify") == "magic-command-failed"
+    kernel.status = 2
+    assert failure(kernel, "%patch") == "magic-command-failed"
+
+
 def test_the_build_s_store_and_derivation_may_be_named() -> None:
     kernel = Noted()
     kernel.run("%enter --store /s 'a b'")

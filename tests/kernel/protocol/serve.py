@@ -18,10 +18,11 @@ from nbs_kernel import executor  # noqa: E402
 from nbs_kernel.bash import parser, shell  # noqa: E402
 from nbs_kernel.channels import Channels  # noqa: E402
 from nbs_kernel.connection import read_connection  # noqa: E402
+from nbs_kernel.exchange import Reader, receive, send  # noqa: E402
 from nbs_kernel.kernel import Kernel  # noqa: E402
 from nbs_kernel.known import Known  # noqa: E402
 from nbs_kernel.output import CellOutput  # noqa: E402
-from nbs_kernel.requests import Handover, Reader, receive, send  # noqa: E402
+from nbs_kernel.requests import Handover  # noqa: E402
 from nbs_kernel.tripwire import set_tripwire  # noqa: E402
 from sandbox import Command, Error  # noqa: E402
 from tests.kernel import local  # noqa: E402
