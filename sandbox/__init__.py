@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from sandbox.living import Living as Living
     from sandbox.living import given_up as given_up
     from sandbox.model import patched as patched
+    from sandbox.model import recipe as recipe
     from sandbox.model import words as words
     from sandbox.model.expression import expression_of as expression_of
     from sandbox.model.logcuts import Piece as Piece
@@ -103,7 +104,6 @@ if TYPE_CHECKING:
     from sandbox.model.storepath import derivation_name as derivation_name
     from sandbox.model.tools import with_tools as with_tools
     from sandbox.patching import Patch as Patch
-    from sandbox.patching import nix_line as nix_line
     from sandbox.patching import patch_of as patch_of
     from sandbox.residence import Residence as Residence
     from sandbox.residence import Signals as Signals
@@ -156,7 +156,7 @@ IMPORTED_LATE = {
     "workspace_of": "sandbox.comparison",
     "Patch": "sandbox.patching",
     "patch_of": "sandbox.patching",
-    "nix_line": "sandbox.patching",
+    "recipe": "sandbox.model.recipe",
     "showing": "sandbox.showing",
     "derivation_name": "sandbox.model.storepath",
     "probe": "sandbox.linux.probe",

@@ -13,12 +13,13 @@ from sandbox.comparison import compared
 from sandbox.errors import Error, EvidenceError
 from sandbox.host.buildlog import logged_build
 from sandbox.host.summary import ending_text
-from sandbox.model import patchfile
+from sandbox.model import aterm, patched, patchfile
 from sandbox.model.textdiff import is_binary
 from sandbox.model.textmerge import carry
 from sandbox.model.value import Value
 from sandbox.showing import counting, sides
 from sandbox.workspace.compared import BUILD
+from sandbox.workspace.kept import derivation_of
 from sandbox.workspace.snapshots import FAILED
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from sandbox.model.aterm import Derivation
     from sandbox.model.patchfile import Side
     from sandbox.workspace.compared import Comparison, Finding
     from sandbox.workspace.kept import Kept
@@ -36,12 +38,14 @@ _FROM_A_DIRECTORY = "a directory on one side, and none on the other"
 
 
 class Patch(Value):
-    """`text` is for `patch -p1` in the source root, empty if there is nothing to carry.
+    """`text` is for patch(1) in the source root, empty if there is nothing to carry.
 
     `files` are in it, relative to the source root. `left_out` are pairs of a source file that it
     cannot carry, or lines of it, and why; `products` what the build made; `outside` changes beyond
     the source root. `carried` are those of `files` that the build itself changes after `patches`.
-    `unread_count` and `told_apart` are those of the comparison.
+    `unread_count` and `told_apart` are those of the comparison. `strip` is what the build's
+    patchPhase takes away of names, `has_patches` whether it has others already, and `cautions` why
+    it may not apply this one, where that is known.
     """
 
     text: bytes
@@ -52,6 +56,9 @@ class Patch(Value):
     carried: tuple[str, ...] = ()
     unread_count: int = 0
     told_apart: bool = True
+    strip: int = 1
+    has_patches: bool = False
+    cautions: tuple[str, ...] = ()
 
 
 def patch_of(
@@ -67,21 +74,41 @@ def patch_of(
     `root` as for `compare_workspace`. Raises as that, and as `patch`.
     """
 
-    def work(comparison: Comparison) -> Iterator[dict[str, Any]]:
-        yield patch(comparison, exclude, everything=everything).fields()
+    derivation = derivation_in(kept)
+    strip, unusual = patched.strip_of(derivation) if derivation is not None else (1, "")
 
-    return Patch(**next(compared(kept, work, since=since, root=root)))
+    def work(comparison: Comparison) -> Iterator[dict[str, Any]]:
+        yield patch(comparison, exclude, everything=everything, strip=strip).fields()
+
+    made = Patch(**next(compared(kept, work, since=since, root=root)))
+    if derivation is None:
+        return made
+    cautions = (patched.why_not(derivation), unusual)
+    return made.replace(
+        has_patches=patched.has_patches(derivation), cautions=tuple(filter(None, cautions))
+    )
+
+
+def derivation_in(kept: Kept) -> Derivation | None:
+    """The derivation as a workspace has written it down; None where it has not."""
+    text = derivation_of(kept)
+    return aterm.parse(text.encode(errors="surrogateescape")) if text else None
 
 
 def patch(
-    comparison: Comparison, exclude: tuple[str, ...] = (), *, everything: bool = False
+    comparison: Comparison,
+    exclude: tuple[str, ...] = (),
+    *,
+    everything: bool = False,
+    strip: int = 1,
 ) -> Patch:
-    """The patch. What one of the globs `exclude` matches is left alone: the path relative to the
-    source root, a directory on the way or the last name. `everything`: what the build made, too.
+    """The patch, for `patch -p` with the number `strip`. What one of the globs `exclude` matches is
+    left alone: the path relative to the source root, a directory on the way or the last name.
+    `everything`: what the build made, too.
 
     Raises EvidenceError `source-root-unknown`.
     """
-    sorted_out = _SortedOut(comparison, exclude, everything=everything)
+    sorted_out = _SortedOut(comparison, exclude, everything=everything, strip=strip)
     for finding in counting(comparison):
         if finding.place == BUILD:
             sorted_out.add(finding)
@@ -95,12 +122,13 @@ def patch(
         carried=tuple(sorted_out.carried),
         unread_count=comparison.unread_count,
         told_apart=comparison.told_apart,
+        strip=strip,
     )
 
 
 class _SortedOut:
     def __init__(
-        self, comparison: Comparison, exclude: tuple[str, ...], *, everything: bool
+        self, comparison: Comparison, exclude: tuple[str, ...], *, everything: bool, strip: int
     ) -> None:
         root = comparison.where.root
         if not root:
@@ -113,6 +141,7 @@ class _SortedOut:
         self.prefix = "" if root == "." else f"{root}/"
         self.exclude = exclude
         self.everything = everything
+        self.strip = strip
         self.parts: dict[str, bytes] = {}
         self.left_out: list[tuple[str, str]] = []
         self.products: list[str] = []
@@ -156,7 +185,8 @@ class _SortedOut:
     def _take(self, path: str, old: Side | None, new: Side | None) -> str:
         why = patchfile.hindrance(old, new)
         if not why:
-            self.parts[path] = patchfile.file_patch(path, old, new)
+            names = patchfile.prefixes(self.strip)
+            self.parts[path] = patchfile.file_patch(path, old, new, names)
         return why
 
     def _carry_over(self, finding: Finding, path: str, old: Side | None, new: Side | None) -> str:
@@ -217,6 +247,8 @@ def _header(kept: Kept, sorted_out: _SortedOut) -> bytes:
     derivation = kept.derivation or (build.derivation if build is not None else "")
     if derivation:
         lines.append(f"derivation: {derivation}")
+    if sorted_out.strip != 1:
+        lines.append(f"for patch -p{sorted_out.strip}, as patchFlags of the build say")
     if build is not None:
         log = build.log
         ended = ending_text(log)
@@ -228,15 +260,3 @@ def _header(kept: Kept, sorted_out: _SortedOut) -> bytes:
     lines += [f"the build itself changes it after `patches`: {path}" for path in sorted_out.carried]
     lines += [f"not in this patch: {path} ({why})" for path, why in sorted_out.left_out]
     return patchfile.comment(*lines) + b"\n"
-
-
-def nix_line(file_name: str) -> str:
-    """The attribute of a recipe that applies a patch beside it.
-
-    >>> nix_line("a.patch"), nix_line("a b.patch")
-    ('patches = [ ./a.patch ];', 'patches = [ (./. + "/a b.patch") ];')
-    """
-    if all(c.isascii() and (c.isalnum() or c in "._+-") for c in file_name):
-        return f"patches = [ ./{file_name} ];"
-    quoted = file_name.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${")
-    return f'patches = [ (./. + "/{quoted}") ];'

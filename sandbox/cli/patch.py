@@ -29,9 +29,10 @@ def parser() -> Parser:
     """The options of `nbs patch`."""
     made = Parser(
         prog="nbs patch",
-        description="Write the changes to source files as a patch for `patches`: -p1, relative to\n"
-        "the source root. What the build made is left out. The source is unpacked and\n"
-        "patched again, once for a workspace: `patches` come before postPatch.",
+        description="Write the changes to source files as a patch for `patches`, relative to the\n"
+        "source root: -p1, or as patchFlags of the build say. What the build made is left out.\n"
+        "The source is unpacked and patched again, once for a workspace: `patches` come before\n"
+        "postPatch.",
         epilog=EPILOG,
     )
     made.add_argument("build", nargs="?", default="", metavar="BUILD|WS")
@@ -77,7 +78,8 @@ def command(argv: list[str]) -> int:
     name = asked.output or (f"{kept.name}.patch" if asked.nix else "")
     _write(patch.text, name, replace=bool(asked.output))
     if asked.nix:
-        print(sandbox.nix_line(os.path.basename(name)))
+        file = os.path.basename(name)
+        print(sandbox.recipe.patches_line(file, has_patches=patch.has_patches))
     return 0
 
 
@@ -91,6 +93,10 @@ def _root_elsewhere(root: str) -> UsageError:
 
 def _tell(patch: sandbox.Patch) -> None:
     """On stderr: what is not in the patch, and how much can be relied on that."""
+    for why in patch.cautions:
+        speak.say(sandbox.one_line(f"the build may not apply it: {why}"))
+    if patch.strip != 1:
+        speak.say(f"for `patch -p{patch.strip}`, as patchFlags of the build say")
     for path, why in patch.left_out:
         speak.say(sandbox.one_line(f"not in the patch: {path} ({why})"))
     if patch.carried:

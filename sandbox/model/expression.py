@@ -137,12 +137,10 @@ def _element(value: object) -> str:
 
 
 def _key(name: str) -> str:
-    return (
-        name if name.isascii() and name.isidentifier() and name not in _KEYWORDS else string(name)
-    )
+    return name if name.isascii() and name.isidentifier() and name not in KEYWORDS else string(name)
 
 
-_KEYWORDS = frozenset(("assert", "else", "if", "in", "inherit", "let", "or", "rec", "then", "with"))
+KEYWORDS = frozenset(("assert", "else", "if", "in", "inherit", "let", "or", "rec", "then", "with"))
 
 
 def string(text: str) -> str:

@@ -6,6 +6,8 @@ hooks prePatch and postPatch.
 
 from __future__ import annotations
 
+import re
+
 from sandbox.model import storepath
 from sandbox.model.value import Value
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from sandbox.model.aterm import Derivation
 
 LONGEST_NAME = 80
+_STRIP = re.compile(r" (?:-p ?|--strip[= ])([0-9]{1,2})(?= )")
+_REVERSE = frozenset(("-R", "--reverse"))
 
 
 class PatchFile(Value):
@@ -82,10 +86,7 @@ def why_not(derivation: Derivation | None) -> str:
     """
     if derivation is None:
         return "its derivation was not found"
-    if derivation.structured_attributes:
-        value: Callable[[str], Any] = _attributes(derivation).get
-    else:
-        value = derivation.get
+    value = _values(derivation)
     phases, own = value("phases"), value("patchPhase")
     listed = phases.split() if isinstance(phases, str) else phases
     reasons = (
@@ -103,6 +104,36 @@ def why_not(derivation: Derivation | None) -> str:
         ),
     )
     return next((text for holds, text in reasons if holds), "")
+
+
+def has_patches(derivation: Derivation) -> bool:
+    """Are there any already?"""
+    return bool(_words(_values(derivation)("patches")))
+
+
+def strip_of(derivation: Derivation) -> tuple[int, str]:
+    """How many directories patchPhase takes away from the names in a patch, and what else is said
+    of `patchFlags` that a patch cannot go by; empty if nothing is.
+    """
+    flags = _words(_values(derivation)("patchFlags"))
+    if not flags:
+        return 1, ""
+    text = " ".join(flags)
+    found = _STRIP.findall(f" {text} ")
+    if not found:
+        return 1, f"its patchFlags are `{text}`, without -p: patch(1) goes by last names alone then"
+    if _REVERSE.intersection(flags):
+        return int(found[-1]), f"its patchFlags are `{text}`: patches are taken back by it"
+    return int(found[-1]), ""
+
+
+def _words(value: Any) -> list[str]:
+    return value.split() if isinstance(value, str) else [str(one) for one in value or ()]
+
+
+def _values(derivation: Derivation) -> Callable[[str], Any]:
+    """Its attributes by name, None for those that it has not."""
+    return _attributes(derivation).get if derivation.structured_attributes else derivation.get
 
 
 def _attributes(derivation: Derivation) -> dict[str, Any]:

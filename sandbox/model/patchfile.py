@@ -16,11 +16,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    Prefix = tuple[str, str]
+
 _EXECUTABLE = 0o100
 _REGULAR = 0o100000
 _LONGEST_COMMENT = 200
 _ESCAPES = {0x07: b"a", 0x08: b"b", 0x09: b"t", 0x0A: b"n", 0x0B: b"v", 0x0C: b"f", 0x0D: b"r"}
 _QUOTED = b'"\\'
+GIT = ("a/", "b/")
+"""What git puts before names, for `patch -p1`."""
 _FIRST, _LAST = 0x20, 0x7E
 
 
@@ -69,24 +73,33 @@ def git_mode(side: Side, *, exact: bool = False) -> str:
     return "100755" if side.mode & _EXECUTABLE else "100644"
 
 
-def file_patch(path: str, old: Side | None, new: Side | None) -> bytes:
+def prefixes(strip: int) -> Prefix:
+    """What has to stand before the names of a file, that `patch -p` with this number takes away.
+
+    >>> prefixes(0), prefixes(1), prefixes(3)
+    (('', ''), ('a/', 'b/'), ('a/a/a/', 'b/b/b/'))
+    """
+    return GIT[0] * strip, GIT[1] * strip
+
+
+def file_patch(path: str, old: Side | None, new: Side | None, prefix: Prefix = GIT) -> bytes:
     """The part of a patch that turns `old` into `new` at `path`; None is a file that is not there.
 
     A file that has become a link, or a link a file, is removed and made anew.
     """
-    return b"".join(piece for _, piece in pieces(path, old, new))
+    return b"".join(piece for _, piece in pieces(path, old, new, prefix=prefix))
 
 
 def pieces(
-    path: str, old: Side | None, new: Side | None, *, exact: bool = False
+    path: str, old: Side | None, new: Side | None, *, exact: bool = False, prefix: Prefix = GIT
 ) -> Iterator[tuple[str, bytes]]:
     """The same piece by piece, each a "head" or a "hunk"; `exact`: modes with all their bits."""
     if old is not None and new is not None and old.kind != new.kind:
-        yield from pieces(path, old, None, exact=exact)
-        yield from pieces(path, None, new, exact=exact)
+        yield from pieces(path, old, None, exact=exact, prefix=prefix)
+        yield from pieces(path, None, new, exact=exact, prefix=prefix)
         return
-    names = name_lines(path, old, new)
-    head = head_lines(path, old, new, exact=exact)
+    names = name_lines(path, old, new, prefix)
+    head = head_lines(path, old, new, exact=exact, prefix=prefix)
     for hunk in hunks(old.content if old else b"", new.content if new else b""):
         if head:
             yield "head", head + names
@@ -96,9 +109,11 @@ def pieces(
         yield "head", head
 
 
-def head_lines(path: str, old: Side | None, new: Side | None, *, exact: bool = False) -> bytes:
+def head_lines(
+    path: str, old: Side | None, new: Side | None, *, exact: bool = False, prefix: Prefix = GIT
+) -> bytes:
     """The line `diff --git`, and those of modes."""
-    lines = [head_name(path)[:-1]]
+    lines = [head_name(path, prefix)[:-1]]
     modes = [git_mode(side, exact=exact) for side in (old, new) if side is not None]
     if old is None:
         lines.append(f"new file mode {modes[0]}".encode())
@@ -112,14 +127,15 @@ def head_lines(path: str, old: Side | None, new: Side | None, *, exact: bool = F
     return b"\n".join(lines) + b"\n"
 
 
-def head_name(path: str) -> bytes:
+def head_name(path: str, prefix: Prefix = GIT) -> bytes:
     """The line `diff --git` alone."""
-    return b"diff --git " + _name(f"a/{path}") + b" " + _name(f"b/{path}") + b"\n"
+    names = [_name(f"{before}{path}") for before in prefix]
+    return b"diff --git " + b" ".join(names) + b"\n"
 
 
-def name_lines(path: str, old: Side | None, new: Side | None) -> bytes:
+def name_lines(path: str, old: Side | None, new: Side | None, prefix: Prefix = GIT) -> bytes:
     """The lines `---` and `+++`."""
-    before, after = _name(f"a/{path}"), _name(f"b/{path}")
+    before, after = (_name(f"{before}{path}") for before in prefix)
     names = [
         b"--- " + (b"/dev/null" if old is None else before + _end(before)),
         b"+++ " + (b"/dev/null" if new is None else after + _end(after)),

@@ -82,6 +82,7 @@ mkDerivation {{
   postPatch = "sed -i 's/hello world/hello, world/' hello.c";
 }}
 """
+FIRST_LINE = " " + (ROOT / "sandbox/demo/hello/Makefile").read_text().split("\n")[0] + "\n"
 MADE = "sed -i 's/return 0$/&;/' hello.c; make SHELL=\"$SHELL\" hello"
 
 
@@ -123,6 +124,26 @@ def test_a_repair_beside_a_line_that_post_patch_changes_is_carried_to_before_tha
     verified = run_nbs("verify", name, "--until", "buildPhase", env=environment)
     assert verified.returncode == 0, verified.stderr
     assert nix_world.build(later(f"patches = [ {patch} ];")).endswith("-later-1.0")
+
+
+def test_a_patch_is_one_more_of_those_that_there_are_and_applies_as_they_do(
+    nix_world, run_nbs, environment, tmp_path, later
+) -> None:
+    """With `patchFlags = "-p0"` a patch of git's does not apply, nor one that takes the others' place."""
+    first = tmp_path / "first.patch"
+    first.write_text("--- Makefile\n+++ Makefile\n@@ -1 +1,2 @@\n+# first\n" + FIRST_LINE)
+    flags = 'patchFlags = "-p0";'
+    failure = nix_world.fail(later(f"{flags} patches = [ {first} ];"))
+    name = repaired(failure.kept, f"{nix_world.root}/store", MADE, environment)
+    patch = tmp_path / "repair.patch"
+    told = run_nbs("patch", name, "--nix", "-o", str(patch), env=environment)
+    assert told.stdout == b"patches = (old.patches or [ ]) ++ [ ./repair.patch ];\n", told.stderr
+    assert b"for `patch -p0`" in told.stderr
+    assert b"may not apply" not in told.stderr
+    assert b"\n--- hello.c\n" in patch.read_bytes()
+    verified = run_nbs("verify", name, "--until", "buildPhase", env=environment)
+    assert verified.returncode == 0, verified.stderr
+    assert nix_world.build(later(f"{flags} patches = [ {first} {patch} ];")).endswith("-later-1.0")
 
 
 def test_with_the_kept_files_as_its_base_the_same_patch_does_not_apply(
@@ -178,6 +199,7 @@ def test_where_the_source_cannot_be_made_again_one_goes_on_by_signs(
     name = repaired(failure.kept, f"{nix_world.root}/store", line, environment)
     made = run_nbs("patch", name, "--source-root", ".", env=environment)
     assert made.returncode == 0, made.stderr
+    assert b"may not apply it: it is made by a buildCommand" in made.stderr
     assert b"going on without: the source of " in made.stderr
     assert b"(source-unmade)" in made.stderr
     assert b"by names and first bytes alone" in made.stderr

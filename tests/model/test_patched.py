@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sandbox.model.patched import PatchFile, archive, store_name, why_not, with_patch
+from sandbox.model.patched import (
+    PatchFile,
+    archive,
+    has_patches,
+    store_name,
+    strip_of,
+    why_not,
+    with_patch,
+)
 from sandbox.model.storepath import is_store_path
 from tests.model.made import derivation
 
@@ -95,3 +103,30 @@ def test_what_would_not_apply_a_patch_is_told_by_name(attributes, why) -> None:
 
 def test_without_a_derivation_nothing_can_be_said() -> None:
     assert "derivation" in why_not(None)
+
+
+@pytest.mark.parametrize(
+    ("flags", "strip", "said"),
+    [
+        (None, 1, ""),
+        ("", 1, ""),
+        ("-p0", 0, ""),
+        ("-p 2 --fuzz=3", 2, ""),
+        ("-p1 --strip=0", 0, ""),
+        ("-F3", 1, "without -p"),
+        ("-p1 -R", 1, "taken back"),
+    ],
+)
+def test_what_is_taken_away_of_names_is_as_patch_flags_say(flags, strip, said) -> None:
+    for one in (derivation(patchFlags=flags or ""), structured(patchFlags=(flags or "").split())):
+        found, more = strip_of(one)
+        assert found == strip
+        assert said in more
+        assert bool(said) == bool(more)
+
+
+def test_patches_that_there_are_already_are_seen() -> None:
+    assert has_patches(derivation(patches="/a"))
+    assert has_patches(structured(patches=["/a"]))
+    assert not has_patches(derivation(patches=""))
+    assert not has_patches(structured(name="x"))

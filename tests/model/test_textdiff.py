@@ -75,6 +75,30 @@ def test_the_examples_are_right():
         assert doctest.testmod(module).failed == 0
 
 
+@pytest.mark.parametrize("strip", [0, 1, 3])
+def test_a_patch_is_made_for_any_number_of_directories_to_be_taken_away(tmp_path, strip):
+    changes = {
+        "d/changed": (side(b"old\n"), side(b"new\n", 0o755)),
+        "d/gone": (side(b"old\n"), None),
+        "new/script": (None, side(b"#!\n", 0o755)),
+        "new/empty": (None, side(b"")),
+        "link": (None, patchfile.Side(kind="link", mode=0o777, content=b"d/changed")),
+    }
+    (tmp_path / "d").mkdir()
+    for name, (old, _) in changes.items():
+        if old is not None:
+            (tmp_path / name).write_bytes(old.content)
+    prefix = patchfile.prefixes(strip)
+    text = b"".join(patchfile.file_patch(n, *pair, prefix) for n, pair in sorted(changes.items()))
+    command = ["patch", f"-p{strip}", "--fuzz=0"]
+    subprocess.run(command, input=text, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / "d/changed").read_bytes() == b"new\n"
+    assert not (tmp_path / "d/gone").exists()
+    assert all((tmp_path / n).stat().st_mode & 0o100 for n in ("d/changed", "new/script"))
+    assert (tmp_path / "new/empty").read_bytes() == b""
+    assert (tmp_path / "link").readlink().name == "changed"
+
+
 @pytest.mark.parametrize("tool", programs())
 @given(pair=st.one_of(edited(), st.tuples(TEXTS, TEXTS)))
 @FEW

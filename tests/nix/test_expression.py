@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import json
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from sandbox.model import aterm
 from sandbox.model.expression import expression_of, literal, string
 from sandbox.model.patched import PatchFile, with_patch
+from sandbox.model.recipe import Attribute, attribute_lines, can_be_written
 from tests.model.strategies import values
 from tests.nix.world import CASES
 
@@ -108,3 +111,37 @@ def test_nix_reads_numbers_as_they_were(nix_world) -> None:
     question = f"builtins.toJSON {literal(numbers)}"
     answer = nix_world.output("nix-instantiate", "--eval", "-E", question)
     assert answer == '"[0,-1,9223372036854775807,-9223372036854775808,1.5,-0.25,1e+300]"'
+
+
+WORDS = ["a", " ", "  ", "\n", "\t", "''", "'", "${", "$", "{x}", '"', "\\", "é", "$$", "#"]
+VALUES = (
+    *("", "1", "\n", "a\nb", "a\nb\n", "  a\n b", "a\n  b\n", "a\n  ", "\n\na\n\n", "a\n\tb"),
+    *("echo ${x} ''y''\nz", "'${x}\ny", "it's\n'", "sed -i 's/a/b/' x\nmake\n", "\\n\nb"),
+)
+
+
+def test_nix_reads_an_attribute_for_a_recipe_as_what_was_tried(nix_world, tmp_path):
+    values = (*VALUES, *map("".join, itertools.product(WORDS, repeat=3)))
+    attributes = [Attribute(name=f"x{n}", value=v, tried="check") for n, v in enumerate(values)]
+    assert all(map(can_be_written, attributes))
+    text = "\n".join(line for one in attributes for line in attribute_lines(one))
+    (tmp_path / "written.nix").write_text(f"{{ {text}\n}}")
+    command = ("nix-instantiate", "--eval", "--strict", "--json", f"{tmp_path}/written.nix")
+    told = json.loads(nix_world.output(*command))
+    assert told == {one.name: one.value for one in attributes}
+
+
+def test_a_line_of_text_is_a_line_in_the_recipe():
+    value = "patchShebangs test.sh\nmake ${x}\n"
+    assert list(attribute_lines(Attribute(name="preCheck", value=value, tried="check"))) == [
+        "# `phase check` has passed with it",
+        "preCheck = ''",
+        "  patchShebangs test.sh",
+        "  make ''${x}",
+        "'';",
+    ]
+
+
+@pytest.mark.parametrize(("name", "value"), [("x", "\x1b[2J"), ("x", "a\rb"), ("with", "1")])
+def test_what_nix_cannot_say_in_a_recipe_is_not_written(name, value):
+    assert not can_be_written(Attribute(name=name, value=value))
