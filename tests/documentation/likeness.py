@@ -8,42 +8,39 @@ from __future__ import annotations
 
 import re
 
-LOOSE = re.compile(
-    r"/nix/store/[0-9a-z]{8,}…?|/tmp/|0x[0-9a-f]+|\bkept$| \(exit \d+\)|"
-    r"\d[\d.]* (?:files?|[kMG]?B)\b|\d[\d.]*|\s+|."
+LIKE = (
+    (r"/nix/store/[0-9a-z]{8,}…?", r"/nix/store/[0-9a-z]{8,}…?"),
+    (r"/tmp/", r"\S*/"),
+    (r"0x[0-9a-f]+", r"0x[0-9a-f]+"),
+    (r"\b(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\b", r"[A-Z][a-z]{2}"),
+    # As root, and on some file systems, there is no overlay.
+    (r"\bkept$", r"kept(, a copy)?"),
+    # Older releases of Nix do not write it into the log.
+    (r" \(exit \d+\)", r"( \(exit \d+\))?"),
+    (r"\d[\d.]* files?\b", r"[\d.]+ files?"),
+    (r"\d[\d.]* [kMG]?B\b", r"[\d.]+ [kMG]?B"),
+    (r"\d[\d.]*", r"[\d.]+"),
+    (r"\s+", r"\s+"),
+    (r"…", r".*"),
 )
-"""What of a line may be otherwise, else single characters."""
+"""What of a line may be otherwise, and how."""
+PIECES = re.compile("|".join(f"({told})" for told, _ in LIKE) + "|.")
 
 
 def pattern(line: str) -> str:
     """What a terminal may show for a line of a page."""
-    return LOOSE.sub(_loosely, line.strip())
+    return PIECES.sub(_like, line.strip())
 
 
-def _loosely(found: re.Match[str]) -> str:
-    text = found[0]
-    if text.startswith("/nix/store/"):
-        return "/nix/store/[0-9a-z]{8,32}…?"
-    if text.startswith("0x"):
-        return "0x[0-9a-f]+"
-    if text[0].isdigit():
-        unit = text.rpartition(" ")[2][-1]
-        return r"[\d.]+" + {"e": " files?", "s": " files?", "B": " [kMG]?B"}.get(unit, "")
-    if text.isspace():
-        return r"\s+"
-    if text.startswith(" (exit"):
-        # Older releases of Nix do not write it into the log.
-        return r"( \(exit \d+\))?"
-    others = {"…": ".*", "/tmp/": r"\S*/", "kept": "kept(, a copy)?"}
-    return others.get(text, re.escape(text))
+def _like(found: re.Match[str]) -> str:
+    return LIKE[found.lastindex - 1][1] if found.lastindex else re.escape(found[0])
 
 
 def missing(shown: tuple[str, ...], lines: list[str]) -> str:
     """The first line of these that is not among those, in order; "" if there is none."""
     rest = iter(lines)
     for line in shown:
-        if line.strip() != "…" and not any(
-            re.fullmatch(pattern(line), seen.strip()) for seen in rest
-        ):
+        wanted = re.compile(pattern(line))
+        if line.strip() != "…" and not any(wanted.fullmatch(seen.strip()) for seen in rest):
             return line
     return ""

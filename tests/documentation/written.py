@@ -15,6 +15,8 @@ from sandbox.cli import nbs, nix_build_shell
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TEXTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "notebooks/README.md"])
+TEXTS = [path for path in TEXTS if path.parent != ROOT / "docs/notebooks"]
+"""Without those that are made of the notebooks."""
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 MANUALS = sorted((ROOT / "docs/man").glob("*.1"))
 

@@ -23,6 +23,7 @@ from tests.conftest import _cache
 from tests.documentation.likeness import missing
 from tests.documentation.written import pages
 from tests.kernel.conftest import ROOT, prepare
+from tests.notebooks.pages import NOTEBOOKS, PAGES, differs, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from tests.conftest import RunTool
     from tests.kernel.conftest import Home
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 BUILDS = sorted(path.stem for path in (ROOT / "notebooks/builds").glob("*.nix"))
 OF_THE_DEMONSTRATION = [path for path in NOTEBOOKS if path.stem[:2] in {"01", "02"}]
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -104,17 +104,19 @@ def make(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def executed(home: Home, path: Path, place: Path) -> dict[str, list[dict[str, Any]]]:
-    """The outputs of each cell by its id. A cell that fails without being tagged ends the run."""
+def executed(home: Home, path: Path, place: Path) -> list[dict[str, Any]]:
+    """The cells, run. One that fails without being tagged ends the run."""
     result = place / "done.ipynb"
     command = ("jupyter-nbconvert", "--execute", "--to", "notebook", "--output", result)
     done = home.run(*command, path)
     assert done.returncode == 0, done.stderr
-    return {cell["id"]: cell["outputs"] for cell in cells_of(result)}
+    cells: list[dict[str, Any]] = json.loads(result.read_text())["cells"]
+    return cells
 
 
-def holds(path: Path, outputs: dict[str, list[dict[str, Any]]]) -> None:
+def holds(path: Path, ran: list[dict[str, Any]]) -> None:
     """What each cell shows is what its metadata says."""
+    outputs = {cell["id"]: cell.get("outputs", []) for cell in ran}
     for cell in cells_of(path):
         told, shown = cell["metadata"].get("nbs", {}), outputs[cell["id"]]
         text = "".join(text_of(output) for output in shown)
@@ -134,8 +136,10 @@ def text_of(output: dict[str, Any]) -> str:
 @pytest.mark.jupyter
 @pytest.mark.namespaces
 @each_notebook
-def test_a_notebook_runs_from_top_to_bottom_as_it_tells(tutorial, path, tmp_path):
-    holds(path, executed(tutorial, path, tmp_path))
+def test_a_notebook_runs_as_it_tells_and_as_its_page_shows(tutorial, path, tmp_path):
+    ran = executed(tutorial, path, tmp_path)
+    holds(path, ran)
+    assert differs(path, page(path, ran, tutorial)) == ""
 
 
 @pytest.mark.jupyter
@@ -151,10 +155,10 @@ def test_the_first_ones_do_so_where_there_is_no_nix(without_nix, path, tmp_path)
 def test_the_patch_of_the_notebook_is_that_of_the_recipe_and_is_verified(tutorial, tmp_path):
     path = ROOT / "notebooks/06-repair-and-patch.ipynb"
     # The only workspace, so that it has the name that the notebook tells.
-    own = {**tutorial.environment, "NBS_STATE_HOME": str(tmp_path / "state")}
+    own = {**tutorial.environment, "NBS_STATE_HOME": str(tmp_path / "state"), "USER": "reader"}
     executed(replace(tutorial, environment=own), path, tmp_path)
-    page = next(page for page in pages() if page.name == str(path.relative_to(ROOT)))
-    for step in page.steps:
+    terminal = next(page for page in pages() if page.name == str(path.relative_to(ROOT)))
+    for step in terminal.steps:
         program, *words = shlex.split(step.command)
         assert program == "nbs"
         done = subprocess.run(
@@ -228,6 +232,12 @@ def test_the_magic_commands_that_it_names_are_there(path):
     for cell in cells_of(path, "markdown") + cells_of(path):
         named = re.findall(r"(?:^|`)%([a-z]+)", source(cell), re.MULTILINE)
         assert set(named) <= MAGICS.keys(), source(cell)
+
+
+def test_each_notebook_has_its_page_in_the_documentation_and_there_is_no_other():
+    assert sorted(path.stem for path in PAGES.glob("*.md")) == [path.stem for path in NOTEBOOKS]
+    text = "".join(path.read_text() for path in [ROOT / "docs/tutorial.md", *PAGES.glob("*.md")])
+    assert not [f.name for f in PAGES.iterdir() if f"{f.name})" not in text]
 
 
 def test_a_build_that_is_not_there_is_named(tmp_path):
