@@ -46,10 +46,13 @@ UNTRIED = {
         "sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0",
     ),
     "it writes a page of the documentation": ("python3 tests/test_reference.py",),
-    "it wants another machine": (
+    "it wants a Jupyter on another machine": (
+        "ssh builder jupyter kernel --kernel nbs",
+        "ssh -L 8888:localhost:8888 builder jupyter lab --no-browser --port 8888",
+    ),
+    "tests/documentation/test_ssh.py types it": (
         "ssh builder .local/bin/nbs ls",
         "ssh builder 'nbs show hello --json' | jq .log.error",
-        "ssh builder jupyter kernel --kernel nbs",
         "ssh builder nbs log hello --errors",
         "ssh builder nbs ls",
         "ssh builder nbs phase hello",
@@ -57,7 +60,6 @@ UNTRIED = {
         "ssh -t builder nbs shell hello",
         "ssh -t builder nix-build-shell /tmp/nix-build-hello-1.0.drv-0",
         "tar c sandbox | ssh builder 'mkdir -p nbs && tar x -C nbs'",
-        "ssh -L 8888:localhost:8888 builder jupyter lab --no-browser --port 8888",
     ),
     "it is the tests themselves, or runs for minutes": (
         "./test",
