@@ -82,7 +82,7 @@ def describe_replay(
     path = patch.path(case.nix.store_dir)
     changed = of_derivation(case, patched.with_patch(derivation, path))
     described = describe_clean(changed, request)
-    if any(found.path == path for found in case.nix.inputs):
+    if path in case.nix.inputs.paths:
         return described
     file = File(
         path=path,

@@ -110,7 +110,7 @@ def _print_json(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:
         "derivation": case.nix.derivation_path,
         "derivation_from": case.nix.derivation_from,
         "profile": str(case.nix.profile),
-        "inputs": [o.path for o in case.nix.inputs],
+        "inputs": case.nix.inputs.paths,
         "inputs_from": case.nix.inputs_from,
         "outputs": dict(case.nix.outputs),
         "partial_outputs": [path for path, _ in case.nix.partial],

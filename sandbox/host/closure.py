@@ -12,7 +12,7 @@ import stat
 
 from sandbox.errors import EvidenceError
 from sandbox.host.owners import is_ours
-from sandbox.model.facts import StoreObject
+from sandbox.model.facts import StoreObjects
 from sandbox.model.storepath import HASH_LENGTH, NIX32
 
 TYPE_CHECKING = False
@@ -38,47 +38,39 @@ _KEPT_VARIABLES = (
 )
 
 
-def kinds(
-    paths: Iterable[str], locations: NixLocations
-) -> tuple[tuple[StoreObject, ...], tuple[str, ...]]:
+def kinds(paths: Iterable[str], locations: NixLocations) -> tuple[StoreObjects, tuple[str, ...]]:
     """What each path is, in the order given; and those that are no longer there.
 
     Links are described, not followed. What is neither directory, file nor link, which Nix never
     puts into a store, counts as not there.
     """
-    there: list[StoreObject] = []
-    missing: list[str] = []
     try:
         # Relative to the store, of which a large closure would walk the path thousands of times.
         store = os.open(locations.real_store_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return (), tuple(paths)
+        return StoreObjects(), tuple(paths)
+    directories, files, links, missing = [], [], [], []
     start = len(locations.store_dir) + 1
+    look = os.stat
     try:
         for path in paths:
-            found = _kind(path, path[start:], store)
-            if found is None:
+            name = path[start:]
+            try:
+                kind = stat.S_IFMT(look(name, dir_fd=store, follow_symlinks=False).st_mode)
+                if kind == stat.S_IFDIR:
+                    directories.append(path)
+                elif kind == stat.S_IFREG:
+                    files.append(path)
+                elif kind == stat.S_IFLNK:
+                    links.append((path, os.readlink(name, dir_fd=store)))
+                else:
+                    missing.append(path)
+            except (OSError, ValueError):
                 missing.append(path)
-            else:
-                there.append(found)
     finally:
         os.close(store)
-    return tuple(there), tuple(missing)
-
-
-def _kind(path: str, name: str, store: int) -> StoreObject | None:
-    try:
-        mode = os.stat(name, dir_fd=store, follow_symlinks=False).st_mode
-        if stat.S_ISDIR(mode):
-            return StoreObject(path=path, kind="directory")
-        if stat.S_ISREG(mode):
-            return StoreObject(path=path, kind="file")
-        if stat.S_ISLNK(mode):
-            target = os.readlink(name, dir_fd=store)
-            return StoreObject(path=path, kind="symlink", target=target)
-    except (OSError, ValueError):
-        pass
-    return None
+    found = StoreObjects(directories=tuple(directories), files=tuple(files), links=tuple(links))
+    return found, tuple(missing)
 
 
 def closure_by_nix(

@@ -9,6 +9,7 @@ from sandbox.host.closure import closure_by_nix, closure_by_references, kinds
 from sandbox.host.derivation import read_derivation, store_option
 from sandbox.model import storepath
 from sandbox.model.command import shell_word
+from sandbox.model.facts import StoreObjects
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sandbox.host.database import Database
     from sandbox.host.nixconf import NixLocations
     from sandbox.model.aterm import Derivation
-    from sandbox.model.facts import KeptDirectory, StoreObject
+    from sandbox.model.facts import KeptDirectory
 
 
 class InputPaths(Value):
@@ -26,15 +27,15 @@ class InputPaths(Value):
     gone is refused otherwise.
     """
 
-    objects: tuple[StoreObject, ...]
+    objects: StoreObjects
     missing: tuple[str, ...]
     source: str
 
 
-NO_INPUTS = InputPaths(objects=(), missing=(), source="references")
+NO_INPUTS = InputPaths(objects=StoreObjects(), missing=(), source="references")
 """Of a derivation that names none: all that its builder sees is what the settings show."""
 
-WHOLE_STORE = InputPaths(objects=(), missing=(), source="whole-store")
+WHOLE_STORE = InputPaths(objects=StoreObjects(), missing=(), source="whole-store")
 """The store as it is, with what the build did not see. Asked for by name only."""
 
 
@@ -102,8 +103,7 @@ def _closure(
         paths = database.closure(roots)
         if database.exact and paths.issuperset(roots):
             return paths, "database"
-    present = [o.path for o in kinds(roots, locations)[0]]
-    if len(present) < len(roots):
+    if len(kinds(roots, locations)[0]) < len(roots):
         # Nothing knows the closure of what is gone; naming the roots that are gone helps most.
         return set(roots), "references"
     asked = closure_by_nix(roots, locations, os.environ)

@@ -184,13 +184,15 @@ def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str 
 def bind_each(source: str, target: str, names: tuple[str, ...]) -> None:
     """mount(2) with MS_BIND|MS_REC for each name below `source`, at the same name below `target`.
 
-    One function, for the thousands of a large closure: most of the time is the kernel's.
+    One function, for the thousands of a large closure: most of the time is the kernel's. `target`
+    is the working directory afterwards: in it the kernel walks no path to each of them.
     """
     call, flags = _libc.mount, MS_BIND | MS_REC
-    before, after = os.fsencode(source) + b"/", os.fsencode(target) + b"/"
+    os.chdir(target)
+    above = os.fsencode(source) + b"/"
     for name in names:
         raw = os.fsencode(name)
-        if call(before + raw, after + raw, b"", flags, b""):
+        if call(above + raw, raw, b"", flags, b""):
             paths = f"{quoted(f'{source}/{name}')}, {quoted(f'{target}/{name}')}"
             _check(-1, f'mount({paths}, "", {mount_flags(flags)}, "")')
 
@@ -259,19 +261,17 @@ def make_places(
     In a file system of this namespace, for `uid` and `gid` as it counts: an id that it does not
     map, as that of root outside, can own nothing there.
     """
-    before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    place = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.chdir(path)
         _libc.setfsuid(uid)
         _libc.setfsgid(gid)
         for name in directories:
-            os.mkdir(name, 0o755)
+            os.mkdir(name, 0o755, dir_fd=place)
         for name in files:
-            os.mknod(name, 0o644)
+            os.mknod(name, 0o644, dir_fd=place)
     finally:
         _set_back_file_system_ids()
-        os.fchdir(before)
-        os.close(before)
+        os.close(place)
 
 
 def write_all(descriptor: int, data: bytes) -> None:

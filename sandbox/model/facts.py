@@ -52,14 +52,24 @@ class KeptDirectory(Value):
     structured: bool = False
 
 
-class StoreObject(Value):
-    """A store path that exists. `kind`: "directory", "file" or "symlink" (then `target` is what it
-    says).
+class StoreObjects(Value):
+    """Store paths that exist, told apart by what they are, each kind in order.
+
+    `links` are pairs of a path and what the link says. Not a value for each path: there may be
+    thousands.
     """
 
-    path: str
-    kind: str
-    target: str = ""
+    directories: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """All of them, in order."""
+        return tuple(sorted((*self.directories, *self.files, *(path for path, _ in self.links))))
+
+    def __len__(self) -> int:
+        return len(self.directories) + len(self.files) + len(self.links)
 
 
 class NixFacts(Value):
@@ -83,7 +93,7 @@ class NixFacts(Value):
     derivation_refused: str = ""
     environment: BuildEnvironment | None = None
     overlong: tuple[tuple[str, int], ...] = ()
-    inputs: tuple[StoreObject, ...] = ()
+    inputs: StoreObjects = StoreObjects()
     inputs_from: str = ""
     missing_inputs: tuple[str, ...] = ()
     outputs: tuple[tuple[str, str], ...] = ()

@@ -222,22 +222,14 @@ def inputs(nix: NixFacts, *, writable: bool) -> tuple[Entry, ...]:
     rule = f"input closure, from {nix.inputs_from}"
     own = {path for _, path in nix.outputs}
     start = len(nix.store_dir) + 1
-    names: dict[str, list[str]] = {"directory": [], "file": []}
-    links = []
-    for found in nix.inputs:
-        if found.path in own:
-            continue
-        if found.kind == "symlink":
-            links.append((found.path[start:], found.target))
-        else:
-            names[found.kind].append(found.path[start:])
+    found = nix.inputs
     return (
         Inputs(
             path=nix.store_dir,
             source=nix.real_store_dir,
-            directories=tuple(sorted(names["directory"])),
-            files=tuple(sorted(names["file"])),
-            links=tuple(sorted(links)),
+            directories=tuple([p[start:] for p in found.directories if p not in own]),
+            files=tuple([p[start:] for p in found.files if p not in own]),
+            links=tuple([(p[start:], target) for p, target in found.links if p not in own]),
             read_only=not writable,
             places="memory" if len(nix.inputs) > MOST_PLACES_ON_DISK else "disk",
             rule=rule,

@@ -12,7 +12,7 @@ from sandbox.errors import EvidenceError
 from sandbox.host import closure
 from sandbox.host.closure import closure_by_nix, closure_by_references, hashes_in, kinds, references
 from sandbox.host.nixconf import NixLocations, find_locations, read_settings
-from sandbox.model.facts import StoreObject
+from sandbox.model.facts import StoreObjects
 from sandbox.model.storepath import NIX32
 from tests.nix.world import NixWorld
 
@@ -44,10 +44,8 @@ def test_each_path_is_described_and_the_missing_are_told_apart(store, locations)
     os.mkfifo(store / D)
     paths = [f"/nix/store/{name}" for name in (C, A, "gone", B, D)]
     assert kinds(paths, locations) == (
-        (
-            StoreObject(path=paths[0], kind="symlink", target="/nix/store/gone"),
-            StoreObject(path=paths[1], kind="directory"),
-            StoreObject(path=paths[3], kind="file"),
+        StoreObjects(
+            directories=(paths[1],), files=(paths[3],), links=((paths[0], "/nix/store/gone"),)
         ),
         (paths[2], paths[4]),
     )
@@ -170,7 +168,8 @@ def test_the_references_of_a_real_store_are_those_that_nix_has(tmp_path):
     assert len(expected) == 3
     assert closure_by_references([made], locations) == expected
     there, missing = kinds(sorted(expected), locations)
-    assert {entry.kind for entry in there} == {"file", "directory"}
+    assert there.files
+    assert there.directories
     assert missing == ()
 
 

@@ -46,7 +46,7 @@ def found(store, kept, *paths):
 
 
 def paths_of(inputs):
-    return {o.path for o in inputs.objects}
+    return set(inputs.objects.paths)
 
 
 def test_sources_and_the_outputs_that_are_asked_for_are_the_roots(store):
@@ -157,4 +157,4 @@ def test_the_machine_s_own_store_needs_no_naming(store, kept):
 
 
 def test_the_whole_store_lists_nothing():
-    assert (WHOLE_STORE.objects, WHOLE_STORE.source) == ((), "whole-store")
+    assert (WHOLE_STORE.objects.paths, WHOLE_STORE.source) == ((), "whole-store")

@@ -64,6 +64,36 @@ def test_a_mount_is_made_read_only_and_writable_again(tmp_path):
     assert in_namespaces(inside) == errno.EROFS
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="a directory that is closed to the caller is needed")
+def test_places_are_made_and_bound_wherever_the_caller_stands(
+    tmp_path, open_directory, unprivileged
+):
+    source, target = open_directory / "sources", open_directory / "places"
+    for path in (source, target, source / "one"):
+        path.mkdir()
+    (source / "one/file").write_text("bound")
+    (source / "two").write_text("bound too")
+
+    def inside():
+        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+        syscalls.mount("none", str(target), "tmpfs")
+        syscalls.make_places(str(target), ("one",), ("two",), 1000, 100)
+        syscalls.bind_each(str(source), str(target), ("one", "two"))
+        return (target / "one/file").read_text(), (target / "two").read_text()
+
+    def as_another():
+        tmp_path.chmod(0o700)
+        os.chdir(tmp_path)
+        os.setgroups([])
+        os.setgid(unprivileged)
+        os.setuid(unprivileged)
+        # Its own /proc is another's otherwise.
+        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
+        return in_namespaces(inside, "user", "mnt")
+
+    assert in_child(as_another) == ("bound", "bound too")
+
+
 def test_an_overlay_shows_what_is_below_and_keeps_it(tmp_path):
     for name in ("lower", "upper", "work", "target"):
         (tmp_path / name).mkdir()

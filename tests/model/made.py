@@ -17,7 +17,7 @@ from sandbox.model.facts import (
     MachineFacts,
     NixFacts,
     Request,
-    StoreObject,
+    StoreObjects,
 )
 from sandbox.model.nixconf import NixSettings
 from sandbox.model.plan import Paths, Plan, plan
@@ -87,10 +87,10 @@ NIX = NixFacts(
     real_store_dir="/HOST/nix/store",
     derivation_path=DRV,
     derivation=derivation(),
-    inputs=(
-        StoreObject(path=f"{STORE}/{'a' * 32}-bash", kind="directory"),
-        StoreObject(path=f"{STORE}/{'c' * 32}-patch", kind="file"),
-        StoreObject(path=f"{STORE}/{'f' * 32}-link", kind="symlink", target="elsewhere"),
+    inputs=StoreObjects(
+        directories=(f"{STORE}/{'a' * 32}-bash",),
+        files=(f"{STORE}/{'c' * 32}-patch",),
+        links=((f"{STORE}/{'f' * 32}-link", "elsewhere"),),
     ),
     inputs_from="database",
     outputs=(("out", OUT),),

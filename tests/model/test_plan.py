@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox.model.facts import StoreObject
+from sandbox.model.facts import StoreObjects
 from sandbox.model.nixconf import NixSettings, SandboxPath
 from sandbox.model.profile import Profile
 from sandbox.model.steps import (
@@ -72,15 +72,14 @@ def sandboxes(draw):
             derivation=draw(
                 st.sampled_from([None, made.derivation(), made.derivation(made.FIXED)])
             ),
-            inputs=tuple(
-                StoreObject(
-                    path=f"{store}/{n:032}-x",
-                    kind=draw(st.sampled_from(["directory", "file", "symlink"]))
-                    if n < 4
-                    else "directory",
-                    target="t",
-                )
-                for n in range(count)
+            inputs=StoreObjects(
+                directories=tuple(f"{store}/{n:032}-x" for n in range(4, count)),
+                files=tuple(
+                    f"{store}/{n:032}-x" for n in draw(st.sampled_from([(), (0,), (0, 1)]))
+                ),
+                links=tuple(
+                    (f"{store}/{n:032}-x", "t") for n in draw(st.sampled_from([(), (2, 3)]))
+                ),
             ),
             inputs_from=draw(st.sampled_from(["database", "database", "whole-store"])),
             partial=draw(st.sampled_from([(), ((f"{store}/{'b' * 32}-o", "/HOST/left"),)])),

@@ -8,7 +8,7 @@ from sandbox.errors import EvidenceError
 from sandbox.model import rules
 from sandbox.model.aterm import Output
 from sandbox.model.environment import BuildEnvironment
-from sandbox.model.facts import EnvVars, Request
+from sandbox.model.facts import EnvVars, Request, StoreObjects
 from sandbox.model.identity import FREE_ID
 from sandbox.model.nixconf import SandboxPath
 from sandbox.model.profile import parse_profile
@@ -388,23 +388,26 @@ def test_each_input_is_shown_as_what_it_is():
 
 
 def test_a_large_closure_has_its_places_in_memory():
-    many = tuple(
-        made.NIX.inputs[0].replace(path=f"{made.STORE}/{n:032}-x")
-        for n in range(rules.MOST_PLACES_ON_DISK + 1)
-    )
-    assert at(described(nix=NIX.replace(inputs=many)), made.STORE).places == "memory"
-    assert at(described(nix=NIX.replace(inputs=many[1:])), made.STORE).places == "disk"
+    many = tuple(f"{made.STORE}/{n:032}-x" for n in range(rules.MOST_PLACES_ON_DISK + 1))
+
+    def places(*paths):
+        nix = NIX.replace(inputs=StoreObjects(directories=paths))
+        return at(described(nix=nix), made.STORE).places
+
+    assert (places(*many), places(*many[1:])) == ("memory", "disk")
 
 
 def test_the_whole_store_is_shown_only_by_name():
-    found = at(described(nix=NIX.replace(inputs=(), inputs_from="whole-store")), made.STORE)
+    found = at(
+        described(nix=NIX.replace(inputs=StoreObjects(), inputs_from="whole-store")), made.STORE
+    )
     assert (found.places, found.rule) == ("store", "asked for: --whole-store")
 
 
 def test_what_the_build_left_at_an_output_is_a_copy_and_no_input():
     left = NIX.replace(
         partial=((made.OUT, "/HOST/left"),),
-        inputs=(*NIX.inputs, NIX.inputs[0].replace(path=made.OUT)),
+        inputs=NIX.inputs.replace(directories=(*NIX.inputs.directories, made.OUT)),
     )
     inside = described(nix=left)
     assert at(inside, made.OUT) == PartialOutput(
