@@ -14,19 +14,7 @@ import os
 
 from sandbox.errors import Error, EvidenceError
 from sandbox.host.case import Case, build_log, log_path, read, read_unbuilt, readable_log
-from sandbox.host.catalog import (
-    NixSurvey,
-    demo_root,
-    find_build,
-    has_flakes,
-    kept_builds,
-    name_of,
-    newest_kept_below,
-    survey_nix,
-    tutorial_root,
-)
 from sandbox.model import command, rules
-from sandbox.model.experiment import from_the_start
 from sandbox.model.facts import PhaseScripts, Request
 from sandbox.model.printable import one_line, printable
 from sandbox.model.spec import Sandbox
@@ -52,6 +40,15 @@ if TYPE_CHECKING:
     from sandbox.host.buildlog import logged_build as logged_build
     from sandbox.host.buildlog import pointed_files as pointed_files
     from sandbox.host.buildlog import read_pointed as read_pointed
+    from sandbox.host.catalog import NixSurvey as NixSurvey
+    from sandbox.host.catalog import demo_root as demo_root
+    from sandbox.host.catalog import find_build as find_build
+    from sandbox.host.catalog import has_flakes as has_flakes
+    from sandbox.host.catalog import kept_builds as kept_builds
+    from sandbox.host.catalog import name_of as name_of
+    from sandbox.host.catalog import newest_kept_below as newest_kept_below
+    from sandbox.host.catalog import survey_nix as survey_nix
+    from sandbox.host.catalog import tutorial_root as tutorial_root
     from sandbox.host.failures import FailedBuild as FailedBuild
     from sandbox.host.failures import failed_builds as failed_builds
     from sandbox.host.failures import kept_before as kept_before
@@ -141,6 +138,15 @@ SAID_ON_ENTERING = (
 """Notes that change what a person will find; the others are in `nbs plan`."""
 
 IMPORTED_LATE = {
+    "NixSurvey": "sandbox.host.catalog",
+    "demo_root": "sandbox.host.catalog",
+    "find_build": "sandbox.host.catalog",
+    "has_flakes": "sandbox.host.catalog",
+    "kept_builds": "sandbox.host.catalog",
+    "name_of": "sandbox.host.catalog",
+    "newest_kept_below": "sandbox.host.catalog",
+    "survey_nix": "sandbox.host.catalog",
+    "tutorial_root": "sandbox.host.catalog",
     "Command": "sandbox.linux.resident",
     "Inside": "sandbox.linux.resident",
     "Residence": "sandbox.residence",
@@ -239,7 +245,6 @@ __all__ = [
     "PLAN_SCHEMA",
     "Case",
     "Error",
-    "NixSurvey",
     "Request",
     "Sandbox",
     "Value",
@@ -248,7 +253,6 @@ __all__ = [
     "builder_words",
     "calls",
     "cautions",
-    "demo_root",
     "describe",
     "describe_build",
     "describe_phases",
@@ -256,13 +260,8 @@ __all__ = [
     "ending_text",
     "enter",
     "facts",
-    "find_build",
-    "has_flakes",
     "introduction",
-    "kept_builds",
     "log_path",
-    "name_of",
-    "newest_kept_below",
     "notebook",
     "notebook_name",
     "one_line",
@@ -280,8 +279,6 @@ __all__ = [
     "scratch_workspace",
     "state_directory",
     "summarise",
-    "survey_nix",
-    "tutorial_root",
     "with_log",
 ]
 
@@ -323,6 +320,8 @@ def describe_build(case: Case) -> Sandbox:
         raise EvidenceError(
             "there is no derivation that could be built", reason="environment-unknown"
         )
+    from sandbox.model.experiment import from_the_start
+
     return from_the_start(described, derivation, environment)
 
 

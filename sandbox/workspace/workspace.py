@@ -25,7 +25,6 @@ import stat
 
 from sandbox.errors import MachineError
 from sandbox.workspace.ladder import OPEN_DIRECTORY
-from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import Removal, remove_entry
 
 TYPE_CHECKING = False
@@ -55,7 +54,7 @@ def state_directory(environ: Mapping[str, str]) -> str:
         try:
             return private_directory(path)
         except OSError as error:
-            raise refusal(error, path) from None
+            raise _refusal(error, path) from None
     fallback = f"/tmp/nix-build-shell-{os.geteuid()}"  # noqa: S108  its owner is verified
     for path in (_state_in_home(environ), fallback):
         try:
@@ -63,7 +62,7 @@ def state_directory(environ: Mapping[str, str]) -> str:
                 return private_directory(path)
         except OSError as error:
             if error.errno not in _ELSEWHERE or path == fallback:
-                raise refusal(error, path) from None
+                raise _refusal(error, path) from None
     raise AssertionError  # pragma: no cover
 
 
@@ -122,6 +121,12 @@ def _private_parents(path: str) -> None:
             raise
 
 
+def _refusal(error: OSError, place: str) -> MachineError:
+    from sandbox.workspace.refusals import refusal  # noqa: PLC0415  for a run that goes wrong
+
+    return refusal(error, place)
+
+
 def _unsafe(path: str, status: os.stat_result) -> MachineError:
     seen = {
         stat.S_IFDIR: f"it belongs to user {status.st_uid}, and you are user {os.geteuid()}",
@@ -171,7 +176,7 @@ class Workspace:
                     return self
         except OSError as error:
             self.__exit__()
-            raise refusal(error, self.state) from None
+            raise _refusal(error, self.state) from None
         except BaseException:
             self.__exit__()
             raise
