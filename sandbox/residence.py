@@ -125,14 +125,14 @@ def _settle(
         def stay(made: Plan, report: launch.Channel) -> Never:
             resident.live(made, report, life)
 
-        pid = launch.start(
-            steps,
-            stdio=run.stdio,
+        terms = launch.Terms(
             meanwhile=lambda: prepare_place(sandbox, steps, run),
+            stdio=run.stdio,
             kept_open=kept_open,
             settle=stay,
             adopted=living.adopt if living is not None else launch.unattended,
         )
+        pid = launch.start(steps, terms)
         if run.session is not None:
             run.session.started(pid)
         return Residence(workspace, pid, living)

@@ -113,13 +113,13 @@ def _live(sandbox: Sandbox, steps: Plan, run: Run, service: launch.Service | Non
 
         return terminal.run(steps, meanwhile, started, service)
     service = service or launch.Nothing()
-    command = launch.start(
-        steps,
-        stdio=run.stdio,
+    terms = launch.Terms(
         meanwhile=meanwhile,
+        stdio=run.stdio,
         adopted=service.adopt,
         handed=service.handed,
     )
+    command = launch.start(steps, terms)
     service.begin()
     started(command)
     return launch.supervise(command, service)

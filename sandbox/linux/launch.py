@@ -1,10 +1,10 @@
 """Starts the command of a plan as PID 1 of its namespaces, and brings its status home.
 
 Three processes take part. The *supervisor* is the caller's own process and stays outside. It forks
-the *founder*, which makes the namespaces, waits until the supervisor has written the id maps, forks
-the *command* into the new pid namespace, and is gone. The supervisor, as child subreaper
-(prctl(2)), becomes the parent of the command: it alone waits for it, and when it is killed, the
-kernel kills the command and with it all that the pid namespace holds.
+the *founder*, which makes the namespaces, forks the *command* into the new pid namespace, and is
+gone. The supervisor, as child subreaper (prctl(2)), becomes the parent of the command, which waits
+until its id maps are written: the supervisor alone waits for it, and when it is killed, the kernel
+kills the command and with it all that the pid namespace holds.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from sandbox.errors import (
 from sandbox.linux import syscalls
 from sandbox.linux.apply import Linux, apply
 from sandbox.model.steps import SetIds, SetParentDeathSignal
+from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -49,7 +50,9 @@ if TYPE_CHECKING:
 
 STARTUP_DESCRIPTOR = 9
 HANDED_DESCRIPTOR = 60
-FOUNDER_STEP = -1
+FOUNDING, FORKING = -1, -2
+"""What is refused before the first step of the plan."""
+
 EINVAL = 22
 
 SIGNALS_PASSED_ON = (
@@ -130,108 +133,129 @@ def unattended(_: int) -> None:
     """Nobody wants to know the command before it runs."""
 
 
-def start(
-    plan: Plan,
-    connect: Callable[[], None] = no_terminal,
-    watched: tuple[int, ...] = SIGNALS_PASSED_ON,
-    stdio: tuple[int, int, int] = (0, 1, 2),
-    meanwhile: Callable[[], None] = _nothing,
-    kept_open: tuple[int, ...] = (),
-    settle: Callable[[Plan, Channel], Never] | None = None,
-    adopted: Callable[[int], None] = unattended,
-    handed: int = -1,
-) -> int:
-    """Make the sandbox and start its command in it; the command's PID as the host sees it.
+class Terms(Value):
+    """What a start is told beside its plan.
 
     `meanwhile` is done by the caller's process while the kernel makes the namespaces, and before
     anything of the plan is carried out. `stdio` are the descriptors that the command has as 0, 1
     and 2. `connect` carries out the step `ConnectTerminal`, in the command's process, where of the
-    caller's other descriptors only those in `kept_open` are left. With `settle` no command is
-    started: that process becomes a resident (`linux.resident`). `adopted` is told its PID before it
-    does anything. The descriptor `handed` is number 60 in the command, if it is one. The signals
-    `watched` are blocked in the caller afterwards, to be read from a signalfd(2); `Caller` takes
-    that back.
+    caller's other descriptors only those in `kept_open` are left, and `handed`, which becomes
+    number 60, if it is one. With `settle` no command is started: that process becomes a resident
+    (`linux.resident`). `adopted` is told its PID before it does anything. The signals `watched` are
+    blocked in the caller afterwards, to be read from a signalfd(2); `Caller` takes that back.
+    """
+
+    meanwhile: Callable[[], None] = _nothing
+    stdio: tuple[int, int, int] = (0, 1, 2)
+    connect: Callable[[], None] = no_terminal
+    kept_open: tuple[int, ...] = ()
+    handed: int = -1
+    settle: Callable[[Plan, Channel], Never] | None = None
+    adopted: Callable[[int], None] = unattended
+    watched: tuple[int, ...] = SIGNALS_PASSED_ON
+
+
+def start(plan: Plan, terms: Terms) -> int:
+    """Make the sandbox and start its command in it; the command's PID as the host sees it.
 
     Raises `MachineError` (`user-namespaces-forbidden`, `id-map-refused`, `process-refused`,
     `step-failed`, `too-many-open-files`) and `CommandError`.
     """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
-    to_founder, from_inside = Channel.pair()
-    founder = os.fork()
-    if founder == 0:
-        if handed >= 0:
-            kept_open = (*kept_open, handed)
-        _found(plan, to_founder, from_inside, connect, stdio, kept_open, settle, handed)
-    os.close(to_founder.reader)
-    os.close(from_inside.writer)
-    children = [founder]
     held = syscalls.blocked_signals()
+    processes = _Processes(plan, terms)
     try:
         try:
-            meanwhile()
+            terms.meanwhile()
         except Error:
             # Without namespaces even the caller's own files may be refused: the cause comes first.
-            _expect_namespaces(from_inside.receive(), plan)
+            processes.await_command()
             raise
         # Until here a signal does to the caller what it does elsewhere: a copy may take long.
-        syscalls.set_blocked_signals(watched)
-        _expect_namespaces(from_inside.receive(), plan)
-        _map_ids(plan, founder)
-        to_founder.send(b"mapped")
-        _, status = os.waitpid(founder, 0)
-        children.remove(founder)
-        # A founder that was killed says no more, but its child may hold the pipe open.
-        command = _command(from_inside.receive() if os.WIFEXITED(status) else b"")
-        children.append(command)
-        adopted(command)
-        to_founder.send(b"adopted")
-        _raise_report(from_inside.receive(), plan)
+        syscalls.set_blocked_signals(terms.watched)
+        command = processes.await_command()
+        _map_ids(plan, command)
+        terms.adopted(command)
+        processes.orders.send(b"adopted")
+        _raise_report(processes.report.receive(), plan)
     except BaseException:
-        _end(children)
+        processes.end()
         syscalls.set_blocked_signals(held)
         raise
-    finally:
-        os.close(to_founder.writer)
-        os.close(from_inside.reader)
+    processes.close()
     return command
 
 
-def _end(children: list[int]) -> None:
-    """Of a start that came to nothing no process stays, not even as a zombie."""
-    for pid in children:
-        os.kill(pid, syscalls.SIGKILL)
-        os.waitpid(pid, 0)
+class _Processes:
+    """The founder, the command that it forks, and the pipes to them."""
+
+    def __init__(self, plan: Plan, terms: Terms) -> None:
+        self.orders, self.report = Channel.pair()
+        self._plan = plan
+        self._command = 0
+        try:
+            self._founder = os.fork()
+        except OSError as error:
+            os.close(self.orders.reader)
+            os.close(self.report.writer)
+            self.close()
+            raise _process_refused("fork()", error.strerror or "") from None
+        if self._founder == 0:
+            _found(plan, terms, self.orders, self.report)
+        os.close(self.orders.reader)
+        os.close(self.report.writer)
+
+    def await_command(self) -> int:
+        """The PID of the command, which then waits. Raises `MachineError`: there is none."""
+        _, status = os.waitpid(self._founder, 0)
+        self._founder = 0
+        # A founder that was killed says no more, but its child may hold the pipe open.
+        said = self.report.receive() if os.WIFEXITED(status) else b""
+        self._command = _command(said, self._plan)
+        return self._command
+
+    def end(self) -> None:
+        """Of a start that came to nothing no process stays, not even as a zombie."""
+        try:
+            if self._founder:
+                self.await_command()
+        except MachineError:
+            pass
+        finally:
+            if self._command:
+                os.kill(self._command, syscalls.SIGKILL)
+                os.waitpid(self._command, 0)
+            self.close()
+
+    def close(self) -> None:
+        """Give the pipes back. Whoever still waits for an order is gone then."""
+        os.close(self.orders.writer)
+        os.close(self.report.reader)
 
 
-def _found(
-    plan: Plan,
-    orders: Channel,
-    report: Channel,
-    connect: Callable[[], None],
-    stdio: tuple[int, int, int],
-    kept_open: tuple[int, ...],
-    settle: Callable[[Plan, Channel], Never] | None,
-    handed: int,
-) -> None:
-    """The founder, and after its fork the command. Never returns to the caller's code."""
-    status = 125
+def _found(plan: Plan, terms: Terms, orders: Channel, report: Channel) -> None:
+    """The founder, and after its fork the command. Never returns to the caller's code.
+
+    The command is forked at once, to wait for its maps and for the root: a fork takes a while.
+    """
+    status, step = 125, FOUNDING
     try:
         syscalls.set_blocked_signals(SIGNALS_PASSED_ON)
-        let_go(stdio, (orders.reader, report.writer, *kept_open))
+        given = (terms.handed,) if terms.handed >= 0 else ()
+        let_go(terms.stdio, (orders.reader, report.writer, *terms.kept_open, *given))
         if plan.uid_map.outside != os.getuid():
             # Who maps another's id is root, and may drop groups.
             os.setgroups([])
         syscalls.unshare(*plan.namespaces)
-        report.send(b"founded")
-        if orders.receive() == b"mapped":
-            pid = os.fork()
-            if pid:
-                report.send(str(pid).encode())
-                status = 0
-            elif orders.receive() == b"adopted":
-                _become(plan, report, connect, settle, handed)
+        step = FORKING
+        pid = os.fork()
+        if pid:
+            report.send(str(pid).encode())
+            status = 0
+        elif orders.receive() == b"adopted":
+            _become(plan, terms, report)
     except OSError as error:
-        report.send(report_of(FOUNDER_STEP, error))
+        report.send(report_of(step, error))
     finally:
         os._exit(status)
 
@@ -264,26 +288,20 @@ def report_of(index: int, error: OSError) -> bytes:
     return text.encode(errors="surrogateescape")
 
 
-def _become(
-    plan: Plan,
-    report: Channel,
-    connect: Callable[[], None],
-    settle: Callable[[Plan, Channel], Never] | None,
-    handed: int,
-) -> None:
+def _become(plan: Plan, terms: Terms, report: Channel) -> None:
     """Carry out the plan in this process and become the command; on failure, tell which step."""
     index = 0
-    calls = Linux(connect)
+    calls = Linux(terms.connect)
     try:
         for index, step in enumerate(plan.enter):
-            if settle is None or index < plan.built or isinstance(step, OF_A_RESIDENT):
+            if terms.settle is None or index < plan.built or isinstance(step, OF_A_RESIDENT):
                 apply(step, calls)
         index = len(plan.enter)
         if _is_orphan(report):
             return
-        if settle is not None:
-            settle(plan, report)
-        _execute(plan.execute, handed)
+        if terms.settle is not None:
+            terms.settle(plan, report)
+        _execute(plan.execute, terms.handed)
     except OSError as error:
         report.send(report_of(index, error))
     except ValueError as error:
@@ -345,11 +363,14 @@ def _map_ids(plan: Plan, pid: int) -> None:
         ) from None
 
 
-def _expect_namespaces(report: bytes, plan: Plan) -> None:
-    if report == b"founded":
-        return
-    names = "|".join("CLONE_NEW" + ("NS" if n == "mnt" else n.upper()) for n in plan.namespaces)
+def _command(report: bytes, plan: Plan) -> int:
+    """The PID of the founder's child, which has become ours. Raises `MachineError`: the reason."""
+    if report.isdigit():
+        return int(report)
     call, why = refusal(report)
+    if not report or read_report(report)[0] == FORKING:
+        raise _process_refused(call or "fork()", why)
+    names = "|".join("CLONE_NEW" + ("NS" if n == "mnt" else n.upper()) for n in plan.namespaces)
     raise MachineError(
         "this machine does not let you create user namespaces",
         reason="user-namespaces-forbidden",
@@ -358,15 +379,11 @@ def _expect_namespaces(report: bytes, plan: Plan) -> None:
     )
 
 
-def _command(report: bytes) -> int:
-    """The PID of the founder's child, which has become ours."""
-    if report.isdigit():
-        return int(report)
-    call, why = refusal(report)
-    raise MachineError(
+def _process_refused(call: str, why: str) -> MachineError:
+    return MachineError(
         "this machine does not let you start another process",
         reason="process-refused",
-        evidence=(f"{call or 'fork()'} = {why}",),
+        evidence=(f"{call} = {why}",),
         hint="`ulimit -u` shows how many you may have",
     )
 

@@ -105,7 +105,7 @@ class Inside:
             elif orders.receive() == b"adopted":
                 self._become(command, report)
         except OSError as error:
-            report.send(launch.report_of(launch.FOUNDER_STEP, error))
+            report.send(launch.report_of(launch.FOUNDING, error))
         finally:
             os._exit(status)
 

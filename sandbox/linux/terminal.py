@@ -350,21 +350,21 @@ def run(
 ) -> int:
     """Start the plan's command on a terminal of its own and relay until it ends; its exit status.
 
-    `meanwhile` as for `launch.start`; `started` is then told the command's PID. What is inside may
+    `meanwhile` as in `launch.Terms`; `started` is then told the command's PID. What is inside may
     ask `asked` for something.
     """
     terminal = Terminal()
     service = asked or launch.Nothing()
     try:
-        command = launch.start(
-            plan,
-            terminal.connect,
-            WATCHED,
+        terms = launch.Terms(
             meanwhile=meanwhile,
+            connect=terminal.connect,
             kept_open=terminal.kept_open,
-            adopted=service.adopt,
             handed=service.handed,
+            adopted=service.adopt,
+            watched=WATCHED,
         )
+        command = launch.start(plan, terms)
         service.begin()
         terminal.adopt()
         started(command)

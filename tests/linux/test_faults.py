@@ -125,6 +125,16 @@ def test_a_machine_without_another_process_is_told_and_nothing_is_left(described
     assert in_child(run) == ("process-refused", set(), [])
 
 
+def test_a_machine_that_starts_no_process_at_all_is_told_and_nothing_is_left(
+    described, monkeypatch
+):
+    def run() -> object:
+        monkeypatch.setattr(os, "fork", refuse)
+        return left_of(described)
+
+    assert in_child(run) == ("process-refused", set(), [])
+
+
 def test_a_workspace_that_cannot_be_prepared_leaves_no_process(described, monkeypatch):
     monkeypatch.setattr(run_module, "prepare", refuse)
 

@@ -75,12 +75,12 @@ class Living:
         self.answers, stdout = os.pipe()
         run = Run(say=print, progress=None, stdio=(0, 1, 2), keep="")
         doors: list[Doors] = []
-        self.pid = launch.start(
-            steps,
+        terms = launch.Terms(
             stdio=(stdin, stdout, 2),
             meanwhile=lambda: prepare(steps.prepare, lambda step: copy(step, run)),
             adopted=lambda pid: doors.append(Doors(pid)),
         )
+        self.pid = launch.start(steps, terms)
         os.close(stdin)
         os.close(stdout)
         self.doors = doors[0]
