@@ -41,7 +41,7 @@ PER_LINUX32 = 0x0008
 SYSTEMS_OF_32_BITS = ("i686-linux", "armv5tel-linux", "armv6l-linux", "armv7l-linux")
 MOST_OPEN_FILES = 1048576
 MOST_NAMED = 3
-MOST_PLACES_ON_DISK = 64
+MOST_PLACES_ON_DISK = 256
 """A directory on a disk takes some 50 µs to make and up to 300 to remove; one in memory 3 µs."""
 DEVICES = ("full", "null", "random", "tty", "urandom", "zero")
 
