@@ -10,7 +10,7 @@ import os
 from sandbox.errors import MachineError
 from sandbox.linux.remount import Doors, Mounted, replace
 from sandbox.model.plan import paths_in, store_mounts
-from sandbox.model.spec import BuildDirectory, Inputs, Output
+from sandbox.model.spec import BuildDirectory, Inputs, Looked, Output
 from sandbox.model.steps import MountOverlay
 from sandbox.workspace import snapshots
 from sandbox.workspace.kept import OUTPUTS, STORE, STORE_WORK, TMP, UPPER, WORK, inputs_of
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sandbox.model.spec import Sandbox
     from sandbox.model.steps import EnterStep
-    from sandbox.workspace.kept import Kept
+    from sandbox.workspace.kept import Copied, Kept
     from sandbox.workspace.session import Session
     from sandbox.workspace.snapshots import Progress
 
@@ -101,6 +101,8 @@ class Living:
                 doors,
                 self._new_mounts(new, trees),
                 exchanged,
+                looked=self._sandbox.looked,
+                ids=self._sandbox.uid_map,
                 places=self._places(new, trees),
                 resident=self._resident,
                 kill=kill,
@@ -170,7 +172,7 @@ class Living:
 
 def trees_of(kept: Kept, *, in_session: bool) -> Trees:
     """Where the parts of a kept workspace are, in a session or between two."""
-    firsts = tuple(First(path=p, source=s, uid=u, gid=g) for p, s, u, g in kept.copies)
+    firsts = tuple(map(_first, kept.copies))
     if not in_session:
         return Trees(path=kept.path, firsts=firsts)
     return Trees(
@@ -182,6 +184,12 @@ def trees_of(kept: Kept, *, in_session: bool) -> Trees:
         places=frozenset(place.partition("/")[0] for place in kept.places),
         firsts=firsts,
     )
+
+
+def _first(copied: Copied) -> First:
+    path, source, uid, gid, inode, owner = copied
+    looked = Looked(path=source, real=source, device=None, inode=inode, uid=owner)
+    return First(path=path, source=looked, uid=uid, gid=gid)
 
 
 def last_of(path: str) -> str:

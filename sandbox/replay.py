@@ -7,6 +7,7 @@ import os
 from sandbox.errors import EvidenceError
 from sandbox.host.builddir import read_bounded, unchanged_files
 from sandbox.host.case import of_derivation
+from sandbox.linux.looked import require_looked
 from sandbox.model import patched, rules
 from sandbox.model.command import shell_word
 from sandbox.model.experiment import emptied
@@ -52,8 +53,18 @@ def describe_clean(case: Case, request: Request) -> Sandbox:
     described = rules.sandbox(
         kept, case.nix.replace(partial=()), case.machine, request.replace(phase_words=words)
     )
-    files = (*environment.files, *unchanged_files(case.kept.path, environment.left_out))
+    files = (*environment.files, *_left_by_nix(case, environment.left_out))
     return described.replace(entries=emptied(described.entries, environment.replace(files=files)))
+
+
+def _left_by_nix(case: Case, names: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+    if case.kept.looked is None or not names:
+        return ()
+    directory = require_looked(case.kept.looked)
+    try:
+        return unchanged_files(directory, names)
+    finally:
+        os.close(directory)
 
 
 def describe_replay(

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import TypeVar
 
+    from sandbox.model.spec import Looked
     from sandbox.workspace.session import Session
 
     T = TypeVar("T")
@@ -147,9 +148,9 @@ def _nothing(_: int) -> None:
 def prepare_place(sandbox: Sandbox, steps: Plan, run: Run) -> None:
     """Make what the sandbox is mounted from; of a kept workspace, what it does not have yet."""
     if run.session is not None:
-        run.session.prepare(sandbox, steps.prepare, lambda step: copy(step, run))
+        run.session.prepare(sandbox, steps.prepare, lambda step: copy(step, run, steps.looked))
     else:
-        prepare(steps.prepare, lambda step: copy(step, run))
+        prepare(steps.prepare, lambda step: copy(step, run, steps.looked))
 
 
 def _keep(upper: str, path: str) -> None:
@@ -188,12 +189,15 @@ def _copying_build(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:
     return sandbox.replace(entries=entries)
 
 
-def copy(step: CopyTree, run: Run) -> None:
+def copy(step: CopyTree, run: Run, looked: tuple[Looked, ...] = ()) -> None:
     """Make a private copy; tell of what had to be left out."""
-    from sandbox.workspace.copy import copy_entry, copy_tree
+    from sandbox.workspace.copy import copy_entry, copy_looked, copy_tree
 
     owner = (step.uid, step.gid) if os.getuid() == 0 and step.uid >= 0 else None
-    if step.any_kind and not stat.S_ISDIR(os.lstat(step.source).st_mode):
+    seen = next((one for one in looked if one.path == step.source), None)
+    if seen is not None:
+        report = copy_looked(seen, step.path, owner=owner, progress=run.progress)
+    elif step.any_kind and not stat.S_ISDIR(os.lstat(step.source).st_mode):
         report = copy_entry(step.source, step.path, owner=owner)
     else:
         report = copy_tree(step.source, step.path, owner=owner, progress=run.progress)

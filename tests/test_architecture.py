@@ -150,7 +150,14 @@ LAYERS = {
     ),
     "sandbox/replay.py": Layer(
         "a replay is a run of another description, and what it leaves",
-        ("sandbox.host", "sandbox.model", "sandbox.workspace", "sandbox.errors", "sandbox.run"),
+        (
+            "sandbox.host",
+            "sandbox.linux.looked",
+            "sandbox.model",
+            "sandbox.workspace",
+            "sandbox.errors",
+            "sandbox.run",
+        ),
         NETWORK | OTHER_PROCESSES | {"socket"},
     ),
     "sandbox/residence.py": Layer(

@@ -11,6 +11,7 @@ import stat
 
 from sandbox.errors import OUT_OF_DESCRIPTORS, EvidenceError, UsageError
 from sandbox.host.machine import FIRST_LIMIT, beyond_execve
+from sandbox.host.owners import as_looked_at
 from sandbox.model import envvars, storepath
 from sandbox.model.facts import EnvVars, KeptDirectory
 
@@ -39,12 +40,16 @@ def read_kept_directory(path: str, store_dir: str) -> KeptDirectory:
             hint="`nbs ls` lists the kept directories of this machine",
         ) from None
     outer, inner, layout = _layout(given, entries)
-    if inner != given:
-        try:
-            os.close(os.open(inner, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC))
-        except OSError:
-            raise _unreadable(path, inner) from None
-    return _describe(outer, inner, layout, store_dir)
+    try:
+        directory = os.open(inner, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in OUT_OF_DESCRIPTORS:
+            raise
+        raise _unreadable(path, inner) from None
+    try:
+        return _describe(outer, inner, layout, directory, store_dir)
+    finally:
+        os.close(directory)
 
 
 def _unreadable(path: str, real: str) -> EvidenceError:
@@ -101,9 +106,10 @@ def is_of_a_build(kept: KeptDirectory) -> bool:
     return named or kept.structured or kept.env_vars.state != "absent"
 
 
-def _describe(outer: str, inner: str, layout: str, store_dir: str) -> KeptDirectory:
-    status = os.stat(inner, follow_symlinks=False)
-    env_vars = read_env_vars(inner, store_dir)
+def _describe(outer: str, inner: str, layout: str, directory: int, store_dir: str) -> KeptDirectory:
+    """All of one directory, which is open: its path may lead elsewhere at any moment."""
+    status = os.fstat(directory)
+    env_vars = read_env_vars(directory, store_dir)
     name = env_vars.name or name_in(outer.rpartition("/")[2])
     return KeptDirectory(
         outer=outer,
@@ -115,13 +121,22 @@ def _describe(outer: str, inner: str, layout: str, store_dir: str) -> KeptDirect
         mode=status.st_mode & 0o7777,
         mtime_ns=env_vars.mtime_ns or status.st_mtime_ns,
         env_vars=env_vars,
-        structured=os.path.lexists(f"{inner}/.attrs.json"),
+        structured=_exists(".attrs.json", directory),
+        looked=as_looked_at(inner, inner, status),
     )
 
 
-def read_env_vars(directory: str, store_dir: str) -> EnvVars:
+def _exists(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def read_env_vars(directory: int, store_dir: str) -> EnvVars:
     """The `env-vars` of a build directory, which may be missing, closed to us, or a trap."""
-    data, state, mtime_ns = read_bounded(f"{directory}/env-vars")
+    data, state, mtime_ns = read_bounded("env-vars", directory=directory)
     if state != "read":
         return EnvVars(state=state, mtime_ns=mtime_ns)
     seen = envvars.select(data, "SHELL", "name", "PWD", "out", "NIX_BUILD_TOP")
@@ -143,15 +158,20 @@ def _overlong(data: bytes) -> tuple[tuple[str, int], ...]:
     return beyond_execve((name, value) for name, value in variables.items() if value is not None)
 
 
-def read_bounded(path: str, most: int = MOST_BYTES) -> tuple[bytes, str, int]:
-    """A regular file's bytes, its state as `facts.EnvVars` has it, and its mtime in nanoseconds."""
+def read_bounded(
+    path: str, most: int = MOST_BYTES, *, directory: int | None = None
+) -> tuple[bytes, str, int]:
+    """A regular file's bytes, its state as `facts.EnvVars` has it, and its mtime in nanoseconds.
+
+    The path may be relative to an open directory.
+    """
     try:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, flags, dir_fd=directory)
     except FileNotFoundError:
         return b"", "absent", 0
     except PermissionError:
-        return b"", "unreadable", _mtime_ns(path)
+        return b"", "unreadable", _mtime(path, directory)
     except OSError as error:
         if error.errno in OUT_OF_DESCRIPTORS:
             raise
@@ -164,19 +184,21 @@ def read_bounded(path: str, most: int = MOST_BYTES) -> tuple[bytes, str, int]:
         return file.read(most), "read", status.st_mtime_ns
 
 
-def _mtime_ns(path: str) -> int:
-    """Of a file that cannot be read; 0 where not even its directory can be searched."""
+def _mtime(path: str, directory: int | None) -> int:
     try:
-        return os.lstat(path).st_mtime_ns
+        return os.stat(path, dir_fd=directory, follow_symlinks=False).st_mtime_ns
     except OSError:
+        # A directory on the way is closed, not the file alone.
         return 0
 
 
-def unchanged_files(path: str, names: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
+def unchanged_files(directory: int, names: tuple[str, ...]) -> tuple[tuple[str, bytes], ...]:
     """Those of the files that Nix had put into a build's directory, as the build has left them."""
     found = []
     for name in names:
-        content, state, _ = read_bounded(f"{path}/{name}")
+        if "/" in name:
+            continue
+        content, state, _ = read_bounded(name, directory=directory)
         if state == "read":
             found.append((name, content))
     return tuple(found)

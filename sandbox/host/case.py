@@ -19,6 +19,7 @@ from sandbox.host.inputs import (
 )
 from sandbox.host.machine import beyond_execve, read_machine
 from sandbox.host.nixconf import find_locations, read_settings
+from sandbox.host.owners import is_ours, look_at, look_at_store
 from sandbox.host.version import find_profile
 from sandbox.model import aterm, storepath
 from sandbox.model.facts import EnvVars, KeptDirectory, MachineFacts, NixFacts
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from sandbox.model.logs import BuildLog
     from sandbox.model.nixconf import NixSettings
     from sandbox.model.profile import Profile
+    from sandbox.model.spec import Looked
 
 
 class Recalled(Value):
@@ -103,6 +105,7 @@ def _case(
     start: bool = False,
     known: tuple[str, ...] = (),
 ) -> Case:
+    store = _store_of_others(locations.real_store_dir)
     database = open_database(locations.state_dir)
     finder = Finder(kept, locations, database)
     try:
@@ -136,6 +139,7 @@ def _case(
         missing_inputs=inputs.missing,
         outputs=_outputs(found, locations.store_dir),
         partial=partial,
+        looked=(*store, *_looked(partial)),
     )
     machine = read_machine(settings)
     return Case(kept=kept, nix=nix, machine=machine, locations=locations)
@@ -345,6 +349,31 @@ def _partial(
     return tuple(left)
 
 
+def _store_of_others(store: str) -> tuple[Looked, ...]:
+    """The store, if others than root and the caller can exchange it.
+
+    Raises EvidenceError `store-redirected`.
+    """
+    try:
+        return () if is_ours(store) else (look_at_store(store),)
+    except OSError:
+        # There is none. What is looked for in it will be missing.
+        return ()
+
+
+def _looked(partial: tuple[tuple[str, str], ...]) -> tuple[Looked, ...]:
+    """What lies at the places of outputs."""
+    try:
+        return tuple(look_at(place) for _, place in partial)
+    except OSError as error:
+        raise EvidenceError(
+            f"`{error.filename}` went while it was looked at",
+            reason="evidence-changed",
+            evidence=(error.strerror or str(error),),
+            hint="start again",
+        ) from None
+
+
 def build_log(case: Case) -> BuildLog | None:
     """The log of the build, read; None where Nix kept none.
 
@@ -392,4 +421,11 @@ def find_derivation(kept: KeptDirectory, locations: NixLocations) -> Found | Non
 
 def name_in_env_vars(directory: str) -> str:
     """The derivation's name by a build directory's env-vars; empty if it cannot be read."""
-    return read_env_vars(directory, "/nix/store").name
+    try:
+        opened = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return ""
+    try:
+        return read_env_vars(opened, "/nix/store").name
+    finally:
+        os.close(opened)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from sandbox.linux import syscalls
+from sandbox.linux.looked import open_looked
 from sandbox.model.steps import (
     BindEach,
     BringUp,
@@ -141,18 +142,66 @@ def _change_directory(candidates: tuple[str, ...], calls: Calls) -> None:
 
 
 class Linux:
-    """The real calls. `connect_terminal` belongs to the run: see `linux.terminal`."""
+    """The real calls. `connect_terminal` belongs to the run: see `linux.terminal`.
 
-    def __init__(self, connect_terminal: Callable[[], None]) -> None:
+    A source that is among those `looked` at is opened as such, by a process whose user namespace
+    has `ids`: see `linux.looked`.
+    """
+
+    def __init__(
+        self,
+        connect_terminal: Callable[[], None],
+        looked: tuple[Looked, ...] = (),
+        ids: IdMap | None = None,
+    ) -> None:
         self.connect_terminal = connect_terminal
+        self._ids = ids
+        self._looked = {one.path: one for one in looked}
+
+    def mount(
+        self, source: str, target: str, fstype: str = "", flags: int = 0, data: str = ""
+    ) -> None:
+        def call(found: str | int) -> None:
+            place = found if isinstance(found, str) else syscalls.own_descriptor(found)
+            syscalls.mount(place, target, fstype, flags, data)
+
+        self._with(source, call)
+
+    def mount_overlay(
+        self, *, lower: str, upper: str, work: str, target: str, uid: int, gid: int
+    ) -> None:
+        def call(found: str | int) -> None:
+            syscalls.mount_overlay(
+                lower=found, upper=upper, work=work, target=target, uid=uid, gid=gid
+            )
+
+        self._with(lower, call)
+
+    def bind_each(self, source: str, target: str, names: tuple[str, ...]) -> None:
+        def call(found: str | int) -> None:
+            if isinstance(found, str):
+                syscalls.bind_each(found, target, names)
+            else:
+                syscalls.bind_each_in(found, target, names)
+
+        self._with(source, call)
+
+    def _with(self, source: str, call: Callable[[str | int], None]) -> None:
+        """A call with a source: its path, or the descriptor of one that was looked at."""
+        one = self._looked.get(source)
+        if one is None:
+            call(source)
+            return
+        handle = open_looked(one, self._ids)
+        try:
+            call(handle)
+        finally:
+            os.close(handle)
 
     join_session_keyring = staticmethod(syscalls.join_session_keyring)
     bring_up = staticmethod(syscalls.bring_up)
     sethostname = staticmethod(syscalls.sethostname)
     setdomainname = staticmethod(syscalls.setdomainname)
-    mount = staticmethod(syscalls.mount)
-    bind_each = staticmethod(syscalls.bind_each)
-    mount_overlay = staticmethod(syscalls.mount_overlay)
     mount_setattr = staticmethod(syscalls.mount_setattr)
     make_places = staticmethod(syscalls.make_places)
     pivot_root = staticmethod(syscalls.pivot_root)
@@ -194,3 +243,5 @@ def _named(call: str, function: Callable[..., None], *arguments: Any) -> None:
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from sandbox.model.spec import IdMap, Looked

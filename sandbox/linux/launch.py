@@ -25,6 +25,7 @@ from sandbox.errors import (
 )
 from sandbox.linux import syscalls
 from sandbox.linux.apply import Linux, apply
+from sandbox.linux.looked import STALE, changed
 from sandbox.model.steps import SetIds, SetParentDeathSignal
 from sandbox.model.value import Value
 
@@ -159,7 +160,7 @@ def start(plan: Plan, terms: Terms) -> int:
     """Make the sandbox and start its command in it; the command's PID as the host sees it.
 
     Raises `MachineError` (`user-namespaces-forbidden`, `id-map-refused`, `process-refused`,
-    `step-failed`, `too-many-open-files`) and `CommandError`.
+    `step-failed`, `too-many-open-files`), `CommandError`, and `EvidenceError` (`evidence-changed`).
     """
     syscalls.prctl(syscalls.PR_SET_CHILD_SUBREAPER, 1)
     held = syscalls.blocked_signals()
@@ -291,7 +292,7 @@ def report_of(index: int, error: OSError) -> bytes:
 def _become(plan: Plan, terms: Terms, report: Channel) -> None:
     """Carry out the plan in this process and become the command; on failure, tell which step."""
     index = 0
-    calls = Linux(terms.connect)
+    calls = Linux(terms.connect, plan.looked, plan.uid_map)
     try:
         for index, step in enumerate(plan.enter):
             if terms.settle is None or index < plan.built or isinstance(step, OF_A_RESIDENT):
@@ -416,6 +417,8 @@ def _raise_report(report: bytes, plan: Plan) -> None:
     index, errno, call = read_report(report)
     _expect_descriptors(errno, call)
     if index < len(plan.enter):
+        if errno == STALE:
+            raise changed(call)
         raise step_failed(index, len(plan.enter), call, errno)
     raise not_executed(plan.execute.program, call, errno)
 

@@ -17,6 +17,7 @@ import time
 from sandbox.errors import MachineError
 from sandbox.linux import launch, syscalls
 from sandbox.linux.apply import Linux, apply
+from sandbox.linux.looked import STALE, changed
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any, Self
 
+    from sandbox.model.spec import IdMap, Looked
     from sandbox.model.steps import EnterStep
 
 KILL_S, PAUSE_S = 5.0, 0.02
@@ -89,6 +91,8 @@ def replace(
     new: tuple[Mounted, ...],
     between: Callable[[], None],
     *,
+    looked: tuple[Looked, ...] = (),
+    ids: IdMap | None = None,
     places: tuple[str, ...] = (),
     resident: bool = False,
     kill: bool = False,
@@ -97,15 +101,18 @@ def replace(
 
     The process with the pid 1 is to have nothing open in `places`, directories inside; with
     `resident` the commands that it has started, whose namespaces are seen to as well. `between` is
-    called when everything that may be refused has been done.
+    called when everything that may be refused has been done. What was `looked` at has to be the
+    same still; `ids` are those of the sandbox.
 
     Raises MachineError `processes-inside`, with the names of others unless `kill` ends them, or
-    with what those have open there; `remount-refused`; and what `between` raises.
+    with what those have open there; `remount-refused`; EvidenceError `evidence-changed`; and what
+    `between` raises.
     """
     orders, report = launch.Channel.pair()
     child = os.fork()
     if child == 0:
-        _child(doors, new, places, orders, report, resident=resident, kill=kill)
+        calls = Linux(launch.no_terminal, looked, ids)
+        _child(doors, new, calls, places, orders, report, resident=resident, kill=kill)
     os.close(orders.reader)
     os.close(report.writer)
     try:
@@ -137,6 +144,8 @@ def _expect(told: dict[str, Any], word: str) -> None:
         raise inside_still(tuple(Process(**fields) for fields in told["inside"]))
     if "open" in told:
         raise open_still(tuple(told["open"]))
+    if "changed" in told:
+        raise changed(told["changed"])
     call, why = told["refused"]
     raise MachineError(
         "another directory cannot be mounted in the sandbox",
@@ -173,6 +182,7 @@ def open_still(what: tuple[str, ...]) -> MachineError:
 def _child(
     doors: Doors,
     new: tuple[Mounted, ...],
+    calls: Linux,
     places: tuple[str, ...],
     orders: launch.Channel,
     report: launch.Channel,
@@ -184,7 +194,7 @@ def _child(
     try:
         os.close(orders.writer)
         os.close(report.reader)
-        mounts = _mounted(doors, new)
+        mounts = _mounted(doors, new, calls)
         syscalls.setns(doors.mounts, "mnt")
         others = _others(resident=resident)
         if kill:
@@ -201,7 +211,8 @@ def _child(
             _put_in_place(new, mounts, nested)
             _tell(report, {"done": True})
     except OSError as error:
-        _tell(report, {"refused": [str(error.filename or ""), os.strerror(error.errno or 0)]})
+        told = {"refused": [str(error.filename or ""), os.strerror(error.errno or 0)]}
+        _tell(report, {"changed": error.filename} if error.errno == STALE else told)
     except BaseException as error:  # noqa: BLE001  told outside: this process has no other way
         _tell(report, {"refused": [type(error).__name__, str(error)]})
     finally:
@@ -212,12 +223,11 @@ def _tell(report: launch.Channel, told: dict[str, Any]) -> None:
     syscalls.write_all(report.writer, json.dumps(told).encode() + b"\n")
 
 
-def _mounted(doors: Doors, new: tuple[Mounted, ...]) -> list[int]:
+def _mounted(doors: Doors, new: tuple[Mounted, ...], calls: Linux) -> list[int]:
     """The new mounts, attached nowhere."""
     syscalls.setns(doors.user, "user")
     syscalls.unshare("mnt")
     syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-    calls = Linux(launch.no_terminal)
     for one in new:
         for step in one.steps:
             apply(step, calls)

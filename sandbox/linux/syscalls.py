@@ -197,8 +197,31 @@ def bind_each(source: str, target: str, names: tuple[str, ...]) -> None:
             _check(-1, f'mount({paths}, "", {mount_flags(flags)}, "")')
 
 
-def mount_overlay(*, lower: str, upper: str, work: str, target: str, uid: int, gid: int) -> None:
+def bind_each_in(directory: int, target: str, names: tuple[str, ...]) -> None:
+    """The same for names in an open directory that others may change: no link is followed."""
+    for name in names:
+        try:
+            handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        except OSError as error:
+            call = f"openat({directory}, {quoted(name)}, O_PATH|O_NOFOLLOW)"
+            raise OSError(error.errno, error.strerror, call) from None
+        try:
+            mount(own_descriptor(handle), f"{target}/{name}", "", MS_BIND | MS_REC)
+        finally:
+            os.close(handle)
+
+
+def own_descriptor(descriptor: int) -> str:
+    """proc_pid_fd(5): a path to what is open, for calls that take no descriptor."""
+    return f"/proc/self/fd/{descriptor}"
+
+
+def mount_overlay(
+    *, lower: str | int, upper: str, work: str, target: str, uid: int, gid: int
+) -> None:
     """mount(2) of an overlay whose own files belong to `uid` and `gid`, as this namespace counts.
+
+    `lower` may be open already, in the mount namespace of this process.
 
     The kernel makes a directory in `work` with the caller's file system ids and then has to change
     its attributes; that is refused for ids that the namespace does not map, as those of root
@@ -211,7 +234,7 @@ def mount_overlay(*, lower: str, upper: str, work: str, target: str, uid: int, g
             opened[name] = _open_layer(path)
         _libc.setfsuid(uid)
         _libc.setfsgid(gid)
-        at = {name: f"/proc/self/fd/{fd}" for name, fd in opened.items()}
+        at = {name: own_descriptor(fd) for name, fd in opened.items()}
         options = f"lowerdir={at['l']},upperdir={at['u']},workdir={at['w']},userxattr"
         mount("overlay", at["t"], "overlay", 0, options)
     finally:
@@ -226,11 +249,13 @@ def _set_back_file_system_ids() -> None:
     os.setregid(-1, -1)
 
 
-def _open_layer(path: str) -> int:
+def _open_layer(layer: str | int) -> int:
     """From 64 on: the mount table shows the numbers, and shall be the same whoever mounts."""
-    low = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    if isinstance(layer, int):
+        return fcntl(layer, F_DUPFD_CLOEXEC, LAYER_DESCRIPTORS)
+    low = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return fcntl(low, F_DUPFD_CLOEXEC, LAYER_DESCRIPTORS)
+        return _open_layer(low)
     finally:
         os.close(low)
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sandbox.model.environment import BuildEnvironment
     from sandbox.model.nixconf import NixSettings
     from sandbox.model.profile import Profile
+    from sandbox.model.spec import Looked
 
 
 class EnvVars(Value):
@@ -37,6 +38,7 @@ class EnvVars(Value):
 class KeptDirectory(Value):
     """What is left of a failed build. `path` is the build's own directory, `outer` what holds it.
 
+    `looked` tells it from another that comes to its place; None for a build that has not begun.
     `layout`: "flat", "build", "named-pid-build", "pid-build", "b" (see `model.profile`).
     """
 
@@ -50,6 +52,7 @@ class KeptDirectory(Value):
     mtime_ns: int
     env_vars: EnvVars
     structured: bool = False
+    looked: Looked | None = None
 
 
 class StoreObjects(Value):
@@ -80,6 +83,7 @@ class NixFacts(Value):
     where rows of the database may have been missed. `outputs`: pairs of an output's name and path;
     `partial`: those of the paths where the failed build left something, and where that lies.
     `overlong`: as in `EnvVars`, of the variables in `environment`.
+    `looked`: what lies there, and the store if it is neither root's nor the caller's.
     """
 
     profile: Profile
@@ -98,6 +102,7 @@ class NixFacts(Value):
     missing_inputs: tuple[str, ...] = ()
     outputs: tuple[tuple[str, str], ...] = ()
     partial: tuple[tuple[str, str], ...] = ()
+    looked: tuple[Looked, ...] = ()
 
 
 class HostFile(Value):

@@ -59,7 +59,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox.model.spec import Process
+    from sandbox.model.spec import Looked, Process
 
 MS_RDONLY, MS_BIND, MS_REC, MS_PRIVATE, MS_SHARED = 0x1, 0x1000, 0x4000, 0x40000, 0x100000
 
@@ -83,6 +83,8 @@ def paths_in(workspace: str) -> Paths:
 
 
 class Plan(Value):
+    """Where a step names a source that is among those `looked` at, it has to be what it was."""
+
     prepare: tuple[PrepareStep, ...]
     namespaces: tuple[str, ...]
     uid_map: IdMap
@@ -90,6 +92,7 @@ class Plan(Value):
     enter: tuple[EnterStep, ...]
     built: int
     execute: Execute
+    looked: tuple[Looked, ...] = ()
 
     @property
     def restrict(self) -> tuple[EnterStep, ...]:
@@ -124,6 +127,7 @@ def plan(sandbox: Sandbox, paths: Paths, machine: str) -> Plan:
             environment=process.environment,
             startup_file=process.startup_file,
         ),
+        looked=sandbox.looked,
     )
 
 

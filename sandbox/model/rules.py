@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sandbox.model.facts import HostFile, KeptDirectory, MachineFacts, NixFacts, Request
     from sandbox.model.nixconf import NixSettings
     from sandbox.model.seccomp import Filter
+    from sandbox.model.spec import Looked
 
 ADDR_NO_RANDOMIZE = 0x0040000
 PER_LINUX32 = 0x0008
@@ -497,7 +498,13 @@ def sandbox(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts, request: 
         process=process(kept, nix, machine, request, who, top),
         environment_source=environment_source(kept, nix),
         notes=notes(kept, nix, machine, who),
+        looked=looked_at(kept, nix),
     )
+
+
+def looked_at(kept: KeptDirectory, nix: NixFacts) -> tuple[Looked, ...]:
+    """What was found and belongs to others: the kept directory, and what comes from the store."""
+    return (kept.looked, *nix.looked) if kept.looked is not None else nix.looked
 
 
 def environment_source(kept: KeptDirectory, nix: NixFacts) -> str:

@@ -19,6 +19,21 @@ if TYPE_CHECKING:
 CALLER = -1
 
 
+class Looked(Value):
+    """Something of the host as it was when it was looked at. What is used later has to be the same.
+
+    `path` is what a `source` calls it, `real` the way to it by no link. Whoever owns a directory on
+    that way can exchange it at any moment, for a link to what only the caller may see. `device` is
+    None if it was looked at long ago: it may have another number since the machine was started.
+    """
+
+    path: str
+    real: str
+    device: int | None
+    inode: int
+    uid: int
+
+
 class Directory(Value):
     """A directory of the root file system, made new for this sandbox."""
 
@@ -133,6 +148,11 @@ class IdMap(Value):
     def __str__(self) -> str:
         return f"{self.inside} {self.outside} {self.count}"
 
+    def seen_inside(self, outside: int) -> int | None:
+        """The number inside of an id of the host; None if it has none."""
+        number = outside - self.outside
+        return self.inside + number if 0 <= number < self.count else None
+
 
 class Process(Value):
     """The command: PID 1 inside.
@@ -169,7 +189,10 @@ class Note(Value):
 
 
 class Sandbox(Value):
-    """All that decides what the command inside sees and may do."""
+    """All that decides what the command inside sees and may do.
+
+    `looked` has those sources of entries that others than the caller may be able to exchange.
+    """
 
     name: str
     profile: str
@@ -182,3 +205,4 @@ class Sandbox(Value):
     process: Process
     environment_source: str
     notes: tuple[Note, ...] = ()
+    looked: tuple[Looked, ...] = ()

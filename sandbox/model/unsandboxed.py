@@ -144,4 +144,5 @@ def unsandboxed(
         process=rules.process(kept, nix, machine, request, who, top),
         environment_source=rules.environment_source(kept, nix),
         notes=notes(kept, machine),
+        looked=rules.looked_at(kept, nix),
     )

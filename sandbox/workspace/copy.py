@@ -11,6 +11,8 @@ import os
 import stat
 
 from sandbox.errors import EvidenceError
+from sandbox.linux import syscalls
+from sandbox.linux.looked import require_looked
 from sandbox.model.value import Value
 from sandbox.workspace.descent import Pair
 from sandbox.workspace.entries import Entries, open_source
@@ -26,7 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
+    from sandbox.model.spec import Looked
+
 _MOST_PROCESSES = 4
+_ENTRY = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class CopyReport(Value):
@@ -115,8 +120,33 @@ def copy_tree(
         raise refusal(error, destination) from None
 
 
+def copy_looked(
+    looked: Looked,
+    destination: str,
+    *,
+    owner: tuple[int, int] | None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CopyReport:
+    """Copy what was looked at, of whatever kind.
+
+    Raises as `copy_tree` does, and EvidenceError `evidence-changed`.
+    """
+    try:
+        source = require_looked(looked)
+    except PermissionError as error:
+        raise _unreadable(looked.path, error) from None
+    except OSError as error:
+        raise refusal(error, destination) from None
+    try:
+        if stat.S_ISDIR(os.fstat(source).st_mode):
+            return copy_tree(source, destination, owner=owner, progress=progress)
+        return copy_entry(source, destination, owner=owner)
+    finally:
+        os.close(source)
+
+
 def copy_entry(
-    source: str,
+    source: str | int,
     destination: str,
     *,
     owner: tuple[int, int] | None,
@@ -124,23 +154,24 @@ def copy_entry(
 ) -> CopyReport:
     """Copy a single file or link; anything else is left out, and reported as skipped.
 
-    `links` as for `copy_tree`, and raises as that does.
+    `source` may be open with O_PATH. `links` as for `copy_tree`, and raises as that does.
     """
-    folder, _, name = source.rpartition("/")
-    place, _, new_name = destination.rpartition("/")
+    place, _, name = destination.rpartition("/")
     tally = Tally(None)
     entries = Entries(tally, owner, -1 if links is None else links.directory)
     opened: list[int] = []
     try:
-        for path in (folder, place):
-            opened.append(os.open(path or "/", OPEN_DIRECTORY))  # noqa: PERF401  each must be known before the next can fail
-        status = os.stat(name, dir_fd=opened[0], follow_symlinks=False)
+        opened.append(os.open(place or "/", OPEN_DIRECTORY))
+        opened.append(os.open(source, _ENTRY) if isinstance(source, str) else os.dup(source))
+        status = os.fstat(opened[1])
         if stat.S_ISREG(status.st_mode):
-            opened.append(open_source(name, opened[0], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK))
-            entries.shared_file(opened[2], os.fstat(opened[2]), new_name, opened[1])
+            # Not by its name again: another file may have it now.
+            again = syscalls.own_descriptor(opened[1])
+            opened.append(open_source(again, None, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+            entries.shared_file(opened[2], status, name, opened[0])
         elif stat.S_ISLNK(status.st_mode):
-            text = os.readlink(name, dir_fd=opened[0])
-            entries.fresh_node(new_name, opened[1], status, text)
+            text = os.readlink("", dir_fd=opened[1])
+            entries.fresh_node(name, opened[0], status, text)
         else:
             tally.skip(name)
     except PermissionError:
@@ -158,11 +189,8 @@ def _open_top(source: str | int, destination: str) -> Pair:
     try:
         opened = open_source(name, directory, OPEN_DIRECTORY)
     except (PermissionError, FileNotFoundError) as error:
-        raise EvidenceError(
-            f"`{source}` is no directory that you may read",
-            reason="source-unreadable",
-            evidence=(f"{error.strerror}",),
-        ) from None
+        shown = source if isinstance(source, str) else os.readlink(syscalls.own_descriptor(source))
+        raise _unreadable(shown, error) from None
     try:
         if not os.path.lexists(destination):
             os.mkdir(destination, 0o700)
@@ -182,6 +210,14 @@ def _copied(top: Pair, entries: Entries, processes: int | None) -> Spread:
         for index in range(len(spread.portions)):
             spread.carry_out(index, entries.tally)
     return spread
+
+
+def _unreadable(source: str, error: OSError) -> EvidenceError:
+    return EvidenceError(
+        f"`{source}` is no directory that you may read",
+        reason="source-unreadable",
+        evidence=(f"{error.strerror}",),
+    )
 
 
 def _report(tally: Tally) -> CopyReport:

@@ -34,6 +34,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    Copied = tuple[str, str, int, int, int, int]
+
 VERSION = 1
 RECORD, SESSION, INPUTS, ROOTS = "workspace.json", "session", "inputs", "roots"
 DERIVATION = "derivation"
@@ -42,6 +44,7 @@ UPPER, WORK, STORE, STORE_WORK = "upper", "work", "store", "store-work"
 LARGEST_RECORD = 1 << 20
 LARGEST_INPUTS = LARGEST_DERIVATION = 1 << 26
 LONGEST_NAME = 100
+UNKNOWN = -1
 
 
 class Kept(Value):
@@ -55,8 +58,9 @@ class Kept(Value):
     is done. `build_place` is where a session sees the build tree, `store_dir` what it calls the
     store, `store_place` is where, relative to `path`, a session has the outputs; `partial` are the
     names of those that were copied there, and `places` the names that preparing made in /tmp.
-    `copies` are what was copied, each with its place relative to `path`, its source and the ids it
-    was given to. `session` is the pid of a living session, or 0.
+    `copies` are what was copied, each with its place relative to `path`, its source, the ids it was
+    given to, and the source's inode and owner, -1 where those are not known. `session` is the pid
+    of a living session, or 0.
     """
 
     name: str
@@ -78,7 +82,7 @@ class Kept(Value):
     store_place: str = ""
     partial: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
-    copies: tuple[tuple[str, str, int, int], ...] = ()
+    copies: tuple[Copied, ...] = ()
     session: int = 0
 
     @property
@@ -220,9 +224,15 @@ def _kept(data: dict[str, Any], name: str, path: str) -> Kept:
         options=tuple((str(option), str(value)) for option, value in data["options"]),
         partial=tuple(map(str, data["partial"])),
         places=tuple(map(str, data["places"])),
-        copies=tuple((str(p), str(s), int(u), int(g)) for p, s, u, g in data["copies"]),
+        copies=tuple(_copied(*one) for one in data["copies"]),
         **fields,
     )
+
+
+def _copied(
+    path: str, source: str, uid: int, gid: int, inode: int = UNKNOWN, owner: int = UNKNOWN
+) -> Copied:
+    return str(path), str(source), int(uid), int(gid), int(inode), int(owner)
 
 
 _TEXTS = (

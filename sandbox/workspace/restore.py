@@ -19,7 +19,7 @@ import time
 
 from sandbox.errors import MachineError
 from sandbox.model.value import Value
-from sandbox.workspace.copy import Links, copy_entry, copy_tree
+from sandbox.workspace.copy import Links, copy_entry, copy_looked
 from sandbox.workspace.kept import OUTPUTS, RESTORING, STORE, STORE_WORK, TMP, UPPER, WORK
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import remove_tree
@@ -184,10 +184,7 @@ def _build_failed(trees: Trees, new: str, upper: os.stat_result, tally: Tally) -
 
 def _copy_first(first: First, destination: str, tally: Tally) -> None:
     owner = (first.uid, first.gid) if os.geteuid() == 0 and first.uid >= 0 else None
-    if stat.S_ISDIR(os.lstat(first.source).st_mode):
-        copy_tree(first.source, destination, owner=owner, progress=tally.counter())
-    else:
-        copy_entry(first.source, destination, owner=owner)
+    copy_looked(first.source, destination, owner=owner, progress=tally.counter())
 
 
 def _empty_tmp(trees: Trees, path: str) -> None:

@@ -19,7 +19,7 @@ from sandbox.workspace.holding import (
     note_session,
     sweep_kept,
 )
-from sandbox.workspace.kept import STORE, TMP, Kept, read_inputs
+from sandbox.workspace.kept import STORE, TMP, UNKNOWN, Kept, read_inputs
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import Removal, remove_entry
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from sandbox.model.spec import Sandbox
     from sandbox.model.steps import PrepareStep
+    from sandbox.workspace.kept import Copied
 
 SHOWN = 3
 
@@ -232,7 +233,7 @@ class Shape(Value):
     inputs: frozenset[str]
     partial: tuple[str, ...]
     places: tuple[str, ...]
-    copies: tuple[tuple[str, str, int, int], ...]
+    copies: tuple[Copied, ...]
 
 
 def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape:
@@ -249,9 +250,7 @@ def _shape(sandbox: Sandbox, steps: tuple[PrepareStep, ...], path: str) -> Shape
         inputs=_names_in(store),
         partial=_below(f"{path}/{store_place}", copies),
         places=_below(f"{path}/root/{TMP}", made),
-        copies=tuple(
-            (step.path[len(path) + 1 :], step.source, step.uid, step.gid) for step in copies
-        ),
+        copies=tuple(_copied(step, path, sandbox) for step in copies),
     )
 
 
@@ -261,6 +260,13 @@ def _store_of(sandbox: Sandbox) -> Inputs:
 
 def _names_in(store: Inputs) -> frozenset[str]:
     return frozenset((*store.directories, *store.files, *(name for name, _ in store.links)))
+
+
+def _copied(step: CopyTree, path: str, sandbox: Sandbox) -> Copied:
+    looked = next((one for one in sandbox.looked if one.path == step.source), None)
+    was = (looked.inode, looked.uid) if looked is not None else (UNKNOWN, UNKNOWN)
+    source = looked.real if looked is not None else step.source
+    return (step.path[len(path) + 1 :], source, step.uid, step.gid, *was)
 
 
 def _below(directory: str, steps: Iterable[CopyTree | MakeDirectory]) -> tuple[str, ...]:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
+    from sandbox.model.spec import Looked
+
     Progress = Callable[[int, int], None]
 
 BEFORE, FAILED, UNDONE = "before", "failed", "undone"
@@ -60,7 +62,7 @@ class First(Value):
     """
 
     path: str
-    source: str
+    source: Looked
     uid: int = -1
     gid: int = -1
 

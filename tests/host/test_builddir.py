@@ -147,6 +147,12 @@ def test_a_closed_directory_says_whose_it_is(tmp_path, closed):
     assert "sudo" in caught.value.hint
 
 
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_below_a_closed_directory_is_unreadable(tmp_path):
+    (tmp_path / "closed").mkdir(mode=0)
+    assert read_bounded(str(tmp_path / "closed/file")) == (b"", "unreadable", 0)
+
+
 def fifo(path):
     os.mkfifo(path)
 

@@ -100,7 +100,7 @@ def test_each_call_that_is_refused_names_its_step_and_leaves_nothing(described, 
     expected = steps_by_call(described)
     assert len(expected) > len(sandbox.plan(described).enter)
     for number, step in enumerate(expected):
-        monkeypatch.setattr(launch, "Linux", lambda connect, n=number: Counting(Linux(connect), n))
+        monkeypatch.setattr(launch, "Linux", lambda *given, n=number: Counting(Linux(*given), n))
         end = 0 if step == -1 else step
         assert in_child(lambda: left_of(described)) == (end, set(), []), f"call {number}"
 

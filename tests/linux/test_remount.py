@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import sandbox
-from sandbox.errors import MachineError
+from sandbox.errors import EvidenceError, MachineError
 from sandbox.linux import launch
 from sandbox.linux.remount import Doors, Mounted, replace
 from sandbox.model.spec import BuildDirectory
@@ -67,6 +67,7 @@ class Living:
         described = sandbox.describe(
             case, sandbox.Request(command=("bash", "--norc"), copy=method == "copy")
         )
+        self.looked, self.uid_map = described.looked, described.uid_map
         self.workspace = Workspace(str(state)).__enter__()
         self.build = next(e for e in described.entries if isinstance(e, BuildDirectory))
         self.ids = described.process.uid, described.process.gid
@@ -96,8 +97,15 @@ class Living:
 
     def replace(self, *, between: Callable[[], None] = lambda: None, kill: bool = False) -> None:
         """With new directories, with a file in the upper one."""
-        places = (self.build.path,)
-        replace(self.doors, (self.mounted(),), between, places=places, kill=kill)
+        replace(
+            self.doors,
+            (self.mounted(),),
+            between,
+            looked=self.looked,
+            ids=self.uid_map,
+            places=(self.build.path,),
+            kill=kill,
+        )
 
     def mounted(self, upper: str = "") -> Mounted:
         for name in ("new-upper", "new-work"):
@@ -244,6 +252,20 @@ def test_what_is_refused_by_the_kernel_is_said_before_anything_is_changed(living
         with pytest.raises(MachineError) as caught:
             replace(one.doors, new, lambda: pytest.fail("it went on"))
         assert caught.value.reason == "remount-refused"
+        assert one.say("cat /build/notes") == "what the build wrote\n"
+
+    living(check)
+
+
+def test_another_directory_than_was_looked_at_is_not_mounted(living) -> None:
+    def check(one: Living) -> None:
+        if one.build.method != "overlay":
+            return
+        one.say("cd /")
+        one.looked = tuple(looked.replace(inode=looked.inode + 1) for looked in one.looked)
+        with pytest.raises(EvidenceError) as caught:
+            one.replace(between=lambda: pytest.fail("it went on"))
+        assert caught.value.reason == "evidence-changed"
         assert one.say("cat /build/notes") == "what the build wrote\n"
 
     living(check)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.conftest import Kept, RunTool
 
@@ -21,19 +22,25 @@ HASH = "0" * 32
 
 
 @pytest.fixture
-def hostile(hand_made: Kept, tmp_path: Path, unprivileged: int) -> Callable[..., str]:
+def open_path(open_directory: Path) -> Path:
+    """As `tmp_path`, and every user can enter it: pytest closes what is above that, now and then."""
+    path = Path(tempfile.mkdtemp(dir=open_directory))
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def hostile(hand_made: Kept, open_path: Path, unprivileged: int) -> Callable[..., str]:
     """A copy of the least kept directory, of the same owner, with more lines in its env-vars."""
 
     def make(env_vars: str = "", name: str = "kept") -> str:
-        path = tmp_path / name
+        path = open_path / name
         shutil.copytree(hand_made.path, path)
         with (path / "env-vars").open("a") as file:
             file.write(env_vars)
         if os.getuid() == 0:
             for place in (path, *path.iterdir()):
                 os.chown(place, unprivileged, unprivileged)
-        for place in (tmp_path, *tmp_path.parents[:2]):
-            place.chmod(0o755)
         return str(path)
 
     return make
@@ -83,9 +90,9 @@ def test_a_shell_that_is_not_inside_is_never_the_host_s(hostile, run, shell):
 
 @pytest.mark.parametrize("output", ["/etc/hostname", "/nix/store/../../etc/hostname", "/etc"])
 def test_an_output_that_is_not_in_the_store_is_not_copied(
-    hand_made, hostile, run, tmp_path, output
+    hand_made, hostile, run, open_path, output
 ):
-    file = tmp_path / "evil.drv"
+    file = open_path / "evil.drv"
     file.write_text(derivation(hand_made, output))
     kept = hostile()
     done = run(kept, "bash", "-c", "cat /etc/hostname", options=("--derivation", str(file)))
@@ -117,26 +124,24 @@ def test_a_store_that_comes_with_the_kept_directory_cannot_name_the_host_s_files
 @pytest.mark.nix
 @pytest.mark.parametrize("user", CALLERS)
 def test_a_store_with_links_in_the_places_of_nix_s_own_files_is_not_written(
-    hand_made, run_tool, tmp_path, unprivileged, user
+    hand_made, run_tool, open_path, unprivileged, user
 ):
     """Nix opens a store in order to write: it would follow the links, as root with root's rights."""
-    root = tmp_path / "their"
+    root = open_path / "their"
     shutil.copytree(hand_made.store, root, symlinks=True, copy_function=os.link)
     build = root / "nix/var/nix/builds/nix-1-2/build"
     shutil.copytree(hand_made.path, build)
     (root / "nix/var/nix/db").mkdir()
     for name in ("db/reserved", "db/big-lock", "gc.lock"):
-        (root / "nix/var/nix" / name).symlink_to(tmp_path / "target")
+        (root / "nix/var/nix" / name).symlink_to(open_path / "target")
     if os.getuid() == 0:
         for place in (root, *root.rglob("*")):
             if place.is_dir() or build in place.parents:
                 os.chown(place, unprivileged, unprivileged, follow_symlinks=False)
-    for place in (tmp_path, *tmp_path.parents[:2]):
-        place.chmod(0o755)
-    before = {path: path.lstat() for path in tmp_path.rglob("*")}
+    before = {path: path.lstat() for path in open_path.rglob("*")}
     done = run_tool(str(build), "cat", "notes", as_user=unprivileged if user != "caller" else None)
     assert (done.returncode, done.stdout) == (0, b"what the build wrote\n"), done.stderr
-    after = {path: path.lstat() for path in tmp_path.rglob("*")}
+    after = {path: path.lstat() for path in open_path.rglob("*")}
     assert after.keys() == before.keys()
     for path, status in after.items():
         assert (status.st_uid, status.st_ctime_ns) == (
@@ -182,9 +187,11 @@ def test_only_processes_of_the_sandbox_are_seen_or_signalled(hostile, run):
     assert done.stdout == b"/proc/1\n"
 
 
-def test_a_variable_s_name_may_hold_an_equals_sign_as_nix_allows(hand_made, hostile, run, tmp_path):
+def test_a_variable_s_name_may_hold_an_equals_sign_as_nix_allows(
+    hand_made, hostile, run, open_path
+):
     text = derivation(hand_made, f"/nix/store/{HASH}-x").replace('[("PATH"', '[("A=B","c"),("PATH"')
-    file = tmp_path / "odd.drv"
+    file = open_path / "odd.drv"
     file.write_text(text)
     done = run(hostile(), "cat", "/proc/1/environ", options=("--derivation", str(file)))
     assert done.returncode == 0

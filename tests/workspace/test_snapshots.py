@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import Error, EvidenceError, MachineError, UsageError
+from sandbox.host.owners import look_at
 from sandbox.workspace import restore as restoring
 from sandbox.workspace import snapshots
 from sandbox.workspace.fork import fork
@@ -245,8 +246,8 @@ def test_failed_of_a_copy_is_the_copy_that_the_session_began_with(
         (place / "kept" / "log").write_text("it failed")
         copied = trees.replace(
             firsts=(
-                First(path="upper", source=str(place / "kept")),
-                First(path="outputs/hash-doc", source=str(place / "kept" / "log")),
+                First(path="upper", source=look_at(str(place / "kept"))),
+                First(path="outputs/hash-doc", source=look_at(str(place / "kept" / "log"))),
             )
         )
         restore(copied, "failed")
@@ -254,6 +255,11 @@ def test_failed_of_a_copy_is_the_copy_that_the_session_began_with(
         assert (path / "upper" / "log").read_text() == "it failed"
         assert (path / "outputs" / "hash-doc").read_text() == "it failed"
         assert not (path / "outputs" / "hash-other").exists()
+        (place / "kept").rename(place / "away")
+        (place / "kept").symlink_to(place / "away")
+        with pytest.raises(EvidenceError) as caught:
+            restore(copied, "failed")
+        assert caught.value.reason == "evidence-changed"
 
     run_as_caller(check)
 
