@@ -70,7 +70,7 @@ RLIM_INFINITY = 2**64 - 1
 AF_INET, SOCK_DGRAM, SOCK_CLOEXEC = 2, 2, 0o2000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 0x1
 TIOCSCTTY = 0x540E
-EPERM, EINVAL, ENOSYS = 1, 22, 38
+EPERM, EINVAL, ENOSYS, EDQUOT = 1, 22, 38, 122
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
 MOUNT_FLAG_NAMES = {
@@ -142,10 +142,11 @@ def join_session_keyring() -> None:
     """keyctl(2), KEYCTL_JOIN_SESSION_KEYRING: a new session keyring, with nothing in it.
 
     Without effect where this process may not make the call, as in a container, or the kernel has no
-    keys: then what it becomes cannot use any either. EDQUOT: the user has too many keys.
+    keys: then what it becomes cannot use any either. Nor for a user who has as many keys as the
+    kernel lets users have: from those the filter keeps all keys.
     """
     joined = _libc.syscall(_SYS_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
-    if joined >= 0 or ctypes.get_errno() not in (EPERM, ENOSYS):
+    if joined >= 0 or ctypes.get_errno() not in (EPERM, ENOSYS, EDQUOT):
         _check(joined, "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)")
 
 
