@@ -69,10 +69,10 @@ def state_directory(environ: Mapping[str, str]) -> str:
 def _state_in_home(environ: Mapping[str, str]) -> str:
     """Where the state belongs by the caller's settings; empty without a home.
 
-    A HOME that is another user's, as sudo may leave it, is not ours to fill.
+    Places of another user, as sudo may leave them in both variables, are not ours to fill.
     """
     xdg = environ.get("XDG_STATE_HOME", "")
-    if xdg.startswith("/"):
+    if xdg.startswith("/") and _is_below_ours(xdg):
         return f"{xdg}/nix-build-shell"
     homes = [environ.get("HOME", "")]
     if not _is_ours(homes[0]):
@@ -91,6 +91,20 @@ def _is_ours(home: str) -> bool:
         return False
 
 
+def _is_below_ours(path: str) -> bool:
+    """Does what is there of the way to `path` belong to root and to us alone?"""
+    here = os.path.realpath(path)
+    while here != "/":
+        try:
+            if os.lstat(here).st_uid not in (0, os.geteuid()):
+                return False
+        except OSError:
+            # Not there yet, or closed: then making it fails.
+            pass
+        here = os.path.dirname(here)
+    return True
+
+
 def private_directory(path: str) -> str:
     """Make `path`, and what is missing above it, for us alone; verify what is there already."""
     try:
@@ -100,11 +114,15 @@ def private_directory(path: str) -> str:
     except FileNotFoundError:
         _private_parents(os.path.dirname(path))
         return private_directory(path)
-    status = os.lstat(path)
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
-        raise _unsafe(path, status)
-    if status.st_mode & 0o077:
-        os.chmod(path, 0o700)
+    directory = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        status = os.fstat(directory)
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+            raise _unsafe(path, status)
+        if status.st_mode & 0o077:
+            os.chmod(f"/proc/self/fd/{directory}", 0o700)
+    finally:
+        os.close(directory)
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
     return path

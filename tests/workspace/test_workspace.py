@@ -276,9 +276,18 @@ def test_an_unwritable_home_is_passed_by_and_an_unwritable_choice_is_an_error(pl
 
 
 @pytest.mark.usefixtures("as_root")
-def test_a_home_of_another_user_is_not_filled(place: Path) -> None:
+def test_places_of_another_user_are_not_filled(place: Path) -> None:
     os.chown(place, UNPRIVILEGED, -1)
-    assert not module._state_in_home(environ(HOME=place)).startswith(str(place))
+    (place / "of-root").mkdir()
+    (place.parent / f"{place.name}-link").symlink_to(place)
+    for variables in (
+        {"HOME": place},
+        {"XDG_STATE_HOME": place / ".local/state"},
+        {"XDG_STATE_HOME": place / "of-root"},
+        {"XDG_STATE_HOME": f"{place}-link/state"},
+    ):
+        assert str(place) not in module._state_in_home(environ(**variables))
+    (place.parent / f"{place.name}-link").unlink()
 
 
 @pytest.mark.usefixtures("as_root")
