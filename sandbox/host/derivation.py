@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 MOST_DERIVATION_BYTES = 64 << 20
 SAME_BUILD_NS = 120 * 1_000_000_000
+"""How far apart a build's directory and its log may be written; a log ends when the build does."""
 AT_ONCE_NS = 1_000_000_000
 """Nix closes the log and then opens what is kept to others: within milliseconds, as measured."""
-"""How far apart a build's directory and its log may be written; a log ends when the build does."""
 
 
 class Found(Value):
