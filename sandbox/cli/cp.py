@@ -7,6 +7,7 @@ import os
 import sandbox
 from sandbox import Value
 from sandbox.cli import arguments, entering, speak
+from sandbox.cli.finding import find
 from sandbox.cli.keeping import from_anywhere
 from sandbox.cli.parser import Parser
 from sandbox.errors import UsageError
@@ -181,8 +182,6 @@ def describe(asked: argparse.Namespace, build: str) -> tuple[sandbox.Sandbox, st
     """The sandbox of a failed build, and its kept directory."""
     options = {"--store": asked.store, "--derivation": asked.derivation}
     given = arguments.Arguments(options=options, rest=())
-    found = sandbox.find_build(build, store=asked.store)
-    if not build:
-        speak.say(f"the newest failed build: {found}")
+    found = find(build, asked.store)
     case, request = entering.prepare(given, found, ("true",))
     return sandbox.describe(case, request.replace(interactive=False, term="")), found

@@ -7,6 +7,7 @@ import shlex
 
 import sandbox
 from sandbox.cli import jupyter, speak
+from sandbox.cli.finding import find
 from sandbox.cli.parser import Parser
 from sandbox.errors import Error, MachineError, UsageError
 
@@ -45,9 +46,7 @@ def parser() -> Parser:
 def command(argv: list[str]) -> int:
     """Find the build, write its notebook, open that."""
     asked = _parsed(argv)
-    found = sandbox.find_build(asked.build, store=asked.store)
-    if not asked.build:
-        speak.say(f"the newest failed build: {found}")
+    found = find(asked.build, asked.store)
     failure = describe(found, store=asked.store, derivation=asked.derivation)
     file = write(failure, asked.file or sandbox.notebook_name(failure.name), force=asked.force)
     return 0 if asked.no_open else open_in_lab(file)

@@ -11,6 +11,7 @@ import sandbox
 from sandbox import Value
 from sandbox.cli import arguments, speak
 from sandbox.cli.entering import prepare
+from sandbox.cli.finding import find
 from sandbox.cli.shell import unknown_option
 from sandbox.errors import UsageError
 
@@ -69,9 +70,7 @@ def command(argv: list[str]) -> int:
     if asked.given.has("--help"):
         sys.stdout.write(USAGE)
         return 0
-    found = sandbox.find_build(asked.build, store=asked.given.get("--store"))
-    if not asked.build:
-        speak.say(f"the newest failed build: {found}")
+    found = find(asked.build, asked.given.get("--store"))
     case, request = prepare(asked.given, found, ())
     request = sandbox.with_log(request, sandbox.readable_log(case))
     request = request.replace(phase_words=asked.words)

@@ -8,6 +8,7 @@ import sys
 import sandbox
 from sandbox.cli import arguments, speak
 from sandbox.cli.entering import prepare
+from sandbox.cli.finding import find
 from sandbox.errors import UsageError
 
 TYPE_CHECKING = False
@@ -157,9 +158,7 @@ def case_of(
             hint=f"`{command} --help` tells what goes together",
         )
     build = given.rest[0] if given.rest else ""
-    found = sandbox.find_build(build, store=given.get("--store"))
-    if not build:
-        speak.say(f"the newest failed build: {found}")
+    found = find(build, given.get("--store"))
     case, request = prepare(given, found, (), workspace)
     request = sandbox.with_log(request, sandbox.readable_log(case))
     return case, request.replace(phases=sandbox.phase_scripts())

@@ -7,9 +7,9 @@ from __future__ import annotations
 import shlex
 import sys
 
-import sandbox
-from sandbox.cli import arguments, speak
+from sandbox.cli import arguments
 from sandbox.cli.entering import enter
+from sandbox.cli.finding import find
 from sandbox.errors import UsageError
 
 FLAGS = (*arguments.FLAGS, "--changed", "--fork")
@@ -54,9 +54,7 @@ def command(argv: list[str]) -> int:
             reason="option-value",
             hint="`nbs ws ls` lists them",
         )
-    found = sandbox.find_build(build, store=given.get("--store"))
-    if not build:
-        speak.say(f"the newest failed build: {found}")
+    found = find(build, given.get("--store"))
     if inside:
         return enter(given, found, inside)
     from sandbox.cli import keeping

@@ -102,11 +102,29 @@ def newest_kept_below(root: str) -> str:
 def find_build(build: str, *, store: str = "") -> str:
     """The kept directory that `build` means: a path, a .drv, a name, or "" for the newest.
 
-    Raises `UsageError` (`build-unknown`) and `EvidenceError` (`nothing-kept`).
+    A word without a slash is a name first: a directory that is called like a build, as its source
+    often is, has to be the only thing of that name. Raises `UsageError` (`build-unknown`) and
+    `EvidenceError` (`nothing-kept`).
     """
-    if build and (os.path.isdir(build) or ("/" in build and not build.endswith(".drv"))):
+    if is_path(build):
         return build
     places = kept_builds(os.environ, store)
+    try:
+        return _among(places, build, store)
+    except (EvidenceError, UsageError):
+        if build and os.path.isdir(build):
+            return build
+        raise
+
+
+def is_path(build: str) -> bool:
+    """Is it a path by its form?"""
+    if build in (".", ".."):
+        return True
+    return "/" in build and (os.path.isdir(build) or not build.endswith(".drv"))
+
+
+def _among(places: tuple[KeptPlace, ...], build: str, store: str) -> str:
     if not places:
         raise EvidenceError(
             "no failed build was kept on this machine",

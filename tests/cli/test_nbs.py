@@ -725,6 +725,15 @@ def test_the_newest_is_named_before_it_is_entered(nbs, store, builds, monkeypatc
     assert done.err == f"the newest failed build: {builds['world-2']}\n"
 
 
+def test_a_name_that_a_directory_has_as_well_is_told(nbs, store, builds, tmp_path, monkeypatch):
+    (tmp_path / "world").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sandbox.cli.shell.enter", lambda *_: 7)
+    said = f"`world` is the build that was kept as {builds['world-2']}; `./world` is the directory"
+    assert nbs("shell", *at(store), "world", "--", "true").err == f"{said}\n"
+    assert nbs("shell", *at(store), "./world", "--", "true").err == ""
+
+
 def test_a_derivation_that_names_no_input_is_not_taken_for_one_that_was_not_found(nbs, store):
     drv = store.derive("hello-1.0", "a", output("hello-1.0", "a"))
     kept = store.keep("nix-1-1", env_vars=None, at_s=1000)

@@ -113,12 +113,22 @@ def test_a_path_means_itself_even_if_it_is_not_there(store, tmp_path):
     assert find(store, "./missing") == "./missing"
 
 
-def test_a_directory_of_this_name_here_comes_before_a_build_of_that_name(
+def test_a_name_comes_before_a_directory_that_is_called_so_here(
     store, builds, tmp_path, monkeypatch
 ):
-    (tmp_path / "hello").mkdir()
+    for name in ("hello", "other"):
+        (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path)
-    assert find(store, "hello") == "hello"
+    assert find(store, "hello") == builds["c"]
+    assert find(store, "./hello") == "./hello"
+    assert find(store, "other") == "other"
+    assert [find(store, path) for path in (".", "..")] == [".", ".."]
+
+
+def test_a_directory_here_is_found_where_nothing_was_kept(store, tmp_path, monkeypatch):
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find(store, "other") == "other"
 
 
 @pytest.mark.parametrize("build", ["nothing", "hell", "hello-1", "hello-1.0.drv", "x\x1b[2J"])
