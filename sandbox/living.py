@@ -187,9 +187,9 @@ def trees_of(kept: Kept, *, in_session: bool) -> Trees:
 
 
 def _first(copied: Copied) -> First:
-    path, source, uid, gid, inode, owner = copied
+    path, source, uid, gid, inode, owner, whose = copied
     looked = Looked(path=source, real=source, device=None, inode=inode, uid=owner)
-    return First(path=path, source=looked, uid=uid, gid=gid)
+    return First(path=path, source=looked, uid=uid, gid=gid, whose=whose)
 
 
 def last_of(path: str) -> str:

@@ -196,7 +196,7 @@ def copy(step: CopyTree, run: Run, looked: tuple[Looked, ...] = ()) -> None:
     owner = (step.uid, step.gid) if os.getuid() == 0 and step.uid >= 0 else None
     seen = next((one for one in looked if one.path == step.source), None)
     if seen is not None:
-        report = copy_looked(seen, step.path, owner=owner, progress=run.progress)
+        report = copy_looked(seen, step.path, owner=owner, whose=step.whose, progress=run.progress)
     elif step.any_kind and not stat.S_ISDIR(os.lstat(step.source).st_mode):
         report = copy_entry(step.source, step.path, owner=owner)
     else:

@@ -172,6 +172,9 @@ def read_bounded(
         return b"", "absent", 0
     except PermissionError:
         return b"", "unreadable", _mtime(path, directory)
+    except ValueError:
+        # A name with a NUL, out of a derivation.
+        return b"", "unsafe", 0
     except OSError as error:
         if error.errno in OUT_OF_DESCRIPTORS:
             raise

@@ -356,7 +356,7 @@ def _store_of_others(store: str) -> tuple[Looked, ...]:
     """
     try:
         return () if is_ours(store) else (look_at_store(store),)
-    except OSError:
+    except (OSError, ValueError):
         # There is none. What is looked for in it will be missing.
         return ()
 

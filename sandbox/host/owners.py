@@ -27,7 +27,7 @@ def is_ours(path: str) -> bool:
             all_write = not stat.S_ISLNK(status.st_mode) and status.st_mode & stat.S_IWOTH
             if status.st_uid not in ours or (all_write and not status.st_mode & stat.S_ISVTX):
                 return False
-    except OSError:
+    except (OSError, ValueError):
         return False
     return True
 

@@ -155,14 +155,30 @@ def _prepare(  # noqa: C901  one case a kind of entry
             case Output():
                 yield _output_copy(entry, sandbox, paths)
             case BuildDirectory():
-                yield from _build_directory(entry, paths)
+                yield from _build_directory(entry, sandbox, paths)
             case Directory() | Filesystem():
                 pass
 
 
 def _output_copy(output: Output, sandbox: Sandbox, paths: Paths) -> CopyTree:
     path = _made_at(output.path, sandbox, paths)
-    return CopyTree(source=output.source, path=path, uid=output.uid, gid=output.gid, any_kind=True)
+    return CopyTree(
+        source=output.source,
+        path=path,
+        uid=output.uid,
+        gid=output.gid,
+        whose=_owner(sandbox),
+        any_kind=True,
+    )
+
+
+def _owner(sandbox: Sandbox) -> int:
+    """Who owns what was kept; -1 if root does, who owns all that such a build has left.
+
+    That user may have put what belongs to others beside it, by a hard link.
+    """
+    sources = {entry.source for entry in sandbox.entries if isinstance(entry, BuildDirectory)}
+    return next((one.uid for one in sandbox.looked if one.path in sources), 0) or -1
 
 
 def _made_at(path: str, sandbox: Sandbox, paths: Paths) -> str:
@@ -196,10 +212,18 @@ def _input_places(inputs: Inputs, paths: Paths, sandbox: Sandbox) -> Iterator[Pr
         yield MakeLink(path=f"{place}/{name}", target=target)
 
 
-def _build_directory(entry: BuildDirectory, paths: Paths) -> Iterator[PrepareStep]:
+def _build_directory(
+    entry: BuildDirectory, sandbox: Sandbox, paths: Paths
+) -> Iterator[PrepareStep]:
     """A build has its directory for itself while it runs; Nix opens it to all when it keeps it."""
     if entry.method == "copy":
-        yield CopyTree(source=entry.source, path=paths.upper, uid=entry.uid, gid=entry.gid)
+        yield CopyTree(
+            source=entry.source,
+            path=paths.upper,
+            uid=entry.uid,
+            gid=entry.gid,
+            whose=_owner(sandbox),
+        )
     for name, content in entry.files:
         yield MakeFile(path=f"{paths.upper}/{name}", content=content)
         yield SetOwner(path=f"{paths.upper}/{name}", mode=0o644, uid=entry.uid, gid=entry.gid)

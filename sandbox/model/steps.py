@@ -41,6 +41,7 @@ class MakePlaces(Value):
 class CopyTree(Value):
     """A private copy of a tree; whose files shall belong to `uid` and `gid`.
 
+    `whose`: of what is closed to others, only what this user owns is copied; -1 for anybody's.
     `any_kind`: what lies at `source` may also be a single file or a link, as outputs are.
     """
 
@@ -48,6 +49,7 @@ class CopyTree(Value):
     path: str
     uid: int
     gid: int
+    whose: int = -1
     any_kind: bool = False
 
 

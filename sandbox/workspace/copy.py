@@ -85,6 +85,7 @@ def copy_tree(
     destination: str,
     *,
     owner: tuple[int, int] | None,
+    whose: int = -1,
     progress: Callable[[int, int], None] | None = None,
     processes: int | None = None,
     raw: bool = False,
@@ -94,7 +95,8 @@ def copy_tree(
 
     `destination` is made if it is not there, else it has to be empty. As root everything becomes
     `owner`'s, user and group, or without it keeps its owner; for another caller it becomes the
-    caller's. Content, holes, modes, times, `user.` attributes, links, fifos and sockets are kept.
+    caller's. Root leaves out what is closed to `whose`, as if it could not read it either: see
+    `Entries`. Content, holes, modes, times, `user.` attributes, links, fifos and sockets are kept.
     `progress` gets the files and bytes so far, some twenty times a second. With `raw` whiteouts and
     the attributes of overlayfs are kept too, as in a copy of an overlay's upper layer. `links` are
     shared with other copies.
@@ -104,14 +106,18 @@ def copy_tree(
     copied by then is for the caller to remove.
     """
     tally = Tally(progress)
+
+    def made(shared: int) -> Entries:
+        return Entries(tally, owner, shared, whose=whose, raw=raw)
+
     try:
         top = _open_top(source, destination)
         try:
             if links is None:
                 with Links(top.target) as own:
-                    spread = _copied(top, Entries(tally, owner, own.directory, raw=raw), processes)
+                    spread = _copied(top, made(own.directory), processes)
             else:
-                spread = _copied(top, Entries(tally, owner, links.directory, raw=raw), processes)
+                spread = _copied(top, made(links.directory), processes)
             spread.finish()
             return _report(tally)
         finally:
@@ -125,6 +131,7 @@ def copy_looked(
     destination: str,
     *,
     owner: tuple[int, int] | None,
+    whose: int = -1,
     progress: Callable[[int, int], None] | None = None,
 ) -> CopyReport:
     """Copy what was looked at, of whatever kind.
@@ -139,8 +146,8 @@ def copy_looked(
         raise refusal(error, destination) from None
     try:
         if stat.S_ISDIR(os.fstat(source).st_mode):
-            return copy_tree(source, destination, owner=owner, progress=progress)
-        return copy_entry(source, destination, owner=owner)
+            return copy_tree(source, destination, owner=owner, whose=whose, progress=progress)
+        return copy_entry(source, destination, owner=owner, whose=whose)
     finally:
         os.close(source)
 
@@ -151,6 +158,7 @@ def copy_entry(
     *,
     owner: tuple[int, int] | None,
     links: Links | None = None,
+    whose: int = -1,
 ) -> CopyReport:
     """Copy a single file or link; anything else is left out, and reported as skipped.
 
@@ -158,13 +166,15 @@ def copy_entry(
     """
     place, _, name = destination.rpartition("/")
     tally = Tally(None)
-    entries = Entries(tally, owner, -1 if links is None else links.directory)
+    entries = Entries(tally, owner, -1 if links is None else links.directory, whose=whose)
     opened: list[int] = []
     try:
         opened.append(os.open(place or "/", OPEN_DIRECTORY))
         opened.append(os.open(source, _ENTRY) if isinstance(source, str) else os.dup(source))
         status = os.fstat(opened[1])
-        if stat.S_ISREG(status.st_mode):
+        if entries.is_closed(status):
+            tally.unread(name)
+        elif stat.S_ISREG(status.st_mode):
             # Not by its name again: another file may have it now.
             again = syscalls.own_descriptor(opened[1])
             opened.append(open_source(again, None, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))

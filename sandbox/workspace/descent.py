@@ -111,17 +111,20 @@ def enter(entries: Entries, name: str, parent: Pair, device: int) -> Pair | None
     try:
         source = open_source(name, parent.source, OPEN_DIRECTORY)
     except PermissionError:
-        entries.tally.unread(entries.path(name))
         _make_empty(entries, name, parent)
         return None
     except FileNotFoundError:
         raise entries.changed(name) from None
+    status = os.fstat(source)
+    if status.st_dev != device or entries.is_closed(status):
+        os.close(source)
+        if status.st_dev != device:
+            entries.tally.skip(entries.path(name))
+        else:
+            _make_empty(entries, name, parent)
+        return None
     target = -1
     try:
-        if os.fstat(source).st_dev != device:
-            entries.tally.skip(entries.path(name))
-            os.close(source)
-            return None
         os.mkdir(name, 0o700, dir_fd=parent.target)
         target = os.open(name, OPEN_DIRECTORY, dir_fd=parent.target)
         return Pair(name, source, target)
@@ -140,6 +143,8 @@ def leave(entries: Entries, level: Pair) -> None:
 
 
 def _make_empty(entries: Entries, name: str, parent: Pair) -> None:
+    """In the place of a directory that is closed."""
+    entries.tally.unread(entries.path(name))
     try:
         status = os.stat(name, dir_fd=parent.source, follow_symlinks=False)
     except PermissionError:

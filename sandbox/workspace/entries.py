@@ -40,17 +40,25 @@ class Entries:
     `owner` gets everything; without it, root keeps the owners of the source, and all that another
     user copies is that user's. `links` is an open directory beside the copy, where each file that
     has several names is linked under a name that tells which it is, for the next name to find:
-    so hard links hold across processes, and no path is remembered. `where` are the names of
+    so hard links hold across processes, and no path is remembered. Of what is closed to others,
+    root gives only what is `whose` to `owner`; -1 for anybody's. `where` are the names of
     the directories that lead to what is being copied. A `raw` copy of an overlay's upper layer
     keeps what overlayfs(5) hides with: its attributes and whiteouts.
     """
 
     def __init__(
-        self, tally: Tally, owner: tuple[int, int] | None, links: int, *, raw: bool = False
+        self,
+        tally: Tally,
+        owner: tuple[int, int] | None,
+        links: int,
+        *,
+        whose: int = -1,
+        raw: bool = False,
     ) -> None:
         self.tally = tally
         self.owner = owner
         self.links = links
+        self.whose = whose
         self.raw = raw
         self.where: list[str] = []
         self.is_root = os.geteuid() == 0
@@ -59,7 +67,20 @@ class Entries:
 
     def counted_by(self, tally: Tally) -> Entries:
         """The same for another process, which counts for itself."""
-        return Entries(tally, self.owner, self.links, raw=self.raw)
+        return Entries(tally, self.owner, self.links, whose=self.whose, raw=self.raw)
+
+    def is_closed(self, status: os.stat_result) -> bool:
+        """Is it closed to whose tree this is, though root can read it?
+
+        A tree's owner can put a hard link to another's file into it, where the kernel lets users
+        do that, and move there what root has left beside it.
+        """
+        if not self.is_root or self.whose in (-1, status.st_uid):
+            return False
+        is_directory = stat.S_ISDIR(status.st_mode)
+        is_open = stat.S_IROTH | stat.S_IXOTH if is_directory else stat.S_IROTH
+        others = status.st_uid == 0 or (status.st_nlink > 1 and not is_directory)
+        return others and status.st_mode & is_open != is_open
 
     def path(self, name: str) -> str:
         """The path of an entry from the top of the source; of a very long one, the end."""
@@ -93,6 +114,9 @@ class Entries:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):
                 raise self.changed(name)
+            if self.is_closed(status):
+                self.tally.unread(self.path(name))
+                return
             is_there = self.shared_file(handle, status, name, target)
         finally:
             os.close(handle)

@@ -184,7 +184,7 @@ def _build_failed(trees: Trees, new: str, upper: os.stat_result, tally: Tally) -
 
 def _copy_first(first: First, destination: str, tally: Tally) -> None:
     owner = (first.uid, first.gid) if os.geteuid() == 0 and first.uid >= 0 else None
-    copy_looked(first.source, destination, owner=owner, progress=tally.counter())
+    copy_looked(first.source, destination, owner=owner, whose=first.whose, progress=tally.counter())
 
 
 def _empty_tmp(trees: Trees, path: str) -> None:

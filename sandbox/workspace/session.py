@@ -266,7 +266,7 @@ def _copied(step: CopyTree, path: str, sandbox: Sandbox) -> Copied:
     looked = next((one for one in sandbox.looked if one.path == step.source), None)
     was = (looked.inode, looked.uid) if looked is not None else (UNKNOWN, UNKNOWN)
     source = looked.real if looked is not None else step.source
-    return (step.path[len(path) + 1 :], source, step.uid, step.gid, *was)
+    return (step.path[len(path) + 1 :], source, step.uid, step.gid, *was, step.whose)
 
 
 def _below(directory: str, steps: Iterable[CopyTree | MakeDirectory]) -> tuple[str, ...]:

@@ -58,13 +58,15 @@ _LARGEST_RECORD = 4096
 class First(Value):
     """How a tree was at first, for `failed`: a copy of `source`, given to `uid` and `gid`.
 
-    `path` is relative to the workspace, -1 leaves the owner to whoever copies.
+    `path` is relative to the workspace, -1 leaves the owner to whoever copies. `whose` closed files
+    are copied: see `model.steps.CopyTree`.
     """
 
     path: str
     source: Looked
     uid: int = -1
     gid: int = -1
+    whose: int = -1
 
 
 class Trees(Value):

@@ -153,6 +153,10 @@ def test_a_file_below_a_closed_directory_is_unreadable(tmp_path):
     assert read_bounded(str(tmp_path / "closed/file")) == (b"", "unreadable", 0)
 
 
+def test_a_name_with_a_nul_is_no_file(tmp_path):
+    assert read_bounded(f"{tmp_path}/a\0b") == (b"", "unsafe", 0)
+
+
 def fifo(path):
     os.mkfifo(path)
 

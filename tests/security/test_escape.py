@@ -164,6 +164,26 @@ def test_a_name_with_control_characters_is_shown_without_them(hostile, run_tool,
     assert b"\x07" not in done.stderr
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="root alone reads what is closed to all others")
+def test_what_is_closed_to_the_owner_of_the_kept_directory_is_not_copied_for_it(
+    hostile, hand_made, run_tool, unprivileged
+):
+    """A hard link to another's file, which some kernels let users make, and what root has left."""
+    kept = hostile()
+    for name, owner, mode in (("s", 0, 0o600), ("other", 1, 0o640), ("open", 0, 0o644)):
+        with open(f"{kept}/{name}", "w") as file:
+            file.write(f"content of {name}\n")
+        os.chown(file.name, owner, owner)
+        os.chmod(file.name, mode)
+    os.link(f"{kept}/other", f"{kept}.linked")
+    os.mkdir(f"{kept}/shut", 0o700)
+    shutil.copy(f"{kept}/open", f"{kept}/shut")
+    words = ("bash", "-c", "cat s other shut/* open notes")
+    done = run_tool("--store", hand_made.store, "--copy", kept, *words)
+    assert done.stdout == b"content of open\nwhat the build wrote\n"
+    assert b"3 of what was kept cannot be read" in done.stderr
+
+
 def test_inputs_stay_read_only_in_a_user_namespace_of_the_command_s_own(hostile, run, hand_made):
     bash = hand_made.packages["bash"]
     script = f"unshare -Ur mount -o remount,rw,bind {bash}; unshare -Ur umount {bash}; : > {bash}/x"
