@@ -93,9 +93,9 @@ def _begin(flags: str, setting: Setting, *, extglob: bool) -> str:
 
 
 def _flags(code: str, setting: Setting) -> str:
-    return ("n" if setting.debugging or "DEBUG" in code else "") + (
-        "t" if _OWN_TRAP.search(code) else ""
-    )
+    debugs = setting.debugging or "DEBUG" in code
+    told = (("n", debugs), ("t", _OWN_TRAP.search(code)), ("b", "enable" in code))
+    return "".join(letter for letter, is_so in told if is_so)
 
 
 def _redirections(setting: Setting) -> str:

@@ -95,7 +95,7 @@ def read(fields: tuple[str, ...], cell: int, lines: int, texts: Texts) -> Done |
 
 
 def _list(told: str) -> list[str]:
-    """Texts that each end in a separator; one alone stands for none."""
+    """Texts that each end in a separator; none of them is empty."""
     return told.split(SEPARATOR)[:-1] if told != SEPARATOR else []
 
 

@@ -17,7 +17,7 @@ __nbs_reported=0 __nbs_last=0 __nbs_options='' __nbs_prompt=() __nbs_user_err=''
 __nbs_int='' __nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_base=0 __nbs_flags='' __nbs_reached=''
 __nbs_own_trap='' __nbs_debug='' __nbs_passed='' __nbs_none='' __nbs_seen=''
 __nbs_called='' __nbs_failed=() __nbs_noted='' __nbs_halt='' __nbs_waits='' __nbs_leaving='' __nbs_ending=''
-__nbs_status=0 __nbs_own_display=''
+__nbs_disabling='' __nbs_status=0 __nbs_own_display=''
 
 __nbs_record() {
   builtin printf '%s\0' "@$__nbs_nonce $1 $2 $(($# - 2))" "${@:3}" >&62
@@ -271,13 +271,14 @@ __nbs_take_prompt_back() {
 }
 
 # The first command of a cell: its line; flags: "n" for a cell that does not tell its end, "t" for one
-# that has to do with traps; and what is to be known of the user's traps for ERR and EXIT, "-" that
+# that has to do with traps, "b" for one that may disable built-in commands; and what is to be known of the user's traps for ERR and EXIT, "-" that
 # there is none.
 __nbs_begin() {
   __nbs_ran=1 __nbs_ended='' __nbs_base=$1 __nbs_why='' __nbs_status=0 __nbs_passed='' __nbs_seen=''
   __nbs_called='' __nbs_noted='' __nbs_halt='' __nbs_waits='' __nbs_leaving=''
   __nbs_forget
   if [[ $2 == *n* ]]; then __nbs_ended=1; fi
+  if [[ $2 == *b* ]]; then __nbs_disabling=1; fi
   if [[ $2 == *t* ]] && ! builtin declare -F trap >/dev/null; then
     __nbs_own_trap=1
     trap() { __nbs_trap "$@"; }
@@ -301,9 +302,8 @@ __nbs_end() {
 # mode, which an assignment turns on, finds `unset` before functions; it changes options.
 __nbs_keep_builtin() {
   __nbs_probe=
-  builtin enable : declare enable eval exec exit kill local printf readonly return set shift shopt trap \
-    type unalias unset
-  if builtin printf -v __nbs_probe %s 1 && [[ $__nbs_probe ]]; then builtin return; fi
+  builtin printf -v __nbs_probe %s 1
+  if [[ $__nbs_probe && ! $__nbs_disabling ]]; then builtin return; fi
   __nbs_probe=:$BASHOPTS: __nbs_posix=:$SHELLOPTS:
   POSIXLY_CORRECT=y
   \unset -f builtin
@@ -311,6 +311,8 @@ __nbs_keep_builtin() {
     \unset -f enable
     \enable builtin
   fi
+  builtin enable : declare enable eval exec exit kill local printf readonly return set shift shopt trap \
+    type unalias unset
   if [[ $__nbs_posix != *:posix:* ]]; then \unset -v POSIXLY_CORRECT; fi
   for __nbs_posix in expand_aliases inherit_errexit interactive_comments sourcepath; do
     if [[ $__nbs_probe == *:$__nbs_posix:* ]]; then
@@ -338,7 +340,7 @@ __nbs_done() {
   fi
   __nbs_keep_builtin || builtin :
   { builtin set +euxvETk; } 2>/dev/null
-  builtin local status flags definitions='' trap=unknown
+  builtin local status flags parts='' calls='' files='' lines='' definitions='' trap=unknown
   status=$__nbs_now flags=${__nbs_flags:-$__nbs_now_flags}
   if [[ ! $__nbs_ran ]]; then
     __nbs_why=syntax
@@ -366,6 +368,11 @@ __nbs_done() {
       ;;
     *) __nbs_forget ;;
   esac
+  # The group of a pipeline that was being made would be that of the next one, in bash 5.3.
+  if [[ $__nbs_why && $- == *m* ]]; then
+    builtin set +m
+    builtin set -m
+  fi
   if [[ $__nbs_ran ]]; then __nbs_options=${flags//[^euxvTk]/}; fi
   if [[ $__nbs_int ]]; then builtin eval "builtin $__nbs_int"; fi
   if [[ $__nbs_own_trap && $(builtin declare -f trap) == *__nbs_trap* ]]; then builtin unset -f trap; fi
@@ -375,19 +382,19 @@ __nbs_done() {
   if [[ ${BASH_ALIASES[\{]+set}${BASH_ALIASES[\}]+set} ]]; then
     builtin unalias '{' '}' 2>/dev/null || builtin :
   fi
-  if ((${#__nbs_calls[@]})); then definitions=$(__nbs_definitions 2>/dev/null) || builtin :; fi
+  if ((${#__nbs_lines[@]})); then
+    builtin printf -v parts '%s\036' "${__nbs_parts[@]}"
+    builtin printf -v lines '%s\036' "${__nbs_lines[@]}"
+  fi
+  if ((${#__nbs_calls[@]})); then
+    builtin printf -v calls '%s\036' "${__nbs_calls[@]}"
+    builtin printf -v files '%s\036' "${__nbs_files[@]}"
+    definitions=$(__nbs_definitions 2>/dev/null) || builtin :
+  fi
   if [[ $flags == *E* ]]; then trap=; fi
   {
-    builtin printf '%s\0' "@$__nbs_nonce done $1 15" "$status" "$__nbs_why" "$__nbs_command"
-    builtin printf '%s\036' "${__nbs_parts[@]}"
-    builtin printf '\0'
-    builtin printf '%s\036' "${__nbs_calls[@]}"
-    builtin printf '\0'
-    builtin printf '%s\036' "${__nbs_files[@]}"
-    builtin printf '\0'
-    builtin printf '%s\036' "${__nbs_lines[@]}"
-    builtin printf '\0%s' "$definitions" "$__nbs_base" "$PWD" "$__nbs_options" "${__nbs_debug:+traced}"
-    builtin printf '\0'
+    builtin printf '%s\0' "@$__nbs_nonce done $1 15" "$status" "$__nbs_why" "$__nbs_command" "$parts" "$calls" \
+      "$files" "$lines" "$definitions" "$__nbs_base" "$PWD" "$__nbs_options" "${__nbs_debug:+traced}"
     if [[ ! $trap ]]; then builtin trap -p ERR; fi
     builtin printf '%s\0' "$trap"
     builtin trap -p EXIT
@@ -396,7 +403,7 @@ __nbs_done() {
     builtin printf '\0'
   } >&62
   __nbs_reported=$1 __nbs_last=$status __nbs_ran='' __nbs_flags='' __nbs_reached='' __nbs_int=''
-  __nbs_own_trap='' __nbs_own_display='' __nbs_halt='' __nbs_waits='' __nbs_leaving=''
+  __nbs_own_trap='' __nbs_own_display='' __nbs_halt='' __nbs_waits='' __nbs_leaving='' __nbs_disabling=''
 }
 
 builtin readonly -f __nbs_record __nbs_forget __nbs_note __nbs_passes_on __nbs_is_stale __nbs_throw \
