@@ -93,7 +93,10 @@ def test_what_cells_define_does_not_reach_a_phase(cells: Cells):
     printed, reply = cells.run("set -eu; phase check")
     assert NO_INTERPRETER.search(printed)
     assert reply["status"] == "error"
-    printed, _ = cells.run("echo alive")
+    _, reply = cells.run("kept=alive; echo $unset")
+    assert reply["ename"] == "UnsetVariable"
+    assert "  echo $unset" in reply["traceback"]  # type: ignore[operator]
+    printed, _ = cells.run("echo $kept")
     assert printed == "alive\n"
 
 

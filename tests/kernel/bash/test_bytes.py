@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from nbs_kernel.bash import answers, lines, outcomes, records, syntax
 from nbs_kernel.bash.events import Frame, Outcome
-from nbs_kernel.bash.messages import Tail
+from nbs_kernel.bash.messages import Tail, mentions, subject
 from nbs_kernel.bash.outcomes import Text, Texts
 from nbs_kernel.bash.records import Record, Records
 
@@ -191,13 +191,33 @@ def test_any_answer_is_read_or_none(question, fields):
         assert answer is None or all(isinstance(text, str) for text in answer)
 
 
-@given(st.lists(st.binary(max_size=3000), max_size=8))
-def test_the_last_words_are_kept_in_bounds(pieces):
+WORDS = st.sampled_from(
+    [
+        "bash: x: unbound variable\n",
+        "checkPhase failed: exit status 1\n  make\n",
+        "bash: 1/0: ",
+        "(",
+    ]
+)
+
+
+@given(
+    st.lists(st.binary(max_size=3000) | WORDS.map(str.encode), max_size=8),
+    st.sampled_from(["expansion", "fatal", "errexit", ""]),
+    st.text(max_size=20) | WORDS,
+)
+def test_the_last_words_are_kept_in_bounds(pieces, why, text):
     tail = Tail()
     for piece in pieces:
         tail.add(piece)
-    tail.explain(Outcome(status=1, why="expansion"))
+    frames = (Frame(function="f", file="", line=1), Frame(function="", file="", line=2))
+    explained = tail.explain(Outcome(status=1, why=why, command=text, frames=frames))
+    assert explained.why != "fatal"
+    assert explained.frames[1:] == frames[1:]
     assert len(tail._bytes) <= 4096
+    where, names = mentions(subject(explained.message), text, text)
+    assert all(0 < line <= text.count("\n") + 1 for line in where)
+    assert all(name in text for name in names)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.kernel import local
 from tests.kernel.protocol.conftest import Served
 from tests.kernel.readlineless import readlineless_bash
 
@@ -115,6 +116,15 @@ def test_who_reads_the_terminal_gets_an_input_box(kernel: Served) -> None:
         assert request["content"]["password"] is secret
         kernel.client.input("typed")
         assert kernel.result(asked).text.endswith("got typed\n")
+
+
+def test_a_cell_that_cannot_kill_its_shell_is_told_why(kernel: Served) -> None:
+    if not local.namespaces_work():
+        pytest.skip("this user makes no namespaces here, so the shell is no first process")
+    run = kernel.run("kill -9 $$; echo on")
+    assert run.text.startswith("on\n")
+    assert "`%restart` gives a fresh shell" in run.text
+    assert kernel.run("true # no kill -9 $pid").text == ""
 
 
 @pytest.mark.parametrize(
