@@ -15,9 +15,11 @@ builtin unset -v PS0 PS1 PS2 PROMPT_COMMAND TMOUT HISTFILE MAILCHECK
 builtin readonly __nbs_nonce=@NONCE@
 __nbs_reported=0 __nbs_last=0 __nbs_options='' __nbs_prompt=() __nbs_user_err='' __nbs_user_exit=''
 __nbs_int='' __nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_base=0 __nbs_flags='' __nbs_reached=''
-__nbs_own_trap='' __nbs_debug='' __nbs_passed='' __nbs_none='' __nbs_seen=''
-__nbs_called='' __nbs_failed=() __nbs_noted='' __nbs_halt='' __nbs_waits='' __nbs_leaving='' __nbs_ending=''
-__nbs_disabling='' __nbs_status=0 __nbs_own_display=''
+__nbs_own_trap='' __nbs_own_display='' __nbs_disabling='' __nbs_debug='' __nbs_passed='' __nbs_none=''
+__nbs_seen='' __nbs_called='' __nbs_failed=() __nbs_noted='' __nbs_status=0 __nbs_ending=''
+# The trap that runs: one for an error that ends bash, for an interrupt, for a command that failed; the
+# status that it was run with; and how often an interrupt was left to another trap.
+__nbs_fatal='' __nbs_halt='' __nbs_erring='' __nbs_leaving='' __nbs_waits=''
 
 __nbs_record() {
   builtin printf '%s\0' "@$__nbs_nonce $1 $2 $(($# - 2))" "${@:3}" >&62
@@ -103,7 +105,7 @@ __nbs_throw() {
 # when it fails again, as in loops.
 __nbs_err() {
   builtin local key="|$- ${__nbs_failed[*]} ${BASH_LINENO[*]:1} ${FUNCNAME[*]:1}|"
-  if [[ $__nbs_halt ]]; then
+  if [[ $__nbs_fatal$__nbs_halt ]]; then
     __nbs_place 3
   else
     __nbs_note 2 "${__nbs_failed[@]}" && builtin :
@@ -112,11 +114,21 @@ __nbs_err() {
   fi
 }
 
+# Before a trap of the user's, in which nothing may end the shell: bash 5.2 loses count of its calls.
+__nbs_err_of_the_users() {
+  __nbs_note 2 "${__nbs_failed[@]}" && builtin :
+  if [[ $- == *e* && $BASHPID == "$$" ]]; then
+    __nbs_flags=$-
+    { builtin set +e; } 2>/dev/null
+  fi
+  builtin return "${__nbs_failed[0]}"
+}
+
 __nbs_stop() {
   if [[ $BASHPID != "$$" ]]; then builtin return; fi
-  if [[ $__nbs_halt == interrupt ]]; then
+  if [[ $__nbs_halt ]]; then
     __nbs_throw interrupt
-  elif [[ $- == *e* ]]; then
+  elif [[ ${__nbs_flags:-$-} == *e* ]]; then
     if [[ $__nbs_passed ]]; then __nbs_throw passed; else __nbs_throw errexit; fi
   fi
 }
@@ -124,26 +136,25 @@ __nbs_stop() {
 # The first command of the traps for EXIT and for interrupts cannot open its file, and does nothing
 # else. So the ERR trap is run there, which alone is told the line of what ran before. Under `set -e`
 # bash ends at once where a variable is unset or readonly, or a file to source is not there, and runs
-# the EXIT trap before it has left anything: there is a way back. It is taken in that trap itself:
-# bash would take it for running for ever.
+# the EXIT trap before it has left anything: there is a way back.
 __nbs_place() {
-  if [[ $__nbs_halt == fatal && $- != *e* ]]; then __nbs_halt=; fi
-  if [[ ! $__nbs_halt || ! $__nbs_ran || $BASHPID != "$$" ]]; then builtin return; fi
+  if [[ ! $__nbs_ran || $BASHPID != "$$" || ($__nbs_fatal && $- != *e*) ]]; then builtin return; fi
   __nbs_flags=$-
   { builtin set +euxvTk; } 2>/dev/null
   __nbs_forget
   __nbs_note "$1" "${__nbs_failed[@]:0:3}" && builtin :
-  if [[ $__nbs_halt == interrupt ]]; then __nbs_throw interrupt; else __nbs_why=fatal; fi
+  if [[ $__nbs_fatal ]]; then __nbs_why=${__nbs_halt:-fatal}; else __nbs_throw interrupt; fi
 }
 
-# The trap that the driver interrupts with, which no trap of the user's replaces. An ERR trap that has
-# not begun yet, or not ended, is not run once more: it knows the place, and throws. If it does not,
-# the next interrupt does. Under `set -e` nothing may fail here, and the line is not to be had.
+# The trap that the driver interrupts with, which no trap of the user's replaces. Bash takes a trap
+# for running for ever that is left from within another: the traps for ERR and EXIT throw themselves.
+# Which of them is about to begin only the status tells, and one of the user's may not end by itself. Under `set -e` nothing may fail here, so that
+# the line of what ran is not to be had.
 __nbs_interrupted() {
   if [[ ! $__nbs_ran || $BASHPID != "$$" ]]; then
     __nbs_halt='' __nbs_leaving=''
-  elif [[ $- == *E* && ! $__nbs_waits && ($- != *e* || $__nbs_leaving != 0) ]]; then
-    __nbs_waits=1
+  elif [[ $__nbs_waits != ... && ($__nbs_erring$__nbs_fatal || $- == *E* && ($- != *e* || $__nbs_leaving != 0)) ]]; then
+    __nbs_waits+=.
   else
     __nbs_forget
     __nbs_note 2 "$__nbs_leaving" "$1" 0 && builtin :
@@ -153,8 +164,8 @@ __nbs_interrupted() {
 
 # The EXIT trap.
 __nbs_leave() {
-  if [[ $__nbs_why == fatal ]]; then __nbs_throw fatal; fi
-  __nbs_halt='' __nbs_ending=1
+  if [[ $__nbs_why == fatal || $__nbs_why == interrupt ]]; then __nbs_throw "$__nbs_why"; fi
+  __nbs_fatal='' __nbs_ending=1
   { __nbs_record leaving 0; } 2>/dev/null
   builtin return "$__nbs_leaving"
 }
@@ -171,11 +182,11 @@ __nbs_set_traps() {
 # What is in quotes is for the time when a trap is run. What fails again and again has been noted.
 # shellcheck disable=SC2016
 builtin readonly \
-  __nbs_plain_err_trap='__nbs_failed=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_noted in *"|$__nbs_halt$- ${__nbs_failed[*]} ${BASH_LINENO[*]} ${FUNCNAME[*]}|"*) ;; *) __nbs_err; esac' \
-  __nbs_full_err_trap='__nbs_failed=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_halt in "") __nbs_note 1 "${__nbs_failed[@]}" && builtin :; case $__nbs_passed in "")
+  __nbs_plain_err_trap='__nbs_erring=1 __nbs_failed=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_noted in *"|$__nbs_fatal$__nbs_halt$- ${__nbs_failed[*]} ${BASH_LINENO[*]} ${FUNCNAME[*]}|"*) ;; *) __nbs_err; esac; __nbs_erring=' \
+  __nbs_full_err_trap='__nbs_erring=1 __nbs_failed=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_fatal$__nbs_halt in "") __nbs_err_of_the_users && builtin :; case $__nbs_passed in "")
 @USER@
-esac; __nbs_stop;; *) __nbs_place 2; esac' \
-  __nbs_plain_exit_trap='{ \builtin :; } 2>"/dev/null${__nbs_none/${__nbs_leaving:=$?}${__nbs_halt:=fatal}}" <"/dev/null${__nbs_ran:+${BASH_COMMAND##'"'\\builtin eval '*'__nbs_begin \"\$LINENO\" \"'*"'}}"; __nbs_leave && builtin :
+esac; __nbs_stop;; *) __nbs_place 2; esac; __nbs_erring=' \
+  __nbs_plain_exit_trap='{ \builtin :; } 2>"/dev/null${__nbs_none/${__nbs_leaving:=$?}${__nbs_fatal:=1}}" <"/dev/null${__nbs_ran:+${BASH_COMMAND##'"'\\builtin eval '*'__nbs_begin \"\$LINENO\" \"'*"'}}"; __nbs_leave && builtin :
 ' \
   __nbs_interrupt_trap='{ \builtin :; } 2>"/dev/null${__nbs_none/${__nbs_leaving:=$?}${__nbs_halt:=interrupt}}" <"/dev/null${-##*e*}"; __nbs_interrupted "$BASH_COMMAND"'
 
@@ -271,11 +282,11 @@ __nbs_take_prompt_back() {
 }
 
 # The first command of a cell: its line; flags: "n" for a cell that does not tell its end, "t" for one
-# that has to do with traps, "b" for one that may disable built-in commands; and what is to be known of the user's traps for ERR and EXIT, "-" that
-# there is none.
+# that has to do with traps, "b" for one that may disable built-in commands; and what is to be known of
+# the user's traps for ERR and EXIT, "-" that there is none.
 __nbs_begin() {
   __nbs_ran=1 __nbs_ended='' __nbs_base=$1 __nbs_why='' __nbs_status=0 __nbs_passed='' __nbs_seen=''
-  __nbs_called='' __nbs_noted='' __nbs_halt='' __nbs_waits='' __nbs_leaving=''
+  __nbs_called='' __nbs_noted='' __nbs_halt='' __nbs_fatal='' __nbs_erring='' __nbs_waits='' __nbs_leaving=''
   __nbs_forget
   if [[ $2 == *n* ]]; then __nbs_ended=1; fi
   if [[ $2 == *b* ]]; then __nbs_disabling=1; fi
@@ -403,13 +414,14 @@ __nbs_done() {
     builtin printf '\0'
   } >&62
   __nbs_reported=$1 __nbs_last=$status __nbs_ran='' __nbs_flags='' __nbs_reached='' __nbs_int=''
-  __nbs_own_trap='' __nbs_own_display='' __nbs_halt='' __nbs_waits='' __nbs_leaving='' __nbs_disabling=''
+  __nbs_own_trap='' __nbs_own_display='' __nbs_disabling='' __nbs_halt='' __nbs_fatal='' __nbs_erring=''
+  __nbs_waits='' __nbs_leaving=''
 }
 
 builtin readonly -f __nbs_record __nbs_forget __nbs_note __nbs_passes_on __nbs_is_stale __nbs_throw \
-  __nbs_err __nbs_stop __nbs_place __nbs_interrupted __nbs_leave __nbs_set_traps __nbs_adopt __nbs_trap __nbs_list_traps \
-  __nbs_put_prompt_away __nbs_take_prompt_back __nbs_begin __nbs_end __nbs_keep_builtin \
-  __nbs_definitions __nbs_done __nbs_variables __nbs_answer
+  __nbs_err __nbs_err_of_the_users __nbs_stop __nbs_place __nbs_interrupted __nbs_leave __nbs_set_traps \
+  __nbs_adopt __nbs_trap __nbs_list_traps __nbs_put_prompt_away __nbs_take_prompt_back __nbs_begin \
+  __nbs_end __nbs_keep_builtin __nbs_definitions __nbs_done __nbs_variables __nbs_answer
 __nbs_adopt err "$(builtin trap -p ERR)"
 __nbs_adopt exit "$(builtin trap -p EXIT)"
 builtin trap -- "$__nbs_interrupt_trap" RTMAX

@@ -163,6 +163,18 @@ def rests_in(driver, command):
     return awaited_child_group(driver.shell._process.pid) > 0 or "$(" in command
 
 
+@pytest.mark.parametrize("options", ["set +e", "set -e"])
+def test_an_interrupt_in_an_err_trap_of_the_user_s_leaves_the_shell_whole(driver, options):
+    driver.run("trap 'echo ready; sleep 1000' ERR")
+    ran = driver.begin_until(f"{options}; g() {{ local a; false; }}; g", b"ready")
+    driver.go_on_until_it_runs(ran, "sleep")
+    driver.shell.interrupt()
+    assert driver.go_on(ran).outcome.why == "interrupt"
+    assert driver.run("trap 'echo failed' ERR; g() { local a=1; echo $a; }; g").output == b"1\n"
+    outcome = driver.run("set -e\nfalse").outcome
+    assert (outcome.why, outcome.command) == ("errexit", "false")
+
+
 def test_an_interrupted_pipeline_is_told_by_its_programs(driver):
     ran = driver.begin_until("echo ready; sleep 1000 | cat", b"ready")
     driver.go_on_until_it_runs(ran, "sleep")

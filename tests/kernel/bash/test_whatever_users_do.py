@@ -182,6 +182,13 @@ def test_an_err_trap_is_run_before_errexit_keeps_the_shell(driver):
     assert driver.run("false").output == b"trapped\n"
 
 
+def test_an_err_trap_may_fail_itself(driver):
+    ran = driver.run("set -e; trap 'echo trapped; false' ERR; g() { local a; (exit 3); }; g")
+    assert (ran.output, ran.outcome.why, ran.outcome.status) == (b"trapped\n", "errexit", 3)
+    assert driver.run("g() { local a=1; echo $a; }; g").output == b"1\n"
+    assert driver.run("(exit 4)").outcome.why == "errexit"
+
+
 def test_an_err_trap_of_a_sourced_file_survives(driver, tmp_path):
     (tmp_path / "setup").write_text("trap 'echo trapped' ERR\n")
     driver.run("source ./setup")
