@@ -7,7 +7,6 @@ UNTRIED = {
         ".venv/bin/mkdocs serve",
         "NBS_WITH_TOOLS=strace:gdb jupyter lab",
         "jupyter lab",
-        "jupyter lab --gateway-url http://localhost:9999",
         "jupyter lab notebooks",
         "nbs notebook",
         "nbs notebook hello",
@@ -47,8 +46,12 @@ UNTRIED = {
     ),
     "it writes a page of the documentation": ("python3 tests/test_reference.py",),
     "it wants a Jupyter on another machine": (
-        "ssh builder jupyter kernel --kernel nbs",
+        "jupyter lab --port 8889 --gateway-url http://localhost:8888",
+        "ssh -L 8888:localhost:8888 builder",
         "ssh -L 8888:localhost:8888 builder jupyter lab --no-browser --port 8888",
+    ),
+    "tests/kernel/frontends/test_gateway.py has one": (
+        "jupyter kernelgateway --JupyterWebsocketPersonality.list_kernels=True",
     ),
     "tests/documentation/test_ssh.py types it": (
         "ssh builder .local/bin/nbs ls",
