@@ -253,7 +253,11 @@ def _set_back_file_system_ids() -> None:
 def _open_layer(layer: str | int) -> int:
     """From 64 on: the mount table shows the numbers, and shall be the same whoever mounts."""
     if isinstance(layer, int):
-        return fcntl(layer, F_DUPFD_CLOEXEC, LAYER_DESCRIPTORS)
+        try:
+            return fcntl(layer, F_DUPFD_CLOEXEC, LAYER_DESCRIPTORS)
+        except OSError:
+            # So few may be open: another number is better than no overlay, and a copy of all.
+            return fcntl(layer, F_DUPFD_CLOEXEC, 3)
     low = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _open_layer(low)

@@ -322,6 +322,20 @@ def test_with_few_descriptors_a_run_ends_well_or_says_that_they_are_too_few(argv
     assert told == sorted(told, reverse=True)
 
 
+@pytest.mark.parametrize("most", [30, 66])
+def test_few_descriptors_are_no_reason_to_copy_what_was_kept(argv, most):
+    start, options = argv
+    done = subprocess.run(
+        [*start, "bash", "-c", "ulimit -n; stat -f -c %T /build"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most)),
+        check=False,
+        **options,
+    )
+    assert done.stdout.split() == [b"%d" % most, b"overlayfs"]
+
+
 @pytest.mark.parametrize("option", ["--copy", "--sandboxed"])
 def test_namespaces_that_are_forbidden_are_named_whatever_else_was_refused(argv, option):
     # As root of a user namespace, where the files of others cannot be given away either.
