@@ -27,7 +27,7 @@ LONGEST_SOURCE = 65536
 READ_AT_ONCE = 65536
 KINDS: dict[str, type[Passed]] = {kind.__name__: kind for kind in Passed.__args__}
 _LONGEST = {
-    **dict.fromkeys(("source", "message", "evidence", "hint"), LONGEST_SOURCE),
+    **dict.fromkeys(("source", "call", "message", "evidence", "hint"), LONGEST_SOURCE),
     "text": LARGEST_MESSAGE,
 }
 """Characters of the text in a field of that name, where a name is not the most there can be."""

@@ -13,7 +13,15 @@ from collections import deque
 
 from nbs_kernel import report
 from nbs_kernel.answers import Answers
-from nbs_kernel.bash.events import Asked, Ended, Finished, InputWanted, Outcome, Output
+from nbs_kernel.bash.events import (
+    Asked,
+    Ended,
+    Finished,
+    InputWanted,
+    Outcome,
+    Output,
+    PhasePassed,
+)
 from nbs_kernel.bash.shell import Shell
 from nbs_kernel.bash.start import START_S
 from nbs_kernel.execution import Cells, Execution, Stop
@@ -220,6 +228,8 @@ class Kernel:
             self._executor.ask_for_input(secret=event.secret)
         elif isinstance(event, Asked):
             self._executor.show(event)
+        elif isinstance(event, PhasePassed):
+            self.outside.note_passed(event.words)
         elif isinstance(event, Finished):
             self.ends[event.cell] = event.outcome
         elif self.current is not None:

@@ -27,6 +27,7 @@ from nbs_kernel.requests import (
     Shown,
     Snapshots,
     TakeSnapshot,
+    Tried,
 )
 from sandbox import Error, Snapshot
 
@@ -203,6 +204,11 @@ class Outside:
         """Keep a line of history. What cannot be kept is not worth a word."""
         if len(source) <= LONGEST_SOURCE:
             self._tell(Remember(session=session, line=line, source=source))
+
+    def note_passed(self, words: tuple[str, ...]) -> None:
+        """The word `phase` has ended well, called with these words."""
+        if sum(map(len, words)) <= LONGEST_SOURCE:
+            self._tell(Tried(call=words))
 
     def _tell(self, message: Passed) -> None:
         """What is not answered. That nobody is there is noticed by who waits for an answer."""

@@ -85,6 +85,12 @@ class Remember(Value):
     source: str
 
 
+class Tried(Value):
+    """The word `phase` has ended well, called with the words of `call`. Not answered."""
+
+    call: tuple[str, ...]
+
+
 class Handover(Value):
     """What a kernel leaves to the one that takes its place. Not answered.
 
@@ -187,6 +193,7 @@ Passed = (
     | Said
     | Ran
     | Remember
+    | Tried
     | Handover
     | Entered
     | Shown

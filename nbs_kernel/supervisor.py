@@ -10,6 +10,7 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 
 import sandbox
@@ -36,6 +37,7 @@ from nbs_kernel.requests import (
     Restore,
     Run,
     TakeSnapshot,
+    Tried,
 )
 from nbs_kernel.verb import Verb, command
 from sandbox import Error, Inside, Signals
@@ -210,13 +212,8 @@ class Supervisor:
         match message:
             case Enter() if self._successor is None and kernel.errand is None:
                 kernel.tell(self._enter(kernel, message))
-            case Interrupt():
-                if kernel.errand is not None:
-                    kernel.errand.give_up()
-            case Remember():
-                if kernel.found is not None:
-                    name = kernel.found.known.name
-                    Remembered(name).append(message.session, message.line, message.source)
+            case Interrupt() | Remember() | Tried():
+                _take_note(kernel, message)
             case Handover() if self._successor is not None:
                 self._succeed(message)
             case _:
@@ -237,6 +234,24 @@ class Supervisor:
         except Error as error:
             return Refused.of(error)
         return Entered()
+
+
+def _take_note(kernel: Kernel, message: Interrupt | Remember | Tried) -> None:
+    """Of what is not answered."""
+    living, found = kernel.residence.living, kernel.found
+    match message:
+        case Interrupt() if kernel.errand is not None:
+            kernel.errand.give_up()
+        case Remember() if found is not None:
+            name = found.known.name
+            Remembered(name).append(message.session, message.line, message.source)
+        case Tried() if living is not None:
+            try:
+                living.note_passed(message.call)
+            except OSError as error:
+                sys.stderr.write(f"what `phase` was tried with is not kept: {error}\n")
+        case _:
+            pass
 
 
 def _errand(kernel: Kernel, asked: Passed) -> Errand | Verb | None:

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from sandbox.kept import request_again as request_again
     from sandbox.kept import require_build as require_build
     from sandbox.kept import resumed_session as resumed_session
+    from sandbox.kept import tried_in as tried_in
     from sandbox.kept import workspace_path as workspace_path
     from sandbox.kept import workspace_usage as workspace_usage
     from sandbox.kept import workspaces as workspaces
@@ -95,8 +96,10 @@ if TYPE_CHECKING:
     from sandbox.model.nixmessages import Report as Report
     from sandbox.model.notebook import Failure as Failure
     from sandbox.model.patched import PatchFile as PatchFile
+    from sandbox.model.patched import Repair as Repair
     from sandbox.model.patched import store_name as store_name
     from sandbox.model.progress import Progress as Progress
+    from sandbox.model.recipe import Attribute as Attribute
     from sandbox.model.render import Line
     from sandbox.model.storepath import derivation_name as derivation_name
     from sandbox.model.tools import with_tools as with_tools
@@ -163,6 +166,7 @@ IMPORTED_LATE = {
     "Patch": "sandbox.patching",
     "patch_of": "sandbox.patching",
     "recipe": "sandbox.model.recipe",
+    "Attribute": "sandbox.model.recipe",
     "showing": "sandbox.showing",
     "derivation_name": "sandbox.model.storepath",
     "probe": "sandbox.linux.probe",
@@ -197,6 +201,7 @@ IMPORTED_LATE = {
     "take_before": "sandbox.workspace.before",
     "tidy": "sandbox.workspace.before",
     "PatchFile": "sandbox.model.patched",
+    "Repair": "sandbox.model.patched",
     "replay": "sandbox.replay",
     "expression_of": "sandbox.model.expression",
     "patched": "sandbox.model.patched",
@@ -229,6 +234,7 @@ IMPORTED_LATE = {
     "recalled": "sandbox.kept",
     "request_again": "sandbox.kept",
     "remove_workspace": "sandbox.kept",
+    "tried_in": "sandbox.kept",
     "workspace_path": "sandbox.kept",
     "workspace_usage": "sandbox.kept",
     "workspaces": "sandbox.kept",

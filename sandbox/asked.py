@@ -11,6 +11,7 @@ import socket
 
 from sandbox.errors import Error, UsageError
 from sandbox.living import given_up
+from sandbox.model import envvars
 from sandbox.model.printable import one_line
 from sandbox.snapshots import listing, told
 from sandbox.workspace.snapshots import UNDONE
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 256
 LONGEST_TOKEN = 9
-CANCEL = "cancel"
-READ_AT_ONCE = 4096
+CANCEL, PASSED = "cancel", b"passed"
+READ_AT_ONCE, LONGEST_UNREAD = 4096, 1 << 18
 USAGE = "snapshot [NAME] | snapshot --remove NAME | restore [NAME] [--kill] | snapshots"
 
 
@@ -35,7 +36,8 @@ class Asked:
     One request is carried out at a time, in a forked process, so that the terminal goes on. A line
     is a number and words; each line of the answer begins with the number, then `|` and
     text, at last `=` and a status. The number and `cancel` end what is being done, if nothing has
-    changed by it yet. Whatever runs inside can say such lines.
+    changed by it yet; `passed` and the words, quoted by bash, that `phase` has ended well with are
+    kept and not answered. Whatever runs inside can say such lines.
     """
 
     def __init__(self, living: Living) -> None:
@@ -81,7 +83,7 @@ class Asked:
         if not data:
             self._is_over = True
         self._unread += data
-        if len(self._unread) > READ_AT_ONCE:
+        if len(self._unread) > LONGEST_UNREAD:
             # Nobody whom we know speaks so long.
             self._unread = b""
 
@@ -89,10 +91,21 @@ class Asked:
         if _parsed(line)[1] == [CANCEL]:
             # It comes too late.
             return
+        _, word, rest = (*line.split(b" ", 2), b"", b"")[:3]
+        if word == PASSED:
+            self._note(envvars.words(rest))
+            return
         self._worker = os.fork()
         if self._worker == 0:
             self._work(line)
         self._ended = os.pidfd_open(self._worker)
+
+    def _note(self, words: tuple[str, ...]) -> None:
+        try:
+            self._living.note_passed(words)
+        except OSError:
+            # A full disk. The phase has passed all the same.
+            return
 
     def _work(self, line: bytes) -> Never:
         try:

@@ -11,7 +11,7 @@ from sandbox.model.facts import Request
 from sandbox.model.spec import BuildDirectory, Sandbox
 from sandbox.roots import ProtectedSession, is_protected
 from sandbox.workspace import kept as listing
-from sandbox.workspace import sizes
+from sandbox.workspace import sizes, tried
 from sandbox.workspace.fork import fork
 from sandbox.workspace.holding import Held, sweep_kept
 from sandbox.workspace.kept import Kept
@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sandbox.model.recipe import Attribute
     from sandbox.workspace.remove import Removal
     from sandbox.workspace.sizes import Usage
 
@@ -169,6 +170,11 @@ def recalled(kept: Kept) -> Recalled | None:
         text=text.encode(errors="surrogateescape"),
         inputs=tuple(f"{kept.store_dir}/{name}" for name in names),
     )
+
+
+def tried_in(kept: Kept) -> tuple[Attribute, ...]:
+    """The attributes with which phases have ended well in a workspace, the newest last."""
+    return tried.noted(kept.path)
 
 
 def read_again(kept: Kept) -> Case:

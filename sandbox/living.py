@@ -12,7 +12,7 @@ from sandbox.linux.remount import Doors, Mounted, replace
 from sandbox.model.plan import paths_in, store_mounts
 from sandbox.model.spec import BuildDirectory, Inputs, Looked, Output
 from sandbox.model.steps import MountOverlay
-from sandbox.workspace import snapshots
+from sandbox.workspace import snapshots, tried
 from sandbox.workspace.kept import OUTPUTS, STORE, STORE_WORK, TMP, UPPER, WORK, inputs_of
 from sandbox.workspace.restore import restore as restore_trees
 from sandbox.workspace.snapshots import First, Snapshot, Trees
@@ -76,6 +76,10 @@ class Living:
     def snapshots(self) -> tuple[Snapshot, ...]:
         """Those on disk, the oldest first."""
         return snapshots.listed(self.trees.path)
+
+    def note_passed(self, words: tuple[str, ...]) -> None:
+        """The word `phase` has ended well, called with these words. Raises OSError."""
+        tried.note(self.trees.path, words)
 
     def remove(self, name: str) -> None:
         """Raises as `snapshots.remove`."""

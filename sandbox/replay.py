@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sandbox.host.case import Case
+    from sandbox.model.aterm import Derivation
     from sandbox.model.facts import Request
-    from sandbox.model.patched import PatchFile
+    from sandbox.model.patched import Repair
     from sandbox.model.spec import Sandbox
     from sandbox.workspace.changes import Differences
 
@@ -71,28 +72,27 @@ def describe_replay(
     case: Case,
     request: Request,
     until: str = "",
-    patch: PatchFile | None = None,
+    repair: Repair | None = None,
     *,
     noted: bool = False,
 ) -> Sandbox:
     """The same up to the phase `until`, which is the one that failed if it is empty.
 
     `until` may be `BEFORE`, `LAST` or `PATCHED`. The directory has an env-vars afterwards, as the
-    build would have left it. `patch` is one more of `patches`, and an input. `noted`: which phase
-    has failed can be asked of it, see `failed_phase`.
+    build would have left it. The patch of `repair` is one more of `patches`, and an input. `noted`:
+    which phase has failed can be asked of it, see `failed_phase`.
     Raises as `describe_clean`, and `EvidenceError` (`patch-not-applied`).
     """
     words = (NOTE_FAILURE if noted else KEEP_STATE, *(("--until", until) if until else ()))
     request = request.replace(phase_words=words)
-    if patch is None:
+    if repair is None:
         return describe_clean(case, request)
-    derivation = case.nix.derivation
-    reason = patched.why_not(derivation)
-    if derivation is None or reason:
-        raise not_applied(case, reason)
-    path = patch.path(case.nix.store_dir)
-    changed = of_derivation(case, patched.with_patch(derivation, path))
+    derivation, patch = require_looked_at(case, repair), repair.patch
+    changed = of_derivation(case, patched.repaired(derivation, repair, case.nix.store_dir))
     described = describe_clean(changed, request)
+    if patch is None:
+        return described
+    path = patch.path(case.nix.store_dir)
     if path in case.nix.inputs.paths:
         return described
     file = File(
@@ -117,8 +117,26 @@ def failed_phase(directory: str) -> str:
     return " ".join(content.decode("utf-8", "replace").split())
 
 
-def not_applied(case: Case, reason: str) -> EvidenceError:
-    """The error for a build that would not look at one more of `patches`."""
+def require_looked_at(case: Case, repair: Repair) -> Derivation:
+    """The derivation of a build that a repair would change.
+
+    Raises `EvidenceError`: `derivation-missing`, and `patch-not-applied` for a build that would not
+    look at one more of `patches`.
+    """
+    derivation = case.nix.derivation
+    if derivation is None:
+        raise EvidenceError(
+            f"no derivation was found for `{case.kept.path}`",
+            reason="derivation-missing",
+            hint="`--derivation /nix/store/….drv` names the derivation that was built",
+        )
+    reason = patched.why_not(derivation) if repair.patch is not None else ""
+    if reason:
+        raise _not_applied(case, reason)
+    return derivation
+
+
+def _not_applied(case: Case, reason: str) -> EvidenceError:
     name = case.kept.name_hint or case.kept.outer
     return EvidenceError(
         f"a patch among `patches` would change nothing in `{name}`",

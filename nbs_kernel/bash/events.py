@@ -86,7 +86,13 @@ class Ended(Value):
     why: str
 
 
-Event = Output | Finished | InputWanted | Asked | Ended
+class PhasePassed(Value):
+    """The word `phase` has ended well, called with these words."""
+
+    words: tuple[str, ...]
+
+
+Event = Output | Finished | InputWanted | Asked | PhasePassed | Ended
 
 
 class Syntax(Value):

@@ -23,6 +23,7 @@ from nbs_kernel.bash.events import (
     InputWanted,
     Outcome,
     Output,
+    PhasePassed,
     Syntax,
 )
 from nbs_kernel.bash.foreground import Foreground, hides_input
@@ -134,6 +135,8 @@ class Shell:
         for record in self._process.read():
             if record.kind == "done" and record.number == self._run and self.busy:
                 yield from self._end_cell(record)
+            elif record.kind == "passed":
+                yield from (PhasePassed(words=words) for words in _calls(record.texts))
             elif record.kind == "leaving":
                 self._leaving = True
 
@@ -377,3 +380,12 @@ def _wrong(verdict: Syntax, directory: str) -> Outcome:
         frames=frames,
         directory=directory,
     )
+
+
+def _calls(texts: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Words of several calls, each led by how many there are. Whoever runs code can tell it so."""
+    at = 0
+    while at < len(texts) and texts[at].isdecimal():
+        end = at + 1 + int(texts[at][:9])
+        yield texts[at + 1 : end]
+        at = end

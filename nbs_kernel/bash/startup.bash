@@ -16,13 +16,18 @@ builtin readonly __nbs_nonce=@NONCE@
 __nbs_reported=0 __nbs_last=0 __nbs_options='' __nbs_prompt=() __nbs_user_err='' __nbs_user_exit=''
 __nbs_int='' __nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_base=0 __nbs_flags='' __nbs_reached=''
 __nbs_own_trap='' __nbs_own_display='' __nbs_disabling='' __nbs_debug='' __nbs_passed='' __nbs_none=''
-__nbs_seen='' __nbs_called='' __nbs_failed=() __nbs_noted='' __nbs_status=0 __nbs_ending=''
+__nbs_seen='' __nbs_called='' __nbs_failed=() __nbs_noted='' __nbs_status=0 __nbs_ending='' __nbs_tried=()
 # The trap that runs: one for an error that ends bash, for an interrupt, for a command that failed; the
 # status that it was run with; and how often an interrupt was left to another trap.
 __nbs_fatal='' __nbs_halt='' __nbs_erring='' __nbs_leaving='' __nbs_waits=''
 
 __nbs_record() {
   builtin printf '%s\0' "@$__nbs_nonce $1 $2 $(($# - 2))" "${@:3}" >&62
+}
+
+# The word `phase` has ended well, called with these words: told with the end of the cell.
+__nbs_phase_passed() {
+  __nbs_tried+=("$#" "$@")
 }
 
 # What failed: the command, the statuses of its parts if it is a pipeline, and its calls, the
@@ -403,6 +408,8 @@ __nbs_done() {
     definitions=$(__nbs_definitions 2>/dev/null) || builtin :
   fi
   if [[ $flags == *E* ]]; then trap=; fi
+  if ((${#__nbs_tried[@]})); then __nbs_record passed "$1" "${__nbs_tried[@]}"; fi
+  __nbs_tried=()
   {
     builtin printf '%s\0' "@$__nbs_nonce done $1 15" "$status" "$__nbs_why" "$__nbs_command" "$parts" "$calls" \
       "$files" "$lines" "$definitions" "$__nbs_base" "$PWD" "$__nbs_options" "${__nbs_debug:+traced}"
@@ -418,7 +425,7 @@ __nbs_done() {
   __nbs_waits='' __nbs_leaving=''
 }
 
-builtin readonly -f __nbs_record __nbs_forget __nbs_note __nbs_passes_on __nbs_is_stale __nbs_throw \
+builtin readonly -f __nbs_record __nbs_phase_passed __nbs_forget __nbs_note __nbs_passes_on __nbs_is_stale __nbs_throw \
   __nbs_err __nbs_err_of_the_users __nbs_stop __nbs_place __nbs_interrupted __nbs_leave __nbs_set_traps \
   __nbs_adopt __nbs_trap __nbs_list_traps __nbs_put_prompt_away __nbs_take_prompt_back __nbs_begin \
   __nbs_end __nbs_keep_builtin __nbs_definitions __nbs_done __nbs_variables __nbs_answer

@@ -17,7 +17,8 @@ EPILOG = """\
 examples:
   nbs patch                          of the workspace that was used last, on stdout
   nbs patch hello -o fix.patch       into a file
-  nbs patch hello --nix              into hello.patch, and the line for the recipe on stdout
+  nbs patch hello --nix              into hello.patch; on stdout the lines for the recipe, with
+                                     what `phase … NAME=VALUE` has passed with inside
   nbs patch hello --exclude '*.log'  without these files
   nbs patch hello --quick            without unpacking the source again
 
@@ -44,7 +45,7 @@ def parser() -> Parser:
     made.add_argument(
         "--nix",
         action="store_true",
-        help="print the line for the recipe; without -o the patch is in WS.patch, here",
+        help="print the lines for the recipe; without -o the patch is in WS.patch, here",
     )
     made.add_argument("--all", action="store_true", help="what the build made, too")
     made.add_argument("--quick", action="store_true", help="do not unpack the source again")
@@ -70,6 +71,13 @@ def command(argv: list[str]) -> int:
         kept, tuple(asked.exclude), everything=asked.all, since=asked.since, root=root
     )
     _tell(patch)
+    attributes = sandbox.tried_in(kept)
+    if attributes and not asked.nix:
+        names = tuple(one.name for one in attributes)
+        speak.say(_named("attributes that were tried, which `--nix` prints", names))
+    if asked.nix and attributes and not patch.text:
+        _print_recipe((), attributes)
+        return 0
     if not patch.text:
         nothing = not (patch.left_out or patch.products or patch.outside)
         why = "no source file was changed" if nothing else "nothing that a patch could carry"
@@ -79,8 +87,21 @@ def command(argv: list[str]) -> int:
     _write(patch.text, name, replace=bool(asked.output))
     if asked.nix:
         file = os.path.basename(name)
-        print(sandbox.recipe.patches_line(file, has_patches=patch.has_patches))
+        line = sandbox.recipe.patches_line(file, has_patches=patch.has_patches)
+        _print_recipe((line,), attributes)
     return 0
+
+
+def _print_recipe(lines: tuple[str, ...], attributes: tuple[sandbox.Attribute, ...]) -> None:
+    """What goes into the recipe, on stdout."""
+    for one in attributes:
+        if sandbox.recipe.can_be_written(one):
+            lines = (*lines, *sandbox.recipe.attribute_lines(one))
+        else:
+            speak.say(sandbox.one_line(f"left out, for Nix has no words for it: {one.name}"))
+    text = "".join(f"{line}\n" for line in lines)
+    sys.stdout.buffer.write(_for(sys.stdout.isatty(), text.encode(errors="surrogateescape")))
+    sys.stdout.buffer.flush()
 
 
 def _root_elsewhere(root: str) -> UsageError:

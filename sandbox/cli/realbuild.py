@@ -9,25 +9,25 @@ import sys
 
 import sandbox
 from sandbox.cli import building, speak
-from sandbox.errors import CommandError, EvidenceError, MachineError
+from sandbox.errors import CommandError, MachineError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.cli.arguments import Arguments
 
 
-def verify(case: sandbox.Case, given: Arguments, patch: sandbox.PatchFile) -> int:
+def verify(case: sandbox.Case, given: Arguments, repair: sandbox.Repair) -> int:
     """Show the expression and the command; ask; build. The exit status is nix-build's."""
     named = os.path.abspath(given.get("--patch")) if given.has("--patch") else ""
     if given.has("--output"):
-        write(given.get("--output"), expression(case, patch, named))
+        write(given.get("--output"), expression(case, repair, named))
         return 0
     store = case.locations.root or given.get("--store")
     with sandbox.scratch_workspace() as workspace:
-        if not named:
-            named = f"{workspace.path}/{patch.name}"
-            write(named, patch.content.decode("utf-8", "surrogateescape"))
-        text = expression(case, patch, named)
+        if not named and repair.patch is not None:
+            named = f"{workspace.path}/{repair.patch.name}"
+            write(named, repair.patch.content.decode("utf-8", "surrogateescape"))
+        text = expression(case, repair, named)
         path = f"{workspace.path}/{case.kept.name_hint or 'build'}.nix"
         write(path, text)
         asked = sandbox.nix_command(("nix-build", "--no-out-link", path), store)
@@ -35,12 +35,12 @@ def verify(case: sandbox.Case, given: Arguments, patch: sandbox.PatchFile) -> in
         speak.say(f"$ {shlex.join(asked.argv)}")
         if not given.has("--yes") and not confirmed():
             return 1
-        warn_if_another(case, path, store)
+        warn_if_another(case, path, store, has_attributes=bool(repair.attributes))
         before = sandbox.kept_before(store)
         status, report = building.run(asked)
     name = case.kept.name_hint
     if status == 0:
-        speak.say(f"{name} is built with {patch.name}, by Nix itself")
+        speak.say(f"{name} is built with {repair}, by Nix itself")
         return 0
     phases = [
         one.log.failing_phase
@@ -48,24 +48,18 @@ def verify(case: sandbox.Case, given: Arguments, patch: sandbox.PatchFile) -> in
         if one.name == name and one.log is not None and one.log.failing_phase
     ]
     where = f" in {phases[0]}" if phases else ""
-    speak.say(f"{name} fails with {patch.name}{where}: exit status {status}")
+    speak.say(f"{name} fails with {repair}{where}: exit status {status}")
     return status
 
 
-def expression(case: sandbox.Case, patch: sandbox.PatchFile, path: str) -> str:
-    """The Nix expression that is built. Raises `EvidenceError`."""
-    derivation = case.nix.derivation
-    if derivation is None:
-        raise EvidenceError(
-            f"no derivation was found for `{case.kept.path}`",
-            reason="derivation-missing",
-            hint="`--derivation /nix/store/….drv` names the derivation that was built",
-        )
-    reason = sandbox.patched.why_not(derivation)
-    if reason:
-        raise sandbox.replay.not_applied(case, reason)
+def expression(case: sandbox.Case, repair: sandbox.Repair, path: str) -> str:
+    """The Nix expression that is built; `path` is where the patch is. Raises `EvidenceError`."""
     return sandbox.expression_of(
-        derivation, derivation_path=case.nix.derivation_path, patch=path, name=patch.name
+        sandbox.replay.require_looked_at(case, repair),
+        derivation_path=case.nix.derivation_path,
+        patch=path,
+        name=repair.patch.name if repair.patch is not None else "",
+        attributes=tuple((one.name, one.value) for one in repair.attributes),
     )
 
 
@@ -94,10 +88,11 @@ def confirmed() -> bool:
         return False
 
 
-def warn_if_another(case: sandbox.Case, path: str, store: str) -> None:
-    """Without the patch the expression has to give the derivation that failed."""
+def warn_if_another(case: sandbox.Case, path: str, store: str, *, has_attributes: bool) -> None:
+    """Without the repair the expression has to give the derivation that failed."""
     options = ("--store", store) if store else ()
-    command = ["nix-instantiate", *options, path, "--arg", "patches", "[ ]"]
+    nothing = ("--arg", "patches", "[ ]", *(("--arg", "attributes", "{ }") * has_attributes))
+    command = ["nix-instantiate", *options, path, *nothing]
     try:
         done = subprocess.run(command, capture_output=True, check=False)
     except OSError as error:
@@ -110,4 +105,4 @@ def warn_if_another(case: sandbox.Case, path: str, store: str) -> None:
         ) from None
     given = os.fsdecode(done.stdout).strip().partition("!")[0]
     if done.returncode == 0 and given != case.nix.derivation_path:
-        speak.say(f"this Nix makes another derivation of it even without the patch: {given}")
+        speak.say(f"this Nix makes another derivation of it even without the repair: {given}")

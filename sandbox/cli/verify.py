@@ -52,42 +52,49 @@ def command(argv: list[str]) -> int:
         sys.stdout.write(USAGE)
         return 0
     _check(given)
-    given, patch, workspace = _patch(given)
+    given, repair, workspace = _repair(given)
     case, request = case_of(given, "nbs verify", workspace)
     if given.has("--real"):
         from sandbox.cli import realbuild
 
-        return realbuild.verify(case, given, patch)
+        return realbuild.verify(case, given, repair)
     until = "" if request.phase else sandbox.replay.LAST
     until = given.get("--until") or (sandbox.replay.LAST if given.has("--to-end") else until)
-    described = sandbox.replay.describe_replay(case, request, until, patch, noted=True)
+    described = sandbox.replay.describe_replay(case, request, until, repair, noted=True)
     with sandbox.scratch_workspace() as scratch:
         left = f"{scratch.path}/left"
         status = sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=left)
         failed = sandbox.replay.failed_phase(left) if status else ""
     last = "its last phase" if until == sandbox.replay.LAST else until or request.phase
-    speak.say(verdict(described.name, patch, status, last, failed))
+    speak.say(verdict(described.name, repair, status, last, failed))
     return status
 
 
-def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile, sandbox.Kept | None]:
-    """The patch, the arguments with the build that it is for, and a workspace of that, if named.
+def _repair(given: Arguments) -> tuple[Arguments, sandbox.Repair, sandbox.Kept | None]:
+    """The repair, the arguments with the build that it is for, and a workspace of that, if named.
 
     Raises `UsageError`, and `EvidenceError` (`patch-empty`, `patch-unreadable`).
     """
     build = given.rest[0] if given.rest else ""
     if given.has("--patch"):
-        if any(one.name == build for one in sandbox.workspaces()):
-            workspace = sandbox.find_workspace(build)
-            given = of_workspace(given.replace(rest=()), workspace)
-            return given, read_patch(given.get("--patch")), workspace
-        return given, read_patch(given.get("--patch")), None
+        repair = sandbox.Repair(patch=read_patch(given.get("--patch")))
+        if not any(one.name == build for one in sandbox.workspaces()):
+            return given, repair, None
+        workspace = sandbox.find_workspace(build)
+        return of_workspace(given.replace(rest=()), workspace), repair, workspace
     workspace = sandbox.workspace_of(build, store=given.get("--store"))
     if not build:
         speak.say(f"the workspace that was used last: {workspace.name}")
+    others = given.replace(rest=given.rest[1:])
+    return of_workspace(others, workspace), _made_in(workspace), workspace
+
+
+def _made_in(workspace: sandbox.Kept) -> sandbox.Repair:
+    """What `nbs patch --nix` gives. Raises `EvidenceError` (`patch-empty`)."""
     take_sources(workspace)
     made = sandbox.patch_of(workspace)
-    if not made.text:
+    attributes = tuple(one for one in sandbox.tried_in(workspace) if one.name != "patches")
+    if not made.text and not attributes:
         raise EvidenceError(
             f"no source file that a patch could carry was changed in `{workspace.name}`",
             reason="patch-empty",
@@ -96,18 +103,19 @@ def _patch(given: Arguments) -> tuple[Arguments, sandbox.PatchFile, sandbox.Kept
         )
     for path, why in made.left_out:
         speak.say(f"not in the patch: {path} ({why})")
+    for one in attributes:
+        speak.say(sandbox.one_line(f"with {one.name}, which `phase {one.tried}` has passed with"))
     name = sandbox.store_name(f"{workspace.name}.patch")
-    others = given.replace(rest=given.rest[1:])
-    patch = sandbox.PatchFile(name=name, content=made.text)
-    return of_workspace(others, workspace), patch, workspace
+    patch = sandbox.PatchFile(name=name, content=made.text) if made.text else None
+    return sandbox.Repair(patch=patch, attributes=attributes)
 
 
-def verdict(name: str, patch: sandbox.PatchFile, status: int, last: str, failed: str = "") -> str:
+def verdict(name: str, repair: sandbox.Repair, status: int, last: str, failed: str = "") -> str:
     """What came of it, in a line; `failed` is the phase that did, if it is known."""
     if status == 0:
-        return f"{name} passes with {patch.name}, from the first phase to {last}"
+        return f"{name} passes with {repair}, from the first phase to {last}"
     where = f" in {failed}" if failed else ""
-    return f"{name} fails with {patch.name}{where}: exit status {status}"
+    return f"{name} fails with {repair}{where}: exit status {status}"
 
 
 def _check(given: Arguments) -> None:

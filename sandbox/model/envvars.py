@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _COMMANDS = frozenset({b"declare", b"typeset", b"export"})
 _ENDS_WORD = frozenset(b" \t\n;&|<>()")
 _NOT_PLAIN = _ENDS_WORD | frozenset(b"\"'\\")
-_DOLLAR = 0x24
+_BLANK, _DOLLAR = 0x20, 0x24
 _LONG = 3  # words in `declare -x NAME`; `export NAME` has one less
 
 _SIMPLE = {
@@ -66,6 +66,26 @@ def parse(data: bytes) -> tuple[Variable, ...]:
     """
     data = data.replace(b"\0", b"")
     return tuple(_variable(data, statement) for statement in _statements(data))
+
+
+def words(data: bytes) -> tuple[str, ...]:
+    r"""The words of a line in which bash has quoted each, as with `${words[*]@Q}`.
+
+    >>> words(b"'a b' $'c\\nd' ''")
+    ('a b', 'c\nd', '')
+    """
+    found = []
+    at = 0
+    while at < len(data):
+        if data[at] == _BLANK:
+            at += 1
+            continue
+        pieces, end = _word(data, at)
+        if end <= at:
+            break
+        found.append(_text(b"".join([_PIECES[kind](data[a:b]) for kind, a, b in pieces])))
+        at = end
+    return tuple(found)
 
 
 def lookup(data: bytes, name: str) -> str | None:

@@ -23,8 +23,8 @@ _BOOLEANS = ("__structuredAttrs", "__contentAddressed", "__impure")
 """Attributes that Nix wants as booleans: they are not variables, or are empty ones."""
 
 _FORM = """\
-# What {path} was made of, with `patches` behind its own.
-{{ patches ? [ {patch} ] }}:
+# What {path} was made of{told}.
+{{ {arguments} }}:
 
 let
   inputs = {{
@@ -35,10 +35,18 @@ derivation ({{
 """
 
 
-def expression_of(derivation: Derivation, *, derivation_path: str, patch: str, name: str) -> str:
+def expression_of(
+    derivation: Derivation,
+    *,
+    derivation_path: str,
+    patch: str,
+    name: str,
+    attributes: tuple[tuple[str, str], ...] = (),
+) -> str:
     """The text of a .nix file: a function of `patches`, which are the file `patch` unless given.
 
-    `patch` is an absolute path of the host, `name` what it is called in the store.
+    `patch` is an absolute path of the host, `name` what it is called in the store; without a path
+    there is none. With `attributes`, which are put over its own, it is a function of these, too.
     Raises `EvidenceError` (`derivation-refused`, `attributes-syntax`).
     """
     if derivation.dynamic_inputs:
@@ -48,12 +56,21 @@ def expression_of(derivation: Derivation, *, derivation_path: str, patch: str, n
         )
     values = list(_attributes(derivation))
     has_patches = any(key == "patches" for key, _ in values)
+    file = f"(builtins.path {{ path = /. + {string(patch)}; name = {string(name)}; }}) "
+    arguments = f"patches ? [ {file if patch else ''}]"
+    told = ", with `patches` behind its own"
+    if attributes:
+        pairs = "".join(f"{_key(key)} = {string(value)}; " for key, value in attributes)
+        arguments += f", attributes ? {{ {pairs}}}"
+        told += " and `attributes` over them"
     return _FORM.format(
         path=derivation_path,
-        patch=f"(builtins.path {{ path = /. + {string(patch)}; name = {string(name)}; }})",
+        told=told,
+        arguments=arguments,
         inputs="".join(f"    {line}\n" for line in _inputs(derivation)),
         attributes="".join(f"  {_key(key)} = {value};\n" for key, value in values),
-        added="" if has_patches else f" // {_added(derivation)}",
+        added=("" if has_patches else f" // {_added(derivation)}")
+        + (" // attributes" if attributes else ""),
     )
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from sandbox.model.aterm import Derivation
+    from sandbox.model.recipe import Attribute
 
 LONGEST_NAME = 80
 _STRIP = re.compile(r" (?:-p ?|--strip[= ])([0-9]{1,2})(?= )")
@@ -35,6 +36,33 @@ class PatchFile(Value):
 
         digest = sha256(archive(self.content)).hexdigest()
         return storepath.make_store_path("source", f"sha256:{digest}", self.name, store_dir)
+
+
+class Repair(Value):
+    """What a build is tried with: a patch, attributes that its recipe could have, or both."""
+
+    patch: PatchFile | None = None
+    attributes: tuple[Attribute, ...] = ()
+
+    def __str__(self) -> str:
+        names = (self.patch.name,) if self.patch is not None else ()
+        return ", ".join((*names, *(one.name for one in self.attributes)))
+
+
+def repaired(derivation: Derivation, repair: Repair, store_dir: str) -> Derivation:
+    """`derivation` as a recipe with the repair would give it. Its outputs' paths stay as they are.
+
+    Raises `EvidenceError` (`attributes-syntax`).
+    """
+    given = {one.name: one.value for one in repair.attributes}
+    if derivation.structured_attributes:
+        derivation = _with_values(derivation, given)
+    else:
+        derivation = derivation.replace(
+            env=tuple(sorted({**dict(derivation.env), **given}.items()))
+        )
+    patch = repair.patch
+    return derivation if patch is None else with_patch(derivation, patch.path(store_dir))
 
 
 def store_name(file_name: str) -> str:
@@ -69,12 +97,15 @@ def with_patch(derivation: Derivation, path: str) -> Derivation:
 
 
 def _with_json(derivation: Derivation, path: str) -> Derivation:
+    old = _attributes(derivation).get("patches")
+    new = f"{old} {path}" if isinstance(old, str) else [*(old or ()), path]
+    return _with_values(derivation, {"patches": new})
+
+
+def _with_values(derivation: Derivation, new: dict[str, Any]) -> Derivation:
     from sandbox.model.attributes import dump  # noqa: PLC0415  json, as below
 
-    values = _attributes(derivation)
-    old = values.get("patches")
-    values["patches"] = f"{old} {path}" if isinstance(old, str) else [*(old or ()), path]
-    text = dump(values)
+    text = dump({**_attributes(derivation), **new})
     env = tuple((n, text if n == "__json" else v) for n, v in derivation.env)
     return derivation.replace(env=env)
 

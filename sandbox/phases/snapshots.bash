@@ -9,6 +9,16 @@ snapshots() { __nbs_ask snapshots "$@"; }
 
 restore() { __nbs_ask restore "$@"; }
 
+# What a recipe could set, and the phase passes with: `nbs patch --nix` tells it.
+__nbs_phase_passed() {
+  builtin local IFS=' ' __nbs_words
+  # 4.4 is the first that quotes so.
+  if ((BASH_VERSINFO[0] == 4 && BASH_VERSINFO[1] < 4 || BASH_VERSINFO[0] < 4)); then builtin return 0; fi
+  __nbs_words=${*@Q}
+  if ((${#__nbs_words} < 60000)); then builtin echo "0 passed $__nbs_words" >&60; fi
+  builtin return 0
+}
+
 __nbs_ask() {
   # A number that the answer to another request does not have.
   builtin local IFS=' ' __nbs_asked=$(((RANDOM * 32768 + RANDOM) % 1000000000)) __nbs_trap __nbs_status=0

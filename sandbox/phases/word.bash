@@ -12,6 +12,7 @@ phase() {
     __nbs_phase_leave "$@"
   ) || builtin return
   if [[ ${__nbs_called+set} ]]; then __nbs_called=; fi
+  if builtin declare -F __nbs_phase_passed >/dev/null && [[ $* == *=* ]]; then __nbs_phase_passed "$@"; fi
 }
 
 # Executes `parent.bash` in a fresh bash. Nothing that was set or exported here goes with it, but for

@@ -6,6 +6,7 @@ import os
 import time
 
 from sandbox.errors import EvidenceError
+from sandbox.workspace import tried
 from sandbox.workspace.copy import Links
 from sandbox.workspace.holding import Held, create, note_derivation, note_inputs
 from sandbox.workspace.kept import OUTPUTS, TMP, derivation_of, find_workspace, inputs_of
@@ -48,6 +49,8 @@ def _fork(source: Kept, state: str, progress: Callable[[int, int], None] | None)
         inputs = inputs_of(source)
         note_inputs(held.directory, inputs)
         note_derivation(held.directory, derivation_of(source))
+        for one in tried.noted(source.path):
+            tried.note(held.path, (*one.tried.split(" "), f"{one.name}={one.value}"))
         path = held.path
         with_rights(lambda tally: _copy(source, inputs, path, tally), Tally(progress))
         now = time.time()

@@ -4,6 +4,7 @@
                   workspace.json   what it is of (`Kept`), always replaced as a whole
                   inputs           the names in the store directory that are no outputs, a line each
                   derivation       the text of its derivation, which Nix may collect
+                  attributes       see `workspace.tried`
                   session          the pid and the start time of the sandbox's first process
                   root/ work/ store/ store-work/ places/    a session's own, made anew for each
                   upper/           the build tree: what an overlay changed, or the whole copy
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 RECORD, SESSION, INPUTS, ROOTS = "workspace.json", "session", "inputs", "roots"
-DERIVATION = "derivation"
+DERIVATION, ATTRIBUTES = "derivation", "attributes"
 TMP, OUTPUTS, SNAPSHOTS, RESTORING = "tmp", "outputs", "snapshots", "restoring"
 UPPER, WORK, STORE, STORE_WORK = "upper", "work", "store", "store-work"
 LARGEST_RECORD = 1 << 20

@@ -6,7 +6,7 @@ import os
 import stat
 
 from sandbox.model.value import Value
-from sandbox.workspace.kept import OUTPUTS, TMP, read_inputs
+from sandbox.workspace.kept import ATTRIBUTES, OUTPUTS, TMP, read_inputs
 from sandbox.workspace.ladder import OPEN_DIRECTORY, open_below
 from sandbox.workspace.walk import walk
 
@@ -129,15 +129,25 @@ def is_later(status: os.stat_result, kept: Kept) -> bool:
 
 
 def is_changed(kept: Kept, directory: int) -> bool:
-    """Is there anything in an open workspace that its sessions made: files, outputs, snapshots?"""
+    """Is there anything in an open workspace that its sessions made: files, outputs, snapshots, or
+    attributes that were tried?"""
     if not kept.prepared_ns:
         return False
     return (
         _snapshots(kept) > 0
+        or _has(ATTRIBUTES, directory)
         or _build_is_changed(kept, directory)
         or _tmp_is_changed(kept, directory)
         or _outputs_are_changed(kept, directory)
     )
+
+
+def _has(name: str, directory: int) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
 
 
 def _build_is_changed(kept: Kept, directory: int) -> bool:

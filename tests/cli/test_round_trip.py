@@ -146,6 +146,54 @@ def test_a_patch_is_one_more_of_those_that_there_are_and_applies_as_they_do(
     assert nix_world.build(later(f"{flags} patches = [ {first} {patch} ];")).endswith("-later-1.0")
 
 
+TRIED = r"""
+phase check checkTarget=nothing preCheck='exit 1' || echo failed
+phase check checkTarget=hello preCheck=$'echo "it is ${name-} here"\necho \'\'really\'\'\n' >/dev/null
+phase check postCheck=true checkTarget=hello >/dev/null
+"""
+WITH_ATTRIBUTES = """
+let packages = import {stdenv} {{ }}; in
+packages // {{
+  mkDerivation = attributes: packages.mkDerivation (attributes
+    // (if attributes.name == "hello-1.0" then {{ {attributes} }} else {{ }}));
+}}
+"""
+
+
+def test_an_attribute_with_which_a_phase_has_passed_is_told_verified_and_built(
+    nix_world, run_nbs, environment
+) -> None:
+    failure = nix_world.fail("check-phase")
+    words = ("shell", "--store", f"{nix_world.root}/store", failure.kept)
+    done = run_nbs(*words, input=TRIED.encode(), env=environment)
+    assert done.stdout.endswith(b"failed\n"), done.stderr
+    name = os.listdir(f"{environment['NBS_STATE_HOME']}/ws")[0]
+    told = run_nbs("patch", name, "--nix", env=environment)
+    assert (told.returncode, told.stdout.decode()) == (0, ATTRIBUTES), told.stderr
+    assert b"attributes that were tried" in run_nbs("patch", name, env=environment).stderr
+
+    verified = run_nbs("verify", name, env=environment)
+    assert verified.returncode == 0, verified.stderr
+    passes = b"hello-1.0 passes with preCheck, postCheck, checkTarget, from the first phase to "
+    assert passes in verified.stderr
+    assert b" here\nreally\n" in verified.stdout
+    built = run_nbs("verify", name, "--real", "--yes", env=environment)
+    assert built.returncode == 0, built.stderr
+    assert b"another derivation" not in built.stderr
+    packages = WITH_ATTRIBUTES.format(stdenv=STDENV, attributes=told.stdout.decode())
+    assert nix_world.build("check-phase", "--arg", "pkgs", packages).endswith("-hello-1.0")
+
+
+ATTRIBUTES = """\
+# `phase check` has passed with it
+preCheck = "echo \\"it is \\${name-} here\\"\\necho ''really''\\n";
+# `phase check` has passed with it
+postCheck = "true";
+# `phase check` has passed with it
+checkTarget = "hello";
+"""
+
+
 def test_with_the_kept_files_as_its_base_the_same_patch_does_not_apply(
     nix_world, run_nbs, environment, tmp_path, later
 ) -> None:

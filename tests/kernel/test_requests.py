@@ -32,6 +32,7 @@ from nbs_kernel.requests import (
     Shown,
     Snapshots,
     TakeSnapshot,
+    Tried,
 )
 from nbs_kernel.verb import command
 from sandbox import Error
@@ -54,6 +55,7 @@ MESSAGES = st.one_of(
     st.builds(RemoveSnapshot, name=TEXTS),
     st.builds(ListSnapshots),
     st.builds(Interrupt),
+    st.builds(Tried, call=st.lists(TEXTS).map(tuple)),
     st.builds(Restore, name=TEXTS, kill=NUMBERS),
     st.builds(Restored, name=TEXTS),
     st.builds(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.workspace.tried import noted
 from tests.nix.world import NO_INTERPRETER
 
 jupyter_client = pytest.importorskip("jupyter_client")
@@ -36,6 +37,7 @@ class Cells:
         path, _ = write_connection_file(
             str(place / "connection.json"), transport="ipc", ip=str(place / "ipc")
         )
+        self.state = Path(environment["NBS_STATE_HOME"])
         argv = [sys.executable, "-m", "nbs_kernel", "-f", path, *command]
         self.process = subprocess.Popen(argv, env=environment, cwd="/")
         self.client = BlockingKernelClient()
@@ -86,6 +88,15 @@ def test_a_cell_can_list_run_and_repair_a_phase(cells: Cells):
     printed, reply = cells.run("echo $mine; phase check preCheck='patchShebangs test.sh'")
     assert printed.startswith("1\nRunning phase: checkPhase")
     assert reply["status"] == "ok"
+    cells.run(
+        "phase check checkTarget=hello preCheck=$'echo one\n\n'; phase check x=1 preCheck=false"
+    )
+    cells.run("%snapshots")
+    (path,) = cells.state.glob("ws/*/attributes")
+    assert [(a.name, a.value, a.tried) for a in noted(str(path.parent))] == [
+        ("checkTarget", "hello", "check"),
+        ("preCheck", "echo one\n\n", "check"),
+    ]
 
 
 def test_what_cells_define_does_not_reach_a_phase(cells: Cells):
