@@ -75,7 +75,7 @@ def test_the_launcher_shows_the_kernel_with_its_logo(page):
     card = page.see('.jp-LauncherCard[data-category="Notebook"]', CARD)
     (logo,) = card.find_elements("css selector", "img")
     assert "/kernelspecs/nbs/logo-" in logo.get_attribute("src")
-    assert int(logo.get_property("naturalWidth")) > 0
+    wait(lambda: int(logo.get_property("naturalWidth")) > 0, "the logo's picture")
 
 
 def test_the_server_cuts_nothing_of_a_noisy_cell(page):

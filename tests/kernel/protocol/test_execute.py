@@ -322,7 +322,7 @@ def test_display_shows_a_file_wherever_a_cell_has_the_word_and_as_it_is_then(
     kernel: Served,
 ) -> None:
     run = kernel.run(
-        'cd /tmp && mkdir -p $$ && cd $$; show() { display "$1"; }\n'
+        'show() { display "$1"; }\n'
         "for i in 1 2 3; do echo n$i >'a b.csv'; echo before; display *.csv; echo after; done"
     )
     assert shown(run) == [w for i in "123" for w in ("before", f"<n{i}>", "after")]
@@ -336,7 +336,7 @@ def test_display_shows_a_file_wherever_a_cell_has_the_word_and_as_it_is_then(
 
 
 def test_what_display_cannot_show_fails_as_a_command_does(kernel: Served) -> None:
-    run = kernel.run("cd /tmp; display none-such.csv || echo failed; display x.nothing")
+    run = kernel.run("display none-such.csv || echo failed; display x.nothing")
     assert (
         "display: `none-such.csv` cannot be read\n  No such file or directory\nfailed\n" in run.text
     )
