@@ -290,7 +290,7 @@ ONE_COMMAND_NEEDS = {
     "": "errors run",
     "cli": "arguments entering speak",
     "host": "builddir case closure database derivation inputs machine nixconf owners version",
-    "linux": "apply launch syscalls",
+    "linux": "apply launch looked syscalls",
     "model": "aterm command envvars facts identity nixconf plan printable profile rules seccomp spec"
     " steps storepath stores value",
     "workspace": "ladder prepare remove workspace",
