@@ -288,17 +288,41 @@ def _open_below(places: tuple[str, ...], *, resident: bool) -> list[str]:
 
 
 def _links(pid: int) -> Iterator[tuple[str, str]]:
-    """The directories and descriptors of a process: a name or a number, and what it leads to."""
+    """The directories and descriptors of a process: a name or a number, and what it leads to.
+
+    A descriptor from outside of the sandbox is left out: its path means another file here.
+    """
+    mounts = _mounts(pid)
     try:
         numbers = sorted(os.listdir(f"/proc/{pid}/fd"), key=int)
     except OSError:
         numbers = []
-    for link in ("cwd", "root", *(f"fd/{number}" for number in numbers)):
+    inside = (f"fd/{n}" for n in numbers if not mounts or _mount_of(pid, n) in mounts)
+    for link in ("cwd", "root", *inside):
         try:
             yield link.removeprefix("fd/"), os.readlink(f"/proc/{pid}/{link}")
         except OSError:
             # It is gone, or was closed meanwhile.
             continue
+
+
+def _mounts(pid: int) -> set[str]:
+    """The numbers of the mounts that a process sees; none if they cannot be read."""
+    try:
+        with open(f"/proc/{pid}/mountinfo", "rb") as file:
+            return {line.split(b" ", 1)[0].decode() for line in file}
+    except OSError:
+        return set()
+
+
+def _mount_of(pid: int, descriptor: str) -> str:
+    """The number of the mount that an open file is on; "" if it was closed meanwhile."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{descriptor}", encoding="utf-8", errors="replace") as file:
+            found = [line.split()[1] for line in file if line.startswith("mnt_id:")]
+    except OSError:
+        return ""
+    return found[0] if found else ""
 
 
 def _nested() -> list[int]:

@@ -76,14 +76,16 @@ class Living:
         self.answers, stdout = os.pipe()
         run = Run(say=print, progress=None, stdio=(0, 1, 2), keep="")
         doors: list[Doors] = []
+        # A file of the host, whose path is one that the sandbox has as well.
+        stderr = os.open(state / "said", os.O_WRONLY | os.O_CREAT, 0o600)
         terms = launch.Terms(
-            stdio=(stdin, stdout, 2),
+            stdio=(stdin, stdout, stderr),
             meanwhile=lambda: prepare(steps.prepare, lambda step: copy(step, run)),
             adopted=lambda pid: doors.append(Doors(pid)),
         )
         self.pid = launch.start(steps, terms)
-        os.close(stdin)
-        os.close(stdout)
+        for descriptor in (stdin, stdout, stderr):
+            os.close(descriptor)
         self.doors = doors[0]
 
     def say(self, line: str) -> str:
@@ -103,7 +105,7 @@ class Living:
             between,
             looked=self.looked,
             ids=self.uid_map,
-            places=(self.build.path,),
+            places=(self.build.path, "/tmp"),
             kill=kill,
         )
 
