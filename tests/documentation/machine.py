@@ -174,6 +174,7 @@ def _write_project(project: Path) -> None:
         "fixed.c": "int main(void) { return 1; }\n",
         "fixed.sh": "#!/bin/sh\necho ok\n",
         "fix.patch": FIX,
+        "try.sh": "snapshot one\nrm -r *\nrestore one && ls Makefile\n",
     }
     for name, text in files.items():
         (project / name).write_text(text)

@@ -104,6 +104,7 @@ ENDS = {
     "nix-build --keep-failed -A hello || {\nnbs show\nnbs phase --trace 2>&1 | tail -n 100\nexit 1\n}": 1,
     # No build is named.
     'nix-build-shell "" make': 2,
+    "nbs build -- sudo nix-build": 2,
     "python3 -m sandbox.cli.nix_build_shell": 2,
     # A phase that fails again, as it should: by make, or because bash finds no interpreter.
     "nbs demo -- bash ./test.sh": 0,

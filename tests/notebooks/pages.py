@@ -59,11 +59,20 @@ def main() -> None:
         make = [sys.executable, ROOT / "notebooks/builds/make.py", "--packages", _cache()]
         subprocess.run([*map(str, make)], env=home.environment, cwd=home.path, check=True)
         for path in NOTEBOOKS:
-            result = home.path / path.name
-            command = ("jupyter-nbconvert", "--execute", "--to", "notebook", "--output", result)
-            done = home.run(*command, path)
-            assert done.returncode == 0, done.stderr
-            write(path, page(path, json.loads(result.read_text())["cells"], home))
+            write(path, page(path, executed(home, path, home.path / path.stem), home))
+
+
+def executed(home: Home, path: Path, place: Path) -> list[Cell]:
+    """The cells, run, with `place` for what comes of it: no workspace of another run is seen. A cell
+    that fails without being tagged ends the run.
+    """
+    place.mkdir(exist_ok=True)
+    result = place / "done.ipynb"
+    command = ("jupyter-nbconvert", "--execute", "--to", "notebook", "--output", result)
+    done = home.run(*command, path, NBS_STATE_HOME=str(place / "state"))
+    assert done.returncode == 0, done.stderr
+    cells: list[Cell] = json.loads(result.read_text())["cells"]
+    return cells
 
 
 def differs(path: Path, made: Page) -> str:
@@ -102,7 +111,7 @@ def page(path: Path, cells: list[Cell], home: Home) -> Page:
 
 def _outputs(made: Page, cell: Cell, home: Home, name: str) -> None:
     """What is displayed, each by itself; what is printed, and an error, as one text."""
-    printed = ""
+    printed, scrolled = "", cell["metadata"].get("scrolled", False)
     for output in cell["outputs"]:
         data = output.get("data", {})
         picture = re.search(r"data:image/svg\+xml;base64,([^\"]+)", str(data.get("text/html", "")))
@@ -110,17 +119,21 @@ def _outputs(made: Page, cell: Cell, home: Home, name: str) -> None:
             made.pictures[f"{name}.svg"] = base64.b64decode(picture[1]).decode()
             made.add(f"![{_plain(data)}]({name}.svg)")
         elif "text/html" in data:
-            made.add(*_told(_table("".join(data["text/html"])), home))
+            rows = _told(_table("".join(data["text/html"])), home)
+            made.add(*(_cut(rows) if scrolled else rows))
         elif "application/json" in data:
             shown = json.dumps(data["application/json"], indent=2)
             made.add("```json", *_told(shown.splitlines(), home), "```")
         else:
             printed += "".join(output.get("text", ())) + "\n".join(output.get("traceback", ()))
     lines = _told(printed.rstrip().splitlines(), home)
-    if cell["metadata"].get("scrolled"):
-        lines = [*lines[:SCROLLED], "…"]
     if lines:
-        made.add("```text", *lines, "```")
+        made.add("```text", *(_cut(lines) if scrolled else lines), "```")
+
+
+def _cut(lines: list[str]) -> list[str]:
+    """A table without an empty line before the `…` has it as a row."""
+    return [*lines[:SCROLLED], *(["…"] if len(lines) > SCROLLED else [])]
 
 
 def _plain(data: dict[str, Any]) -> str:

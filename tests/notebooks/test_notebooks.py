@@ -13,7 +13,6 @@ import re
 import shlex
 import subprocess
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,7 +22,7 @@ from tests.conftest import _cache
 from tests.documentation.likeness import missing
 from tests.documentation.written import pages
 from tests.kernel.conftest import ROOT, prepare
-from tests.notebooks.pages import NOTEBOOKS, PAGES, differs, page
+from tests.notebooks.pages import NOTEBOOKS, PAGES, differs, executed, page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -104,16 +103,6 @@ def make(home: Home, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def executed(home: Home, path: Path, place: Path) -> list[dict[str, Any]]:
-    """The cells, run. One that fails without being tagged ends the run."""
-    result = place / "done.ipynb"
-    command = ("jupyter-nbconvert", "--execute", "--to", "notebook", "--output", result)
-    done = home.run(*command, path)
-    assert done.returncode == 0, done.stderr
-    cells: list[dict[str, Any]] = json.loads(result.read_text())["cells"]
-    return cells
-
-
 def holds(path: Path, ran: list[dict[str, Any]]) -> None:
     """What each cell shows is what its metadata says."""
     outputs = {cell["id"]: cell.get("outputs", []) for cell in ran}
@@ -154,9 +143,8 @@ def test_the_first_ones_do_so_where_there_is_no_nix(without_nix, path, tmp_path)
 @pytest.mark.namespaces
 def test_the_patch_of_the_notebook_is_that_of_the_recipe_and_is_verified(tutorial, tmp_path):
     path = ROOT / "notebooks/06-repair-and-patch.ipynb"
-    # The only workspace, so that it has the name that the notebook tells.
+    executed(tutorial, path, tmp_path)
     own = {**tutorial.environment, "NBS_STATE_HOME": str(tmp_path / "state"), "USER": "reader"}
-    executed(replace(tutorial, environment=own), path, tmp_path)
     terminal = next(page for page in pages() if page.name == str(path.relative_to(ROOT)))
     for step in terminal.steps:
         program, *words = shlex.split(step.command)
