@@ -16,7 +16,7 @@ builtin readonly __nbs_nonce=@NONCE@
 __nbs_reported=0 __nbs_last=0 __nbs_options='' __nbs_prompt=() __nbs_user_err='' __nbs_user_exit=''
 __nbs_int='' __nbs_ran='' __nbs_ended='' __nbs_why='' __nbs_base=0 __nbs_flags='' __nbs_reached=''
 __nbs_own_trap='' __nbs_own_display='' __nbs_disabling='' __nbs_debug='' __nbs_passed='' __nbs_none=''
-__nbs_seen='' __nbs_called='' __nbs_failed=() __nbs_noted='' __nbs_status=0 __nbs_ending='' __nbs_tried=()
+__nbs_seen='' __nbs_called='' __nbs_fault=() __nbs_noted='' __nbs_status=0 __nbs_ending='' __nbs_tried=()
 # The trap that runs: one for an error that ends bash, for an interrupt, for a command that failed; the
 # status that it was run with; and how often an interrupt was left to another trap.
 __nbs_fatal='' __nbs_halt='' __nbs_erring='' __nbs_leaving='' __nbs_waits=''
@@ -107,26 +107,27 @@ __nbs_throw() {
 }
 
 # The ERR trap: under `set -e` bash would end after it. What changes nothing of what is kept is known
-# when it fails again, as in loops.
+# when it fails again, as in loops; but words of ours, which say how they were called, all end alike.
 __nbs_err() {
-  builtin local key="|$- ${__nbs_failed[*]} ${BASH_LINENO[*]:1} ${FUNCNAME[*]:1}|"
+  builtin local key="|$- ${__nbs_fault[*]} ${BASH_LINENO[*]:1} ${FUNCNAME[*]:1}|"
   if [[ $__nbs_fatal$__nbs_halt ]]; then
     __nbs_place 3
   else
-    __nbs_note 2 "${__nbs_failed[@]}" && builtin :
-    if ((${#__nbs_noted} < 4000)); then __nbs_noted+=$key; else __nbs_noted=$key; fi
+    __nbs_note 2 "${__nbs_fault[@]}" && builtin :
+    if ((${#__nbs_noted} > 4000)); then __nbs_noted=; fi
+    if [[ ${__nbs_fault[1]} != 'builtin return' ]]; then __nbs_noted+=$key; fi
     __nbs_stop
   fi
 }
 
 # Before a trap of the user's, in which nothing may end the shell: bash 5.2 loses count of its calls.
 __nbs_err_of_the_users() {
-  __nbs_note 2 "${__nbs_failed[@]}" && builtin :
+  __nbs_note 2 "${__nbs_fault[@]}" && builtin :
   if [[ $- == *e* && $BASHPID == "$$" ]]; then
     __nbs_flags=$-
     { builtin set +e; } 2>/dev/null
   fi
-  builtin return "${__nbs_failed[0]}"
+  builtin return "${__nbs_fault[0]}"
 }
 
 __nbs_stop() {
@@ -147,7 +148,7 @@ __nbs_place() {
   __nbs_flags=$-
   { builtin set +euxvTk; } 2>/dev/null
   __nbs_forget
-  __nbs_note "$1" "${__nbs_failed[@]:0:3}" && builtin :
+  __nbs_note "$1" "${__nbs_fault[@]:0:3}" && builtin :
   if [[ $__nbs_fatal ]]; then __nbs_why=${__nbs_halt:-fatal}; else __nbs_throw interrupt; fi
 }
 
@@ -187,8 +188,8 @@ __nbs_set_traps() {
 # What is in quotes is for the time when a trap is run. What fails again and again has been noted.
 # shellcheck disable=SC2016
 builtin readonly \
-  __nbs_plain_err_trap='__nbs_erring=1 __nbs_failed=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_noted in *"|$__nbs_fatal$__nbs_halt$- ${__nbs_failed[*]} ${BASH_LINENO[*]} ${FUNCNAME[*]}|"*) ;; *) __nbs_err; esac; __nbs_erring=' \
-  __nbs_full_err_trap='__nbs_erring=1 __nbs_failed=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_fatal$__nbs_halt in "") __nbs_err_of_the_users && builtin :; case $__nbs_passed in "")
+  __nbs_plain_err_trap='__nbs_erring=1 __nbs_fault=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_noted in *"|$__nbs_fatal$__nbs_halt$- ${__nbs_fault[*]} ${BASH_LINENO[*]} ${FUNCNAME[*]}|"*) ;; *) __nbs_err; esac; __nbs_erring=' \
+  __nbs_full_err_trap='__nbs_erring=1 __nbs_fault=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_fatal$__nbs_halt in "") __nbs_err_of_the_users && builtin :; case $__nbs_passed in "")
 @USER@
 esac; __nbs_stop;; *) __nbs_place 2; esac; __nbs_erring=' \
   __nbs_plain_exit_trap='{ \builtin :; } 2>"/dev/null${__nbs_none/${__nbs_leaving:=$?}${__nbs_fatal:=1}}" <"/dev/null${__nbs_ran:+${BASH_COMMAND##'"'\\builtin eval '*'__nbs_begin \"\$LINENO\" \"'*"'}}"; __nbs_leave && builtin :
@@ -378,7 +379,7 @@ __nbs_done() {
       ;;
     '')
       # What was seen last did not fail as the ERR trap has it: `! true`, or `false && true`.
-      if [[ $status != "$__nbs_status" || ($__nbs_seen && $__nbs_seen != "${__nbs_failed[1]-}") ]]; then
+      if [[ $status != "$__nbs_status" || ($__nbs_seen && $__nbs_seen != "${__nbs_fault[1]-}") ]]; then
         __nbs_forget
       fi
       ;;

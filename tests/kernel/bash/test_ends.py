@@ -112,6 +112,8 @@ def test_a_failed_phase_is_named_as_it_was_called(driver, before):
     line = before.count("\n") + 2
     assert (outcome.status, outcome.command) == (3, "phase check -j1")
     assert [(f.function, f.line) for f in outcome.frames] == [("", line)]
+    outcome = driver.run("set +e; for name in a b; do phase $name; done").outcome
+    assert outcome.command == "phase b"
     outcome = driver.run("set +e\nbuild() {\n  phase check\n}\n\nbuild").outcome
     assert (outcome.status, outcome.command) == (3, "phase check")
     assert [(f.function, f.line) for f in outcome.frames] == [("build", 3), ("", 6)]
