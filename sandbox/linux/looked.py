@@ -3,7 +3,8 @@
 A path of the host is walked again whenever something is opened by it. Where it leads through
 directories of another user, that user may meanwhile have put a link there to what only the caller
 may see. So the way is walked by no link, and what is at its end has to be the same. From then on
-the descriptor counts, which nobody can exchange.
+the descriptor counts, which nobody can exchange. Something else can be taken for the same only if
+the same user removed the one and made the other, with its number: then it is that user's, too.
 """
 
 from __future__ import annotations
