@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -242,6 +245,34 @@ def test_what_a_terminal_could_take_for_a_command_is_shown_harmlessly(
     assert b"+\x1b]0;evil\x07\n" in raw
     shown = nbs("diff", name, "--color=always").stdout
     assert re.sub(rb"\x1b\[\d*m", b"", shown).count(b"\x1b") == 0
+
+
+@pytest.mark.terminal
+@pytest.mark.skipif(shutil.which("less") is None, reason="less is not installed")
+def test_at_a_terminal_a_pager_shows_it_page_by_page_and_can_be_left(
+    session, kept_by_nix, tool_command, tmp_path
+):
+    state = str(tmp_path / "state")
+    name = session(kept_by_nix, state, "cd /build/hello; seq 500 | sed 's,.*,line &!,' > long")
+    argv, environment = tool_command("sandbox.cli.nbs")
+    words = [f"{key}={value}" for key, value in {**environment, "NBS_STATE_HOME": state}.items()]
+    command = shlex.join(["env", *words, *argv, "diff", name])
+    shell = f"{command}; echo first-$?; {command} --stat; echo second-$?; sleep 60"
+    screen = Screen(shell, columns=100, rows=20)
+    try:
+        screen.wait_for(f"{name} against what the failure left: 1 change")
+        screen.wait_for_end(":")
+        assert not screen.shows("+line 100!")
+        screen.press("Space")
+        screen.wait_for("+line 20!")
+        assert not screen.shows("first-1")
+        screen.press("q")
+        screen.wait_for_end("first-1")
+        # What fits on the screen does not wait for a key.
+        screen.wait_for("second-1")
+        assert not screen.shows("+line 400!")
+    finally:
+        screen.close()
 
 
 def test_a_name_cannot_add_a_line_to_the_head_of_a_patch(nbs, session, kept_by_nix, state, user):
