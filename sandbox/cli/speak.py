@@ -7,7 +7,7 @@ import sys
 import time
 
 from sandbox import one_line, printable
-from sandbox.errors import OUT_OF_DESCRIPTORS, Error, UsageError, too_many_open_files
+from sandbox.errors import OUT_OF_DESCRIPTORS, Error, too_many_open_files
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -77,27 +77,6 @@ def show_error(error: Error) -> None:
     word = f"({error.reason}, {error.exit_code})"
     lines.append(painted(word.rjust(80), DIM, stream))
     print("\n".join(lines), file=stream, flush=True)
-
-
-def can_ask() -> bool:
-    """Is there somebody who reads a question and can answer it?"""
-    return os.isatty(0) and os.isatty(2)
-
-
-def require_somebody(hint: str) -> None:
-    """Raises UsageError `nobody-to-ask` where nobody could answer; `hint` says what asks nobody."""
-    if not can_ask():
-        raise UsageError("nobody can be asked here", reason="nobody-to-ask", hint=hint)
-
-
-def agreed(question: str, hint: str) -> bool:
-    """Does the person at the terminal say yes? Raises as `require_somebody`."""
-    require_somebody(hint)
-    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
-    try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-    except KeyboardInterrupt:
-        return False
 
 
 def open_standard_descriptors() -> None:

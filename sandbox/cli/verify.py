@@ -31,7 +31,7 @@ a patch more among its `patches`: from the first phase to the one that failed.
                            patch that `nbs patch` makes of the workspace
   --until PHASE, --to-end  the last phase to run; all of them
   --real                   build the derivation with the patch, with nix-build, which is shown first
-  --yes                    do not ask before that; needed where there is no terminal
+  --yes                    do not ask before that
   -o, --output FILE        write the Nix expression of --real there, and build nothing
 
 The other options are those of `nix-build-shell`.
@@ -52,9 +52,6 @@ def command(argv: list[str]) -> int:
         sys.stdout.write(USAGE)
         return 0
     _check(given)
-    if given.has("--real") and not (given.has("--yes") or given.has("--output")):
-        # Before the work, not after it.
-        speak.require_somebody("`--yes` builds it without asking")
     given, repair, workspace = _repair(given)
     case, request = case_of(given, "nbs verify", workspace)
     if given.has("--real"):

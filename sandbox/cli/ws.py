@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
@@ -170,8 +171,7 @@ def prune(argv: list[str]) -> int:
     if asked.dry_run:
         speak.say(f"{len(chosen)} would be removed, {total}; nothing was")
         return 0
-    question, hint = f"Remove {len(chosen)}, {total}?", "`--yes` removes them without asking"
-    if not asked.yes and not speak.agreed(question, hint):
+    if not asked.yes and not _agreed(len(chosen), total):
         return 1
     return remove([one.name for one, _ in chosen])
 
@@ -234,6 +234,14 @@ def _fits(one: sandbox.Kept, usage: sandbox.Usage, asked: argparse.Namespace) ->
     old = asked.older_than is None or time.time() - one.used > asked.older_than * DAY_S
     large = asked.larger_than is None or usage.bytes > asked.larger_than
     return old and large and (not asked.unused or _state(one) == GONE)
+
+
+def _agreed(count: int, total: str) -> bool:
+    if not os.isatty(0) or not os.isatty(2):
+        speak.say("nobody can be asked here: `--yes` removes them, `--dry-run` only shows them")
+        return False
+    print(f"Remove {count}, {total}? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def print_path(argv: list[str]) -> int:

@@ -149,10 +149,8 @@ def test_the_patch_of_the_notebook_is_that_of_the_recipe_and_is_verified(tutoria
     for step in terminal.steps:
         program, *words = shlex.split(step.command)
         assert program == "nbs"
-        # Nobody is there to be asked.
-        agreed = ["--yes"] if "--real" in words else []
         done = subprocess.run(
-            [sys.executable, "-m", "sandbox.cli.nbs", *words, *agreed],
+            [sys.executable, "-m", "sandbox.cli.nbs", *words],
             env=own,
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
