@@ -2,7 +2,8 @@
 
 What Nix writes on stdout, and what it reads, is the caller's own. Its stderr comes through here: on
 a terminal as events, of which the log and a line with the phase and the time are made; else each
-byte as it is.
+byte as it is. Where that line is drawn and stdout is a terminal too, it comes through here as well:
+it would be written behind the line.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
+STDOUT, STDERR = 1, 2
 CHUNK = 65536
 TICK_S = 1.0
 LONGEST_LINE = 1 << 20
@@ -38,7 +40,7 @@ def run(asked: sandbox.NixCommand) -> tuple[int, sandbox.Report]:
     with_events = shows_events(asked)
     command = asked.as_events() if with_events else asked
     output = Screen(quiet=asked.quiet) if with_events else Pipe()
-    child = _start(command.argv)
+    child = _start(command.argv, both=with_events and sys.stdout.isatty())
     before = {number: signal.getsignal(number) for number in PASSED_ON}
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -48,8 +50,8 @@ def run(asked: sandbox.NixCommand) -> tuple[int, sandbox.Report]:
         if before[number] != signal.SIG_IGN:
             signal.signal(number, pass_on)
     try:
-        for data in _pieces(child):
-            output.write(data)
+        for stream, data in _pieces(child):
+            (output.write if stream == STDERR else output.beside)(data)
         status = child.wait()
     finally:
         output.close()
@@ -66,9 +68,10 @@ def shows_events(asked: sandbox.NixCommand) -> bool:
     return profile is not None and profile.version >= EVENTS_SINCE
 
 
-def _start(argv: tuple[str, ...]) -> subprocess.Popen[bytes]:
+def _start(argv: tuple[str, ...], *, both: bool) -> subprocess.Popen[bytes]:
     try:
-        return subprocess.Popen(argv, stderr=subprocess.PIPE)
+        stdout = subprocess.PIPE if both else None
+        return subprocess.Popen(argv, stdout=stdout, stderr=subprocess.PIPE)
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         raise CommandError(
@@ -80,31 +83,37 @@ def _start(argv: tuple[str, ...]) -> subprocess.Popen[bytes]:
         ) from None
 
 
-def _pieces(child: subprocess.Popen[bytes]) -> Iterator[bytes]:
-    """What the child writes on stderr, piece by piece, and an empty piece each time nothing came.
+def _pieces(child: subprocess.Popen[bytes]) -> Iterator[tuple[int, bytes]]:
+    """What the child writes, piece by piece, with the number of its stream: stdout, if it was asked
+    for, and stderr, of which an empty piece comes each time that nothing has come.
 
-    Ends with the child: what it has left running may hold the pipe open.
+    Ends with the child: what it has left running may hold the pipes open.
     """
-    assert child.stderr is not None  # noqa: S101  it was asked for
-    stream, ended = child.stderr.fileno(), os.pidfd_open(child.pid)
+    pipes = {STDERR: child.stderr, STDOUT: child.stdout}
+    streams = {pipe.fileno(): number for number, pipe in pipes.items() if pipe}
+    ended = os.pidfd_open(child.pid)
     poll = select.poll()
-    for descriptor in (stream, ended):
+    for descriptor in (*streams, ended):
         poll.register(descriptor, select.POLLIN)
     try:
-        while True:
+        while streams:
             ready = {descriptor for descriptor, _ in poll.poll(TICK_S * 1000)}
-            if stream in ready:
-                data = os.read(stream, CHUNK)
-                if not data:
-                    return
-                yield data
-            elif ended in ready:
+            for descriptor in [one for one in streams if one in ready]:
+                data = os.read(descriptor, CHUNK)
+                if data:
+                    yield streams[descriptor], data
+                else:
+                    poll.unregister(descriptor)
+                    del streams[descriptor]
+            if ready == {ended}:
                 return
-            else:
-                yield b""
+            if not ready:
+                yield STDERR, b""
     finally:
         os.close(ended)
-        child.stderr.close()
+        for pipe in (child.stderr, child.stdout):
+            if pipe:
+                pipe.close()
 
 
 class Lines:
@@ -134,6 +143,9 @@ class Pipe:
     def write(self, data: bytes) -> None:
         _write_all(data)
         self._hear(self._lines.feed(data))
+
+    def beside(self, data: bytes) -> None:
+        _write_all(data, STDOUT)
 
     def close(self) -> None:
         self._hear(self._lines.rest())
@@ -165,6 +177,11 @@ class Screen:
         for line in self._lines.feed(data):
             shown += self._take(line)
         self._draw(shown)
+
+    def beside(self, data: bytes) -> None:
+        """What goes to stdout, which is the same terminal: in the place of the line."""
+        self._draw([], last=True)
+        _write_all(data, STDOUT)
 
     def close(self) -> None:
         shown = [text for line in self._lines.rest() for text in self._take(line)]

@@ -172,3 +172,31 @@ def test_a_directory_of_the_newer_layout_is_entered(tmp_path, tool_command, nix_
     finally:
         screen.close()
         shutil.rmtree(os.path.dirname(inner))
+
+
+def test_what_nix_writes_on_stdout_stands_in_the_place_of_the_line(
+    tmp_path, tool_command, nix_world
+):
+    """Nix writes the result while the line with the phase is still there."""
+    bin_ = tmp_path / "bin"
+    bin_.mkdir()
+    build = '{"action":"start","id":1,"type":105,"fields":["/nix/store/x-slow.drv","",1,1]}'
+    begun = '{"action":"result","id":1,"type":104,"fields":["buildPhase"]}'
+    (bin_ / "nix-build").write_text(
+        f"""#!/bin/sh
+case "$*" in *--version*) exec {shutil.which("nix-build")} --version ;; esac
+printf '@nix %s\\n' '{build}' '{begun}' >&2
+until [ -e {tmp_path}/go ]; do sleep 0.02; done
+echo /nix/store/x-slow
+"""
+    )
+    (bin_ / "nix-build").chmod(0o755)
+    screen = Terminal(tmp_path, tool_command, nix_world, str(bin_))
+    try:
+        screen.type("./nbs build -- slow.nix; echo status-$?")
+        screen.wait_for("slow buildPhase …")
+        (tmp_path / "go").touch()
+        screen.wait_for("status-0")
+        assert screen.shows("/nix/store/x-slow")
+    finally:
+        screen.close()
