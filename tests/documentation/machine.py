@@ -267,6 +267,12 @@ class Machine:
         host = None if inside else HOST.fullmatch(lines[-1])
         return int(host[1]) if host else 0, lines
 
+    def forget(self) -> None:
+        """Be somebody who has no workspace yet."""
+        self.close()
+        self._terminals = []
+        shutil.rmtree(self.home / ".local/state", ignore_errors=True)
+
     def close(self) -> None:
         """End what still runs in terminals."""
         for terminal in self._terminals:

@@ -59,17 +59,27 @@ def machine(shared: Shared, open_directory: Path, page: Page) -> Iterator[Machin
     """That of who reads the page: what it presupposes is there."""
     place = open_directory / re.sub(r"\W+", "-", f"reader of {page.name}")
     made = Machine(shared, place, newest(page.name))
-    typed = [step.command for step in page.commands if step.command not in NOT_HERE]
-    begins_anew = any(step.where != "script" for step in page.steps)
-    before = [*BEFORE.get(page.name, ())]
-    if not begins_anew and any(OF_A_WORKSPACE.search(command) for command in typed):
-        before = [CHANGED, *before]
-    for command in before:
+    if not begins_anew(page):
+        prepare(made, page)
+    for command in BEFORE.get(page.name, ()):
         status, lines = made.run(command)
         assert status == 0, lines
     yield made
     made.close()
     shutil.rmtree(place, ignore_errors=True)
+
+
+def begins_anew(page: Page) -> bool:
+    """Does it show from the start what somebody does in a terminal?"""
+    return any(step.where != "script" for step in page.steps)
+
+
+def prepare(machine: Machine, page: Page) -> None:
+    """The one workspace that commands of the page take for granted, if any does."""
+    commands = [step.command for step in page.commands if step.command not in NOT_HERE]
+    if any(OF_A_WORKSPACE.search(command) for command in commands):
+        status, lines = machine.run(CHANGED)
+        assert status == 0, lines
 
 
 def newest(page: str) -> str:
@@ -96,12 +106,22 @@ def problem(step: Step, status: int, lines: list[str]) -> str:
 @pytest.mark.terminal
 @pytest.mark.parametrize("page", TRIED, ids=lambda page: page.name)
 def test_what_a_page_tells_to_type_does_what_it_says(page: Page, machine: Machine) -> None:
-    for step in page.commands:
-        elsewhere = step.where == "script" and step.command in _worked | SHOWN
-        if step.command not in NOT_HERE and not elsewhere:
-            status, lines = machine.follow(step)
-            assert problem(step, status, lines) == ""
-            _worked.add(step.command)
+    for step in page.typed:
+        follow(machine, step)
+    if begins_anew(page) and page.said:
+        machine.forget()
+        prepare(machine, page)
+    for step in page.said:
+        follow(machine, step)
+
+
+def follow(machine: Machine, step: Step) -> None:
+    """Type it, unless it is on the list or did what it says on another page."""
+    elsewhere = step.where == "script" and step.command in _worked | SHOWN
+    if step.command not in NOT_HERE and not elsewhere:
+        status, lines = machine.follow(step)
+        assert problem(step, status, lines) == ""
+        _worked.add(step.command)
 
 
 def test_what_is_told_apart_stands_on_a_page() -> None:

@@ -102,9 +102,6 @@ ENDS = {
     "nbs build --notebook -- -A hello": 100,
     "nbs build --notebook -- app.nix -A app": 100,
     "nix-build --keep-failed -A hello || {\nnbs show\nnbs phase --trace 2>&1 | tail -n 100\nexit 1\n}": 1,
-    # Nobody can be asked without a terminal.
-    "nbs verify --real": 2,
-    "nbs verify hello --patch fix.patch --real": 2,
     # No build is named.
     'nix-build-shell "" make': 2,
     "nbs build -- sudo nix-build": 2,

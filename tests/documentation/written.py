@@ -67,10 +67,20 @@ class Page:
     spans: list[Step] = field(default_factory=list)
 
     @property
+    def typed(self) -> list[Step]:
+        """What of the blocks can be typed as it is, without the forms."""
+        return [step for step in self.steps if not is_form(step.command)]
+
+    @property
+    def said(self) -> list[Step]:
+        """The same of the sentences, without a `nbs show` that only names the verb."""
+        named = [span for span in self.spans if not ONLY_NAMED.fullmatch(span.command)]
+        return [span for span in named if not is_form(span.command)]
+
+    @property
     def commands(self) -> list[Step]:
-        """All that can be typed as it is: no forms, and no `nbs show` that only names the verb."""
-        said = [span for span in self.spans if not ONLY_NAMED.fullmatch(span.command)]
-        return [step for step in [*self.steps, *said] if not is_form(step.command)]
+        """All of it."""
+        return [*self.typed, *self.said]
 
 
 @functools.cache
