@@ -33,17 +33,7 @@ ANY_PATH = ("--option", "restrict-eval", "false", "--option", "pure-eval", "fals
 class ProtectedSession(Session):
     """A session in a kept workspace whose inputs Nix is asked to keep, beside all else."""
 
-    def __init__(
-        self,
-        state: str,
-        *,
-        kept: Kept | None = None,
-        derivation: str = "",
-        name: str = "",
-        changed: bool = False,
-    ) -> None:
-        super().__init__(state, kept=kept, derivation=derivation, name=name, changed=changed)
-        self._asking: tuple[subprocess.Popen[bytes], ...] = ()
+    _asking: tuple[subprocess.Popen[bytes], ...] = ()
 
     def started(self, pid: int) -> None:
         """As for `Session`. Nix is asked meanwhile: nobody waits for it before the first prompt."""

@@ -22,7 +22,7 @@ from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, Self
 
     from sandbox.model.spec import IdMap, Looked
@@ -158,25 +158,27 @@ def _expect(told: dict[str, Any], word: str) -> None:
 def inside_still(processes: tuple[Process, ...]) -> MachineError:
     """The refusal for the sake of others who are inside."""
     count = len(processes)
-    more = (f"and {count - SHOWN} more",) if count > SHOWN else ()
     return MachineError(
         "a program still runs inside" if count == 1 else f"{count} programs still run inside",
         reason="processes-inside",
-        evidence=(*(f"{one.name} (process {one.pid})" for one in processes[:SHOWN]), *more),
+        evidence=_first_of([f"{one.name} (process {one.pid})" for one in processes]),
         hint="end them, or say `--kill`",
     )
 
 
 def open_still(what: tuple[str, ...]) -> MachineError:
     """The refusal for the sake of who may stay, but has something open."""
-    count = len(what)
-    more = (f"and {count - SHOWN} more",) if count > SHOWN else ()
     return MachineError(
         "the shell has something open that would be replaced",
         reason="processes-inside",
-        evidence=(*what[:SHOWN], *more),
+        evidence=_first_of(what),
         hint="`exec 3>&-` closes descriptor 3, `cd /` leaves a directory",
     )
+
+
+def _first_of(what: Sequence[str]) -> tuple[str, ...]:
+    more = (f"and {len(what) - SHOWN} more",) if len(what) > SHOWN else ()
+    return (*what[:SHOWN], *more)
 
 
 def _child(

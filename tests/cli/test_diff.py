@@ -51,15 +51,6 @@ echo > /tmp/nbs-cell-7.log
 """
 
 
-@pytest.fixture(params=["root", "unprivileged"])
-def user(request: pytest.FixtureRequest, unprivileged: int) -> int | None:
-    if request.param == "unprivileged":
-        return unprivileged
-    if os.getuid() != 0:
-        pytest.skip("only root can be root")
-    return None
-
-
 @pytest.fixture
 def session(tool_command, open_directory, tmp_path_factory):
     """Runs a script inside, in a new kept workspace: its name."""

@@ -41,15 +41,6 @@ def many(open_directory: Path, hand_made: Kept) -> Kept:
     return Kept(path=str(kept), store=str(store), packages=hand_made.packages)
 
 
-@pytest.fixture(params=["root", "unprivileged"])
-def user(request: pytest.FixtureRequest, unprivileged: int) -> int | None:
-    if request.param == "unprivileged":
-        return unprivileged
-    if os.getuid() != 0:
-        pytest.skip("only root can be root")
-    return None
-
-
 def test_it_is_entered_and_its_outputs_can_be_made(
     many: Kept, run_tool: RunTool, user: int | None
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -60,6 +61,15 @@ def in_home(home: Home) -> Iterator[Home]:
         for name, value in home.environment.items():
             patch.setenv(name, value)
         yield home
+
+
+@pytest.fixture
+def no_workspaces(leaves_nothing: None, in_home: Home) -> Iterator[None]:
+    """No workspace of another test is there; none of this one stays, and no process of a kernel."""
+    del leaves_nothing
+    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
+    yield
+    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
 
 
 @pytest.fixture

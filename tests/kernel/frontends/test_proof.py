@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.kernel.frontends import processes
 from tests.kernel.frontends.conftest import LIMIT_S, kernel, run, until
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.kernel.conftest import Home
-
 REPAIR = 'sed -i "1s|.*|#!$SHELL|" test.sh'
 
 
-@pytest.fixture(autouse=True)
-def clean(leaves_nothing: None, in_home: Home) -> Iterator[Home]:
-    del leaves_nothing
-    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
-    yield in_home
-    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
+pytestmark = pytest.mark.usefixtures("no_workspaces")
 
 
 def test_a_repair_is_shown_as_a_patch_and_proved_from_the_first_phase_on() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,17 +15,12 @@ if TYPE_CHECKING:
     from tests.kernel.conftest import Home
 
 
-@pytest.fixture(autouse=True)
-def clean(leaves_nothing: None, in_home: Home) -> Iterator[None]:
-    del leaves_nothing
-    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
-    yield
-    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
+pytestmark = pytest.mark.usefixtures("no_workspaces")
 
 
 @pytest.fixture
-def client(clean: None) -> Iterator[Any]:
-    del clean
+def client(no_workspaces: None) -> Iterator[Any]:
+    del no_workspaces
     with kernel() as (_, client):
         yield client
 

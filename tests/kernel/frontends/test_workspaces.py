@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from tests.kernel.frontends import processes
 from tests.kernel.frontends.conftest import kept, kernel, run, until, workspaces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from typing import Any
 
     from tests.kernel.conftest import Home
@@ -25,13 +24,7 @@ LOOK = "cat mended /tmp/note $out/made"
 SEEN = "repaired\nnote\nmade\n"
 
 
-@pytest.fixture(autouse=True)
-def clean(leaves_nothing: None, in_home: Home) -> Iterator[Home]:
-    """No kernel of a test is left, and no workspace of another one is there."""
-    del leaves_nothing
-    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
-    yield in_home
-    shutil.rmtree(in_home.state / "ws", ignore_errors=True)
+pytestmark = pytest.mark.usefixtures("no_workspaces")
 
 
 def shut_down(manager: Any, client: Any) -> None:
@@ -56,21 +49,21 @@ def hang_up(manager: Any, client: Any) -> None:
 
 @pytest.mark.parametrize("end", [shut_down, kill, hang_up])
 def test_what_was_changed_is_there_for_the_next_kernel(
-    end: Callable[[Any, Any], None], clean: Home
+    end: Callable[[Any, Any], None], in_home: Home
 ) -> None:
     with kernel() as (manager, client):
         assert run(client, CHANGE)[0]["status"] == "ok"
         end(manager, client)
     with kernel(NBS_WS="hello-1.0") as (_, client):
         assert run(client, LOOK)[1] == SEEN
-        assert workspaces(clean) == ["hello-1.0"]
-    assert kept(clean) == ["hello-1.0"]
+        assert workspaces(in_home) == ["hello-1.0"]
+    assert kept(in_home) == ["hello-1.0"]
 
 
-def test_a_kernel_in_which_nothing_was_changed_leaves_nothing(clean: Home) -> None:
+def test_a_kernel_in_which_nothing_was_changed_leaves_nothing(in_home: Home) -> None:
     with kernel() as (_, client):
         assert run(client, "ls; echo $out; cat hello.c >/dev/null")[0]["status"] == "ok"
-    assert kept(clean) == []
+    assert kept(in_home) == []
 
 
 def test_reset_tells_where_the_changes_are_and_one_can_go_back() -> None:
@@ -100,7 +93,7 @@ def test_the_banner_and_the_first_cell_tell_that_a_workspace_of_the_build_is_kep
         assert "kept: `%enter --ws hello-1.0` goes on there; 1 more: `nbs ws ls`]" in text
 
 
-def test_a_workspace_is_not_entered_twice_and_the_kernel_stays_where_it_is(clean: Home) -> None:
+def test_a_workspace_is_not_entered_twice_and_the_kernel_stays_where_it_is(in_home: Home) -> None:
     with kernel() as (_, client):
         run(client, CHANGE)
         reply, _ = run(client, "%enter --ws hello-1.0")
@@ -108,10 +101,10 @@ def test_a_workspace_is_not_entered_twice_and_the_kernel_stays_where_it_is(clean
         assert run(client, LOOK)[1] == SEEN
         reply, _ = run(client, "%enter --ws none-such")
         assert (reply["ename"], reply["evalue"]) == ("SandboxError", "workspace-unknown")
-    assert kept(clean) == ["hello-1.0"]
+    assert kept(in_home) == ["hello-1.0"]
 
 
-def test_the_line_on_stderr_names_what_is_kept_and_what_to_do(clean: Home) -> None:
+def test_the_line_on_stderr_names_what_is_kept_and_what_to_do(in_home: Home) -> None:
     cell = "echo x > new"
     script = (
         "from jupyter_client.manager import start_new_kernel as start\n"
@@ -121,7 +114,7 @@ def test_the_line_on_stderr_names_what_is_kept_and_what_to_do(clean: Home) -> No
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
-        env=clean.environment,
+        env=in_home.environment,
         capture_output=True,
         text=True,
         check=True,
