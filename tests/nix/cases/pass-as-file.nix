@@ -1,6 +1,6 @@
 # Fails in buildCommand, which is in a file, as runCommand has it: a name that is no identifier is in the environment, not among variables.
-# Repair: env | grep -q '^a-b='
-# Inside: text=$(<"$buildCommandPath"); phase buildCommand="${text/declare -p a-b/env | grep -q '^a-b='}"
+# Repair: env | grep '^a-b='
+# Inside: text=$(<"$buildCommandPath"); phase buildCommand="${text/declare -p a-b/env | grep '^a-b='}"
 { pkgs ? import ../stdenv.nix { }, repaired ? false }:
 
 pkgs.mkDerivation {
@@ -13,7 +13,7 @@ pkgs.mkDerivation {
   exportReferencesGraph = [ "bash-graph" pkgs.bash ];
   buildCommand = ''
     cat "$textPath" bash-graph > both
-    ${if repaired then "env | grep -q '^a-b='" else "declare -p a-b"}
+    ${if repaired then "env | grep '^a-b='" else "declare -p a-b"}
     cp both $out
   '';
 }
