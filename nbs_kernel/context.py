@@ -86,9 +86,16 @@ class KernelContext:
             content = {"data": data, "metadata": metadata, "transient": {}}
             self._kernel.tell("display_data", content, execution.request.header)
 
-    def enter(self, build: str, store: str = "", derivation: str = "", workspace: str = "") -> None:
+    def enter(
+        self,
+        build: str,
+        store: str = "",
+        derivation: str = "",
+        workspace: str = "",
+        tools: tuple[str, ...] = (),
+    ) -> None:
         """Move into another build: does not return. Raises `sandbox.Error`."""
-        self._kernel.move(build, self.done, store, derivation, workspace)
+        self._kernel.move(build, self.done, store, derivation, workspace, tools)
 
     def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
         """What was changed in the workspace, with colours. Raises `sandbox.Error`."""

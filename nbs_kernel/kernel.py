@@ -321,13 +321,19 @@ class Kernel:
             shell.interrupt()
 
     def move(
-        self, build: str, done: int, store: str = "", derivation: str = "", workspace: str = ""
+        self,
+        build: str,
+        done: int,
+        store: str = "",
+        derivation: str = "",
+        workspace: str = "",
+        tools: tuple[str, ...] = (),
     ) -> None:
         """Leave for a kernel in another sandbox. Raises `Error`, or else `Stop`.
 
         That one goes on with the cell that runs, after so many magic lines of it.
         """
-        self.outside.enter(build, store, derivation, workspace, self._say_moving)
+        self.outside.enter(build, store, derivation, workspace, tools, self._say_moving)
         settings = (*pairs_of(self.settings), (DONE, done))
         handover = Handover(
             execution_count=self._executor.count, moved=self.current is not None, settings=settings

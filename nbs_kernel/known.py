@@ -45,7 +45,8 @@ class Found(Value):
     """A build, the sandbox that the kernel enters, and what it will know of it.
 
     `store` and `derivation` are those that were asked for, to find it again; `workspace` is the
-    kept one that is resumed, if it is one. `options` are those of entering, as for `nbs shell`.
+    kept one that is resumed, if it is one. `options` are those of entering, as for `nbs shell`;
+    `tools` those that were asked for.
     """
 
     path: str
@@ -56,19 +57,28 @@ class Found(Value):
     derivation: str = ""
     workspace: str = ""
     options: tuple[tuple[str, str], ...] = ()
+    tools: tuple[str, ...] = ()
 
 
-def find(build: str, store: str = "", derivation: str = "", workspace: str = "") -> Found:
+def find(
+    build: str,
+    store: str = "",
+    derivation: str = "",
+    workspace: str = "",
+    tools: tuple[str, ...] = (),
+) -> Found:
     """The build that is meant, "" for the newest failure of this machine; or a kept workspace.
 
-    Raises `sandbox.Error` as `sandbox.find_build`, `find_workspace`, `read` and `describe` do.
+    `tools` are names of programs of the host, for the word `tool`, besides those of `TOOLS`.
+    Raises `sandbox.Error` as `sandbox.find_build`, `find_workspace`, `read`, `describe` and
+    `find_tools` do.
     """
     if workspace:
-        return _resumed(sandbox.find_workspace(workspace))
+        return _resumed(sandbox.find_workspace(workspace), tools)
     path = sandbox.find_build(build, store=store)
     case = sandbox.read(path, store=store, derivation=derivation, start=True)
     given = (("--store", store), ("--derivation", derivation))
-    found = _found(case, path, Request())
+    found = _found(case, path, Request(), tools)
     notices = (*(() if build else (_chosen(found),)), *_left_behind(path))
     banner = (*found.known.banner, *notices)
     return found.replace(
@@ -102,9 +112,9 @@ def nowhere(error: Error) -> Known:
     return Known(banner=tuple(sandbox.one_line(line) for line in lines))
 
 
-def _resumed(kept: Kept) -> Found:
+def _resumed(kept: Kept, tools: tuple[str, ...]) -> Found:
     sandbox.require_build(kept)
-    found = _found(sandbox.read_again(kept), kept.build, sandbox.request_again(kept))
+    found = _found(sandbox.read_again(kept), kept.build, sandbox.request_again(kept), tools)
     banner = (*found.known.banner, f"the workspace {kept.name}, as it was left")
     options = dict(kept.options)
     return found.replace(
@@ -116,14 +126,14 @@ def _resumed(kept: Kept) -> Found:
     )
 
 
-def _found(case: Case, path: str, request: Request) -> Found:
+def _found(case: Case, path: str, request: Request, tools: tuple[str, ...]) -> Found:
     log = sandbox.readable_log(case)
     phase = log.failing_phase if log is not None else ""
     request = sandbox.with_log(request.replace(shell_options=SHELL_OPTIONS), log)
     sandbox.require_startable(case, request)
     scripts = sandbox.phase_scripts(aligned=False)
     described = sandbox.describe(case, request.replace(phases=scripts))
-    wanted = tuple(filter(None, os.environ.get(TOOLS, "").split(":")))
+    wanted = tuple(dict.fromkeys((*filter(None, os.environ.get(TOOLS, "").split(":")), *tools)))
     if wanted:
         described = sandbox.with_tools(described, sandbox.find_tools(wanted, os.environ))
     name = sandbox.one_line(described.name or path.rstrip("/").rpartition("/")[2])
@@ -139,7 +149,7 @@ def _found(case: Case, path: str, request: Request) -> Found:
         ),
         phase_help=sandbox.phase_help(scripts),
     )
-    return Found(path=path, case=case, sandbox=described, known=known)
+    return Found(path=path, case=case, sandbox=described, known=known, tools=tools)
 
 
 def session_in(found: Found) -> Session:

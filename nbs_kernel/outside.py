@@ -86,14 +86,18 @@ class Outside:
         store: str = "",
         derivation: str = "",
         workspace: str = "",
+        tools: tuple[str, ...] = (),
         tell: Callable[[], None] = lambda: None,
     ) -> None:
         """Have another kernel made in the sandbox of `build`, "" for the same build as kept.
 
-        With `workspace`, in that kept one instead. When this returns it is inside, and waits for
-        `hand_over`. `tell` is called once if that takes longer than `SILENT_S`. Raises `Error`.
+        With `workspace`, in that kept one instead; with `tools` of the host. When this returns it
+        is inside, and waits for `hand_over`. `tell` is called once if that takes longer than
+        `SILENT_S`. Raises `Error`.
         """
-        asked = Enter(build=build, store=store, derivation=derivation, workspace=workspace)
+        asked = Enter(
+            build=build, store=store, derivation=derivation, workspace=workspace, tools=tools
+        )
         begun = [tell]
 
         def wait() -> None:

@@ -13,14 +13,16 @@ class Enter(Value):
     """Move into the sandbox of another build, or with an empty name into a fresh one of the same.
 
     `store` and `derivation` as for `nbs shell`, empty where nothing was said of them. `workspace`
-    is the name of a kept one to go on in; then the rest is empty. Answered when the newcomer is
-    inside; the kernel then hands over and ends.
+    is the name of a kept one to go on in; then these are empty. `tools` are names of programs of
+    the host for the word `tool`. Answered when the newcomer is inside; the kernel then hands over
+    and ends.
     """
 
     build: str
     store: str = ""
     derivation: str = ""
     workspace: str = ""
+    tools: tuple[str, ...] = ()
 
 
 class Diff(Value):

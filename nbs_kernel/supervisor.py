@@ -41,6 +41,7 @@ from nbs_kernel.requests import (
 )
 from nbs_kernel.verb import Verb, command
 from sandbox import Error, Inside, Signals
+from sandbox.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -225,15 +226,40 @@ class Supervisor:
     def _enter(self, kernel: Kernel, asked: Enter) -> Entered | Refused:
         found = kernel.found
         if not asked.build and not asked.workspace and found is not None:
-            asked = Enter(build=found.path, store=found.store, derivation=found.derivation)
+            asked = asked.replace(
+                build=found.path,
+                store=found.store,
+                derivation=found.derivation,
+                tools=asked.tools or found.tools,
+            )
         try:
             wanted = find(
-                asked.build, asked.store or self._store, asked.derivation, asked.workspace
+                asked.build,
+                asked.store or self._store,
+                asked.derivation,
+                asked.workspace,
+                _named(asked.tools),
             )
             self._successor = self._make(_told_what_stays(wanted, kernel.session))
         except Error as error:
             return Refused.of(error)
         return Entered()
+
+
+def _named(tools: tuple[str, ...]) -> tuple[str, ...]:
+    """What is asked for from inside names no file: it is found as a command of the caller's is.
+
+    Raises `sandbox.Error`.
+    """
+    for tool in tools:
+        if "/" in tool:
+            raise UsageError(
+                "a notebook names a tool as its PATH has it, and no path",
+                reason="tool-refused",
+                evidence=(sandbox.one_line(tool),),
+                hint="`NBS_WITH_TOOLS=PATH` of Jupyter's environment takes one",
+            )
+    return tools
 
 
 def _take_note(kernel: Kernel, message: Interrupt | Remember | Tried) -> None:

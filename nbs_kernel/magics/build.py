@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nbs_kernel.magics.context import Context, KnownBuild
 
 _OPTIONS = ("--store", "--derivation")
-_WORKSPACE = "--ws"
+_WORKSPACE, _TOOL = "--ws", "--with-tool"
 
 
 def _known(context: Context) -> KnownBuild:
@@ -27,20 +27,25 @@ def _known(context: Context) -> KnownBuild:
 
 def _enter(context: Context, call: Call) -> Code | None:
     words = list(call.arguments)
-    given = {}
-    while len(words) > 1 and words[0] in _OPTIONS:
+    given: dict[str, str] = {}
+    tools: tuple[str, ...] = ()
+    while len(words) > 1 and words[0] in (*_OPTIONS, _WORKSPACE, _TOOL):
         name, value, *words = words
-        given[name] = value
-    if not given and len(words) == 2 and words[0] == _WORKSPACE and words[1]:  # noqa: PLR2004
-        context.enter("", workspace=words[1])
+        if name == _TOOL:
+            tools = (*tools, value)
+        else:
+            given[name] = value
+    if given.get(_WORKSPACE) and len(given) == 1 and not words:
+        context.enter("", workspace=given[_WORKSPACE], tools=tools)
         return None
-    if len(words) != 1 or not words[0]:
+    if len(words) != 1 or not words[0] or _WORKSPACE in given:
         raise MagicError(
             "one build is to be entered, and its name is not empty",
             reason="magic-usage",
             hint=f"`{ENTER.usage}`",
         )
-    context.enter(words[0], given.get("--store", ""), given.get("--derivation", ""))
+    store, derivation = (given.get(option, "") for option in _OPTIONS)
+    context.enter(words[0], store, derivation, tools=tools)
     return None
 
 
@@ -100,17 +105,18 @@ def _reset(context: Context, call: Call) -> Code | None:
 
 ENTER = Magic(
     name="enter",
-    usage="%enter [--store STORE] [--derivation DRV] BUILD | %enter --ws NAME",
+    usage="%enter [--store STORE] [--derivation DRV] [--with-tool NAME]… BUILD | %enter --ws NAME",
     summary="move into the sandbox of another failed build, or a kept workspace",
     help="BUILD and the options are those of `nbs shell`: a kept directory, a .drv, or a name.\n"
     "The kernel and its notebook stay; shell, variables and files are those of the other build.\n"
-    "NAME is a workspace that a shell or a kernel left: `nbs ws ls`.\n"
+    "--ws NAME is a workspace that a shell or a kernel left: `nbs ws ls`.\n"
+    "--with-tool NAME gives the cells a program of the host, found on PATH: `tool NAME …`.\n"
     "What was changed here is kept as one.\n"
     "What comes after it in the cell is done there.",
     run=_enter,
     least=1,
-    most=5,
-    choices=(*_OPTIONS, _WORKSPACE),
+    most=-1,
+    choices=(*_OPTIONS, _WORKSPACE, _TOOL),
     offers=(
         (_WORKSPACE, "workspaces"),
         *((option, "paths") for option in _OPTIONS),

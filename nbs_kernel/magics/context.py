@@ -68,7 +68,12 @@ if TYPE_CHECKING:
             """Show one thing in several formats; the front end picks one."""
 
         def enter(
-            self, build: str, store: str = "", derivation: str = "", workspace: str = ""
+            self,
+            build: str,
+            store: str = "",
+            derivation: str = "",
+            workspace: str = "",
+            tools: tuple[str, ...] = (),
         ) -> None:
             """Move into another build; what is empty is found out. Raises `sandbox.Error`."""
 

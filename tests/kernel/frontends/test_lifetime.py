@@ -253,9 +253,15 @@ def test_a_kernel_without_a_build_starts_and_says_what_is_wrong(failed_builds):
         assert run(client, "echo $name")[1] == "hello-1.0\n"
 
 
-def test_a_cell_runs_a_tool_of_the_host():
+def test_a_cell_runs_a_tool_of_the_host(failed_builds):
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     with kernel(NBS_WITH_TOOLS="strace") as (_, client):
         reply, said = run(client, "tool strace -o /tmp/trace true && grep -c execve /tmp/trace")
         assert (reply["status"], said) == ("ok", "1\n")
+        reply, _ = run(client, f"%enter --with-tool /usr/bin/env {failed_builds[0]}")
+        assert (reply["status"], reply["evalue"]) == ("error", "tool-refused")
+        reply, said = run(client, f"%enter --with-tool env {failed_builds[0]}\ntool env echo new")
+        assert (reply["status"], said.splitlines()[-1]) == ("ok", "new")
+        reply, said = run(client, "%reset\ntool env echo again")
+        assert (reply["status"], said.splitlines()[-1]) == ("ok", "again")

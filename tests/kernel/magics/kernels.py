@@ -37,10 +37,18 @@ class Noted:
         assert metadata == {}
         self.shown.append(data)
 
-    def enter(self, build: str, store: str = "", derivation: str = "") -> None:
+    def enter(
+        self,
+        build: str,
+        store: str = "",
+        derivation: str = "",
+        workspace: str = "",
+        tools: tuple[str, ...] = (),
+    ) -> None:
         if build == "missing":
             raise Error("there is no build `missing`", reason="build-unknown")
-        self.done.append(" ".join(filter(None, ("enter", build, store, derivation))))
+        words = ("enter", build, store, derivation, workspace, *tools)
+        self.done.append(" ".join(filter(None, words)))
 
     def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
         self.done.append(" ".join(["diff", f"since={since}", f"stat={stat}", *paths]))

@@ -120,7 +120,28 @@ def test_the_build_s_store_and_derivation_may_be_named() -> None:
     assert kernel.done == ["enter a b /s", "enter --store /s d.drv"]
 
 
-@pytest.mark.parametrize("words", ["''", "--store /s", "a b", "--store /s a b", "--copy a"])
+def test_tools_of_the_host_may_be_named_with_a_build_and_with_a_workspace() -> None:
+    kernel = Noted()
+    kernel.run("%enter --with-tool gdb --store /s --with-tool strace hello")
+    kernel.run("%enter --ws hello-1.0 --with-tool gdb")
+    kernel.run("%enter --with-tool gdb --ws hello-1.0")
+    workspace = "enter hello-1.0 gdb"
+    assert kernel.done == ["enter hello /s gdb strace", workspace, workspace]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--ws x y",
+        "--ws x --store /s",
+        "--with-tool gdb",
+        "''",
+        "--store /s",
+        "a b",
+        "--store /s a b",
+        "--copy a",
+    ],
+)
 def test_one_build_alone_is_entered(words: str) -> None:
     kernel = Noted()
     with pytest.raises(Error) as caught:
