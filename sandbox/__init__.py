@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from sandbox.kept import request_again as request_again
     from sandbox.kept import require_build as require_build
     from sandbox.kept import resumed_session as resumed_session
+    from sandbox.kept import total_bytes as total_bytes
     from sandbox.kept import tried_in as tried_in
     from sandbox.kept import workspace_path as workspace_path
     from sandbox.kept import workspace_usage as workspace_usage
@@ -234,6 +235,7 @@ IMPORTED_LATE = {
     "recalled": "sandbox.kept",
     "request_again": "sandbox.kept",
     "remove_workspace": "sandbox.kept",
+    "total_bytes": "sandbox.kept",
     "tried_in": "sandbox.kept",
     "workspace_path": "sandbox.kept",
     "workspace_usage": "sandbox.kept",

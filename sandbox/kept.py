@@ -17,6 +17,7 @@ from sandbox.workspace.holding import Held, sweep_kept
 from sandbox.workspace.kept import Kept
 from sandbox.workspace.session import Session, identity
 from sandbox.workspace.session import require_build as _require_build
+from sandbox.workspace.total import total
 from sandbox.workspace.workspace import state_directory
 
 TYPE_CHECKING = False
@@ -133,6 +134,11 @@ def is_kept_by_nix(kept: Kept) -> bool:
 def workspace_usage(kept: Kept) -> Usage:
     """How much it takes on disk, and how many files were changed in it."""
     return sizes.usage(kept)
+
+
+def total_bytes() -> int:
+    """How much all kept workspaces take together. Those that did not change are not looked into."""
+    return total(state_directory(os.environ), workspaces())
 
 
 def new_session(

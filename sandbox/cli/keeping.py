@@ -115,7 +115,7 @@ def ending(session: sandbox.Session) -> tuple[str, ...]:
 def _much() -> tuple[str, ...]:
     """Told, and nothing more: what was kept is removed by nobody but its owner."""
     limit = limit_bytes()
-    total = sum(sandbox.workspace_usage(one).bytes for one in sandbox.workspaces())
+    total = sandbox.total_bytes()
     if total <= limit:
         return ()
     size = sandbox.words.size(total)

@@ -17,6 +17,7 @@ from sandbox.workspace.layers import Layer, View
 from sandbox.workspace.restore import restore
 from sandbox.workspace.sizes import usage
 from sandbox.workspace.snapshots import Trees, listed, make
+from sandbox.workspace.total import total
 from tests.workspace.made_kept import make as make_kept
 
 if TYPE_CHECKING:
@@ -92,5 +93,25 @@ def test_snapshots_and_all_else_cost_what_was_changed(
             assert usage(workspace).changed == 1
         with few_files_opened():
             fork(str(place), "hello-1.0")
+
+    run_as_caller(check)
+
+
+def test_a_workspace_that_did_not_change_is_not_looked_through_for_the_total(
+    large: Path, place: Path, run_as_caller: Callable[[Callable[[], None]], None]
+) -> None:
+    def check() -> None:
+        sys.addaudithook(_count)
+        trees = changed(place, large)
+        for number in range(DIRECTORIES * 2):
+            os.mkdir(f"{trees.path}/upper/n{number}")
+        state, workspace = str(place), find_workspace(str(place), "hello-1.0")
+        first = total(state, [workspace])
+        assert first == usage(workspace).bytes
+        with few_files_opened():
+            assert total(state, [workspace]) == first
+        make(trees, "one")
+        assert total(state, [workspace]) == usage(workspace).bytes > first
+        assert total(state, []) == 0
 
     run_as_caller(check)
