@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from sandbox.residence import stay_outside as stay_outside
     from sandbox.roots import is_collectable as is_collectable
     from sandbox.snapshots import Snapshot as Snapshot
+    from sandbox.snapshots import holds as holds
     from sandbox.snapshots import listing as listing
     from sandbox.snapshots import remove_snapshot as remove_snapshot
     from sandbox.snapshots import restore_workspace as restore_workspace
@@ -212,6 +213,7 @@ IMPORTED_LATE = {
     "Living": "sandbox.living",
     "listing": "sandbox.snapshots",
     "told": "sandbox.snapshots",
+    "holds": "sandbox.snapshots",
     "given_up": "sandbox.living",
     "remove_snapshot": "sandbox.snapshots",
     "restore_workspace": "sandbox.snapshots",

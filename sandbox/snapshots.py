@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Snapshot",
+    "holds",
     "listing",
     "remove_snapshot",
     "restore_workspace",
@@ -80,7 +81,7 @@ def remove_snapshot(kept: Kept, name: str) -> None:
 
 def told(made: Snapshot) -> str:
     """What to say of a new snapshot."""
-    return f"snapshot {made.name}: {_counted(made)}"
+    return f"snapshot {made.name}: {holds(made.name, made.files, made.bytes)}"
 
 
 def listing(found: tuple[Snapshot, ...]) -> tuple[str, ...]:
@@ -90,11 +91,17 @@ def listing(found: tuple[Snapshot, ...]) -> tuple[str, ...]:
     lines = [f"{snapshots.FAILED:{width}}  the state as it was kept"]
     for one in found:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created))
-        what = _counted(one) if one.files >= 0 else "what was replaced last"
-        lines.append(f"{one.name:{width}}  {when}  {what}")
+        lines.append(f"{one.name:{width}}  {when}  {holds(one.name, one.files, one.bytes)}")
     return tuple(lines)
 
 
-def _counted(one: Snapshot) -> str:
-    """How much is in a snapshot, for people."""
-    return f"{one.files} file{'s' * (one.files != 1)}, {size(one.bytes)}"
+def holds(name: str, files: int, count: int) -> str:
+    """What is in a snapshot, for people: so many files and bytes, or what it is of.
+
+    >>> holds("one", 1, 6), holds("before", -1, -1)
+    ('1 file, 6 B', 'the state before the failing phase')
+    """
+    if files >= 0:
+        return f"{files} file{'s' * (files != 1)}, {size(count)}"
+    is_before = name == snapshots.BEFORE
+    return "the state before the failing phase" if is_before else "what the last restore replaced"

@@ -7,7 +7,7 @@ import time
 from nbs_kernel.magics.context import Call, Code, Magic
 from nbs_kernel.magics.errors import MagicError
 from nbs_kernel.typed.shown import columns, one_line, table
-from sandbox import words
+from sandbox import holds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _snapshot(context: Context, call: Call) -> Code | None:
         raise MagicError("that is not understood", reason="magic-usage", hint=f"`{SNAPSHOT.usage}`")
     else:
         taken = context.snapshot(words[0] if words else "")
-        context.write(f"snapshot {one_line(taken.name)}: {_counted(taken)}\n")
+        context.write(f"snapshot {one_line(taken.name)}: {_holds(taken)}\n")
     if call.body is None or not call.body.strip():
         return None
     return Code(text=call.body, after=_nothing_to_say)
@@ -72,7 +72,7 @@ def _snapshots(context: Context, call: Call) -> Code | None:
     rows = [("failed", "by the failure itself", "the state as it was kept")]
     for one in context.snapshots():
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.created))
-        rows.append((one_line(one.name), when, _counted(one)))
+        rows.append((one_line(one.name), when, _holds(one)))
     context.display(
         {
             "text/plain": columns(tuple(rows)),
@@ -83,10 +83,8 @@ def _snapshots(context: Context, call: Call) -> Code | None:
     return None
 
 
-def _counted(one: Taken) -> str:
-    if one.files < 0:
-        return "what the last restore replaced"
-    return f"{one.files} file{'s' * (one.files != 1)}, {words.size(one.bytes)}"
+def _holds(one: Taken) -> str:
+    return holds(one.name, one.files, one.bytes)
 
 
 SNAPSHOT = Magic(

@@ -15,6 +15,7 @@ import pytest
 
 from sandbox.errors import Error, EvidenceError, MachineError, UsageError
 from sandbox.host.owners import look_at
+from sandbox.snapshots import listing
 from sandbox.workspace import restore as restoring
 from sandbox.workspace import snapshots
 from sandbox.workspace.fork import fork
@@ -262,6 +263,16 @@ def test_failed_of_a_copy_is_the_copy_that_the_session_began_with(
         assert caught.value.reason == "evidence-changed"
 
     run_as_caller(check)
+
+
+def test_what_was_made_unasked_is_called_what_it_is() -> None:
+    made = [snapshots.Snapshot(name=name, created=0.0) for name in ("before", "undone")]
+    counted = snapshots.Snapshot(name="one", created=0.0, files=1, bytes=6)
+    lines = listing((*made, counted))
+    assert lines[0].endswith("the state as it was kept")
+    assert lines[1].endswith("the state before the failing phase")
+    assert lines[2].endswith("what the last restore replaced")
+    assert lines[3].endswith("1 file, 6 B")
 
 
 def test_places_of_inputs_are_no_outputs(trees: Trees, run_as_caller: Run) -> None:
