@@ -52,7 +52,7 @@ def resume(given: Arguments, inside: tuple[str, ...]) -> int:
         )
     kept = sandbox.find_workspace(name)
     sandbox.require_build(kept, changed=given.has("--changed"))
-    if given.has("--fork"):
+    if given.has("--fork") or _wants_copy(kept):
         kept = sandbox.fork_workspace(name, speak.progress())
         speak.say(f"a copy of the workspace `{name}`: {kept.name}")
     elif not inside and not kept.session:
@@ -62,6 +62,14 @@ def resume(given: Arguments, inside: tuple[str, ...]) -> int:
         sandbox.resumed_session(kept.name, changed=given.has("--changed")),
         lambda: describe(as_begun, kept.build, inside, kept=kept)[1],
     )
+
+
+def _wants_copy(kept: sandbox.Kept) -> bool:
+    """Somebody is inside already. Where nobody can be asked, entering is refused for that."""
+    if not kept.session or not speak.can_ask():
+        return False
+    speak.say(f"the workspace `{kept.name}` is in use: process {kept.session} is inside")
+    return speak.agreed("Enter a copy of it?")
 
 
 def when(kept: sandbox.Kept) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
-import sys
 
 import sandbox
 from sandbox.cli import building, speak
@@ -33,7 +32,7 @@ def verify(case: sandbox.Case, given: Arguments, repair: sandbox.Repair) -> int:
         asked = sandbox.nix_command(("nix-build", "--no-out-link", path), store)
         speak.say(text)
         speak.say(f"$ {shlex.join(asked.argv)}")
-        if not given.has("--yes") and not confirmed():
+        if speak.can_ask() and not given.has("--yes") and not speak.agreed("Build it?"):
             return 1
         warn_if_another(case, path, store, has_attributes=bool(repair.attributes))
         before = sandbox.kept_before(store)
@@ -75,17 +74,6 @@ def write(path: str, text: str) -> None:
             evidence=(error.strerror or str(error),),
             hint="`-o FILE` names one that is not there yet",
         ) from None
-
-
-def confirmed() -> bool:
-    """Whether the person at the terminal wants this built; nobody is asked elsewhere."""
-    if not all(os.isatty(fd) for fd in (0, 2)):
-        return True
-    print("Build it? [y/N] ", end="", file=sys.stderr, flush=True)
-    try:
-        return sys.stdin.readline().strip().lower() in ("y", "yes")
-    except KeyboardInterrupt:
-        return False
 
 
 def warn_if_another(case: sandbox.Case, path: str, store: str, *, has_attributes: bool) -> None:

@@ -79,6 +79,21 @@ def show_error(error: Error) -> None:
     print("\n".join(lines), file=stream, flush=True)
 
 
+def can_ask() -> bool:
+    """Is there somebody who reads a question and can answer it?"""
+    return os.isatty(0) and os.isatty(2)
+
+
+def agreed(question: str) -> bool:
+    """Does the person at the terminal say yes? Ctrl-C and the end of input say no."""
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        print(file=sys.stderr)
+        return False
+
+
 def open_standard_descriptors() -> None:
     """/dev/null in the place of a standard descriptor that the caller has closed.
 

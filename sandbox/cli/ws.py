@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
@@ -237,11 +236,10 @@ def _fits(one: sandbox.Kept, usage: sandbox.Usage, asked: argparse.Namespace) ->
 
 
 def _agreed(count: int, total: str) -> bool:
-    if not os.isatty(0) or not os.isatty(2):
+    if not speak.can_ask():
         speak.say("nobody can be asked here: `--yes` removes them, `--dry-run` only shows them")
         return False
-    print(f"Remove {count}, {total}? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+    return speak.agreed(f"Remove {count}, {total}?")
 
 
 def print_path(argv: list[str]) -> int:

@@ -366,11 +366,7 @@ def test_a_person_at_a_terminal_leaves_and_comes_back(
 ) -> None:
     if nbs.user not in (None, os.getuid()):
         pytest.skip("the terminal is that of who runs the tests")
-    argv, environment = tool_command("sandbox.cli.nbs")
-    settings = [f"{key}={value}" for key, value in {**environment, **nbs.environment}.items()]
-    tool = tmp_path / "tool"
-    tool.write_text(f'#!/bin/sh\nexec {shlex.join(["env", *settings, *argv])} "$@"\n')
-    tool.chmod(0o755)
+    place_tool(nbs, tool_command, tmp_path)
     screen = OuterShell(tmp_path)
     try:
         screen.type(shlex.join(["./tool", "shell", "--store", nbs.kept.store, nbs.kept.path]))
@@ -387,6 +383,38 @@ def test_a_person_at_a_terminal_leaves_and_comes_back(
     # The terminal is gone with its shell; the tool puts away what they left.
     assert eventually(lambda: is_free(nbs.state / "ws/hand-made/lock"))
     assert nbs.resumed("cat", "new") == "by hand\n"
+
+
+def place_tool(nbs: Nbs, tool_command: Any, place: Path) -> None:
+    """A program `tool` in `place` that is `nbs`, as of who types."""
+    argv, environment = tool_command("sandbox.cli.nbs")
+    settings = [f"{key}={value}" for key, value in {**environment, **nbs.environment}.items()]
+    tool = place / "tool"
+    tool.write_text(f'#!/bin/sh\nexec {shlex.join(["env", *settings, *argv])} "$@"\n')
+    tool.chmod(0o755)
+
+
+@pytest.mark.terminal
+def test_a_person_who_comes_second_is_asked_whether_a_copy_will_do(
+    nbs: Nbs, living: subprocess.Popen[bytes], tool_command: Any, tmp_path: Path
+) -> None:
+    if nbs.user not in (None, os.getuid()):
+        pytest.skip("the terminal is that of who runs the tests")
+    place_tool(nbs, tool_command, tmp_path)
+    screen = OuterShell(tmp_path)
+    try:
+        screen.type("./tool shell --ws hand-made")
+        screen.wait_for("Enter a copy of it? [y/N]")
+        screen.type("")
+        screen.wait_for("error: the workspace `hand-made` is in use")
+        screen.type("clear; ./tool shell --ws hand-made -- cat new")
+        screen.wait_for("Enter a copy of it? [y/N]")
+        screen.type("y")
+        screen.wait_for("a copy of the workspace `hand-made`: hand-made-2")
+        screen.wait_for("changed")
+    finally:
+        screen.close()
+    assert {one["name"] for one in nbs.listed()} == {"hand-made", "hand-made-2"}
 
 
 def is_free(lock: Path) -> bool:
