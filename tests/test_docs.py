@@ -97,7 +97,7 @@ def test_every_reason_of_the_code_is_explained_and_no_other() -> None:
 
 
 def test_every_file_is_on_the_map_and_every_file_on_the_map_is_there() -> None:
-    maps = ("docs/architecture.md", "docs/kernel.md")
+    maps = ("docs/code-map.md", "docs/kernel.md")
     mapped = [word for path in maps for word in words_in_first_column(path)]
     files = {str(p.relative_to(ROOT)) for p in SOURCES if p.name != "__init__.py"}
     assert set(mapped) == files | {"sandbox/__init__.py"}
