@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import sandbox
@@ -56,9 +57,11 @@ def command(argv: list[str]) -> int:
     if not asked.file:
         parser().error("FILE.ipynb is wanted")
     name = _kernel_name(_read(asked.file))
+    page = asked.output or os.path.splitext(asked.file)[0] + ".html"
+    # Before the cells run, which may take hours.
+    _require_place(page)
     program = jupyter.require("jupyter-nbconvert")
     jupyter.require_kernel(program, name)
-    page = asked.output or os.path.splitext(asked.file)[0] + ".html"
     with TemporaryDirectory() as made:
         done = _run(program, asked.file, made)
         html = _convert(program, done, made, "--to", "html")
@@ -134,18 +137,33 @@ def _convert(program: str, file: str, place: str, *options: str) -> str:
     return f"{place}/{new[0]}"
 
 
+def _require_place(page: str) -> None:
+    """Raises `MachineError` (`notebook-refused`) where no such file can be written."""
+    place = page if os.path.lexists(page) else os.path.dirname(page) or "."
+    if os.path.isdir(page):
+        raise _refused(page, os.strerror(errno.EISDIR))
+    if not os.path.exists(place):
+        raise _refused(page, os.strerror(errno.ENOENT))
+    if not os.access(place, os.W_OK):
+        raise _refused(page, os.strerror(errno.EACCES))
+
+
 def _move(html: str, page: str) -> None:
     import shutil
 
     try:
         shutil.copyfile(html, page)
     except OSError as error:
-        raise MachineError(
-            f"`{page}` cannot be written",
-            reason="notebook-refused",
-            evidence=(error.strerror or str(error),),
-            hint="`nbs report FILE.ipynb -o /tmp/FILE.html` writes it elsewhere",
-        ) from None
+        raise _refused(page, error.strerror or str(error)) from None
+
+
+def _refused(page: str, why: str) -> MachineError:
+    return MachineError(
+        f"`{page}` cannot be written",
+        reason="notebook-refused",
+        evidence=(why,),
+        hint="`nbs report FILE.ipynb -o /tmp/FILE.html` writes it elsewhere",
+    )
 
 
 def _failed(notebook: Notebook) -> Iterator[Failed]:

@@ -58,22 +58,21 @@ class Case:
         return self._start(LIVE, self.store, name, *command, state=str(self.state))
 
 
-@pytest.fixture(params=["as who runs the tests", "unprivileged"])
+@pytest.fixture
 def case(
-    request,
+    user: int | None,
     hand_made: Kept,
     run_nbs: RunTool,
     tool_command,
     unprivileged: int,
     open_directory: Path,
 ) -> Iterator[Case]:
-    who = unprivileged if request.param == "unprivileged" else None
-    user = os.getuid() if who is None else who
+    caller = os.getuid() if user is None else user
     place = Path(tempfile.mkdtemp(prefix="cp-", dir=open_directory))
     place.chmod(0o755)
     for name in ("own", "state"):
         (place / name).mkdir(mode=0o700)
-        os.chown(place / name, user, user) if os.getuid() == 0 else None
+        os.chown(place / name, caller, caller) if os.getuid() == 0 else None
     shutil.copytree(hand_made.path, place / "kept", symlinks=True)
     fill(place / "kept")
     if os.getuid() == 0:
@@ -83,9 +82,9 @@ def case(
     builder = unprivileged
 
     def start(text: str, *words: str, state: str) -> subprocess.Popen[bytes]:
-        argv, environment = tool_command("sandbox", who)
+        argv, environment = tool_command("sandbox", user)
         as_user = (
-            {"user": who, "group": who, "extra_groups": ()} if who and os.getuid() == 0 else {}
+            {"user": user, "group": user, "extra_groups": ()} if user and os.getuid() == 0 else {}
         )
         return subprocess.Popen(
             [argv[0], "-c", text, *words],
@@ -96,7 +95,7 @@ def case(
             **as_user,
         )
 
-    yield Case(run_nbs, start, hand_made.store, place, builder, who)
+    yield Case(run_nbs, start, hand_made.store, place, builder, user)
     subprocess.run(["chmod", "-R", "u+rwX", str(place)], check=False)
     shutil.rmtree(place, ignore_errors=True)
 

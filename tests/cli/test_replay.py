@@ -25,12 +25,6 @@ def place(open_directory, unprivileged, tmp_path_factory):
     shutil.rmtree(path)
 
 
-@pytest.fixture(params=["caller", "unprivileged"])
-def user(request, unprivileged):
-    """Who runs the tests, and somebody without any rights."""
-    return None if request.param == "caller" else unprivileged
-
-
 def test_the_state_before_the_failing_phase_is_made_again(
     run_nbs, kept_by_nix, place, user
 ) -> None:

@@ -32,16 +32,15 @@ def program(name: str) -> str:
     return str(found)
 
 
-@pytest.fixture(params=["as who runs the tests", "unprivileged"])
-def run(request, hand_made: Kept, run_nbs: RunTool, unprivileged: int):
+@pytest.fixture
+def run(hand_made: Kept, run_nbs: RunTool, user: int | None):
     """Enter with tools, which are by their names or paths."""
-    who = unprivileged if request.param == "unprivileged" else None
 
     def run(*words: str, tools: tuple[str, ...] = (), **more: object):
         given = [f"--with-tool={tool}" for tool in tools]
         inside = ("--", *words) if words else ()
         place = ("--store", hand_made.store, *given, hand_made.path)
-        return run_nbs("shell", *place, *inside, as_user=who, **more)
+        return run_nbs("shell", *place, *inside, as_user=user, **more)
 
     return run
 

@@ -43,11 +43,6 @@ def repair(open_directory):
     return make
 
 
-@pytest.fixture(params=["caller", "unprivileged"])
-def user(request, unprivileged):
-    return None if request.param == "caller" else unprivileged
-
-
 @pytest.fixture
 def failed(nix_world, run_nbs):
     """Run `nbs verify` on a case that fails anew: with the settings of the tests' own Nix."""

@@ -98,14 +98,16 @@ def plain(outputs):
     return re.sub(r"\x1b\[[0-9;]*m", "", text_of(outputs))
 
 
-def test_a_report_is_a_page_with_all_cells(nbs, notebook):
-    done = nbs("report", "it.ipynb")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "it.html\n", "")
-    page = notebook.with_suffix(".html").read_text()
-    assert "<title>it</title>" in page
+def test_a_report_is_a_page_with_all_cells_whatever_its_name(nbs, notebook):
+    # nbconvert takes names for patterns.
+    named = notebook.rename(notebook.parent / "a [1]*.ipynb")
+    done = nbs("report", "a [1]*.ipynb")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "a [1]*.html\n", "")
+    page = named.with_suffix(".html").read_text()
+    assert "<title>a [1]*</title>" in page
     assert NO_INTERPRETER.search(page)
     assert "runHook preCheck" in page
-    assert sorted(os.listdir(notebook.parent)) == ["it.html", "it.ipynb"]
+    assert sorted(os.listdir(notebook.parent)) == ["a [1]*.html", "a [1]*.ipynb"]
 
 
 def test_a_report_tells_which_cell_failed_and_has_all_of_them(nbs, notebook):
@@ -126,26 +128,29 @@ def test_a_report_of_a_build_that_is_gone_says_so_and_is_written(nbs, notebook):
     assert notebook.with_suffix(".html").exists()
 
 
-def test_a_file_whose_name_is_a_pattern_is_run(nbs, notebook):
-    notebook.rename(notebook.parent / "a [1]*.ipynb")
-    done = nbs("report", "a [1]*.ipynb")
-    assert (done.returncode, done.stdout) == (0, "a [1]*.html\n")
-
-
-def test_a_page_that_cannot_be_written_is_named(nbs, notebook):
-    assert notebook.exists()
-    done = nbs("report", "it.ipynb", "-o", "missing/it.html")
+@pytest.mark.parametrize(
+    ("page", "why"), [("missing/it.html", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_page_that_cannot_be_written_is_named_before_a_cell_runs(nbs, notebook, page, why):
+    of_no_kernel(notebook)
+    done = nbs("report", "it.ipynb", "-o", page)
     assert done.returncode == 125
+    assert f"`{page}` cannot be written\n  {why}\n" in done.stderr
     assert "(notebook-refused, 125)" in done.stderr
 
 
 def test_a_kernel_that_jupyter_does_not_know_is_told(nbs, notebook):
-    read = json.loads(notebook.read_text())
-    read["metadata"]["kernelspec"]["name"] = "no-such-kernel"
-    notebook.write_text(json.dumps(read))
+    of_no_kernel(notebook)
     done = nbs("report", "it.ipynb")
     assert done.returncode == 125
     assert "(kernel-not-installed, 125)" in done.stderr
+
+
+def of_no_kernel(notebook):
+    """Who runs it comes to this end first."""
+    read = json.loads(notebook.read_text())
+    read["metadata"]["kernelspec"]["name"] = "no-such-kernel"
+    notebook.write_text(json.dumps(read))
 
 
 def test_the_first_cell_names_the_store_where_the_directory_does_not_lead_to_it(
