@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
+import time
 
 from sandbox import Error, Value
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 BACKLOG = 100
+PREDECESSOR_S = 5.0
 LARGEST_FILE = 65536
 
 
@@ -75,9 +78,7 @@ class Connection(Value):
                 finally:
                     os.umask(before)
             else:
-                # A kernel that is restarted has the same ports as the one before.
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind((self.ip, port))
+                _bind(listener, (self.ip, port))
             listener.listen(BACKLOG)
             return listener.detach()
 
@@ -132,6 +133,21 @@ def _unusable(path: str, why: str) -> Error:
         hint="`jupyter console --kernel nbs` makes one and starts the kernel",
         exit_code=2,
     )
+
+
+def _bind(listener: socket.socket, address: tuple[str, int]) -> None:
+    """Raises OSError where another listens there, and goes on to for `PREDECESSOR_S`."""
+    # A kernel that is restarted has the same ports as the one before, which, if it was killed,
+    # may still be dying: nobody waits for what lives inside.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    end = time.monotonic() + PREDECESSOR_S
+    while True:
+        try:
+            return listener.bind(address)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                raise
+        time.sleep(0.02)
 
 
 def _remove_socket(path: str) -> None:

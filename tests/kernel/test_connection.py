@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import stat
+import threading
 
 import pytest
 
@@ -81,7 +82,18 @@ def test_sockets_of_the_file_system_are_for_their_owner_and_go_again(tmp_path):
     assert not (tmp_path / "ipc-1").exists()
 
 
-def test_a_port_that_another_has_is_told_with_its_address(tmp_path):
+def test_a_kernel_waits_for_the_end_of_the_one_before_that_was_killed(tmp_path):
+    with socket.create_server((IP, 0)) as dying:
+        path, _ = write(tmp_path, shell_port=dying.getsockname()[1])
+        death = threading.Timer(0.3, dying.close)
+        death.start()
+        for descriptor in read_connection(path).listen().values():
+            os.close(descriptor)
+        death.join()
+
+
+def test_a_port_that_another_has_is_told_with_its_address(tmp_path, monkeypatch):
+    monkeypatch.setattr("nbs_kernel.connection.PREDECESSOR_S", 0.1)
     with socket.create_server((IP, 0)) as other:
         port = other.getsockname()[1]
         path, _ = write(tmp_path, shell_port=port)

@@ -360,7 +360,9 @@ def test_what_is_kept_is_offered_where_a_magic_command_takes_its_name(tmp_path) 
 
     assert offered("%enter h") == ["%enter hello-1.0"]
     assert offered("%enter ")[:2] == ["%enter hello-1.0", r"%enter a\ b"]
-    assert offered("%enter --") == ["%enter --store", "%enter --derivation", "%enter --ws"]
+    assert offered("%enter --") == [
+        f"%enter --{option}" for option in ("store", "derivation", "ws", "with-tool")
+    ]
     assert offered("%enter --ws ") == ["%enter --ws hello-1.0-2"]
     assert offered("%restore u") == ["%restore undone"]
     assert offered("%diff --since o") == ["%diff --since one"]
