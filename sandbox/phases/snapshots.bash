@@ -41,18 +41,22 @@ __nbs_ask() {
 }
 
 __nbs_await() {
-  builtin local __nbs_line __nbs_read
+  builtin local __nbs_line __nbs_begun='' __nbs_read
   builtin echo "$1" >&60 || builtin return 125
   while :; do
-    IFS= builtin read -r -u 60 __nbs_line
+    # Not for ever: of an interrupt that comes just before it waits, bash would hear only afterwards.
+    IFS= builtin read -r -t 1 -u 60 __nbs_line
     __nbs_read=$?
+    __nbs_begun+=$__nbs_line
+    # Above 128: an interrupt, or the second is over.
+    if ((__nbs_read > 128)); then builtin continue; fi
+    __nbs_line=$__nbs_begun __nbs_begun=''
     case $__nbs_line in
       "$__nbs_asked|error: "* | "$__nbs_asked|hint: "* | "$__nbs_asked|  "*) builtin printf '%s\n' "${__nbs_line#*|}" >&2 ;;
       "$__nbs_asked|"*) builtin printf '%s\n' "${__nbs_line#*|}" ;;
       "$__nbs_asked="*) builtin return "${__nbs_line#*=}" ;;
     esac
-    # Above 128: an interrupt, of which bash goes on to read only where it is not POSIX's.
-    if ((__nbs_read > 0 && __nbs_read <= 128)); then builtin break; fi
+    if ((__nbs_read > 0)); then builtin break; fi
   done
   builtin echo "error: the supervisor outside does not answer" >&2
   builtin return 125
