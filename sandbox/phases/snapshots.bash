@@ -45,6 +45,7 @@ __nbs_await() {
   builtin echo "$1" >&60 || builtin return 125
   while :; do
     # Not for ever: of an interrupt that comes just before it waits, bash would hear only afterwards.
+    __nbs_line=''
     IFS= builtin read -r -t 1 -u 60 __nbs_line
     __nbs_read=$?
     __nbs_begun+=$__nbs_line
