@@ -414,6 +414,8 @@ def test_a_person_who_comes_second_is_asked_whether_a_copy_will_do(
         screen.wait_for("changed")
     finally:
         screen.close()
+    # Its session may be ending still.
+    assert eventually(lambda: is_free(nbs.state / "ws/hand-made-2/lock"))
     assert {one["name"] for one in nbs.listed()} == {"hand-made", "hand-made-2"}
 
 
