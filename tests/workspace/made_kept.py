@@ -60,3 +60,16 @@ def holding(workspace: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def is_waited_for(workspace: Path) -> bool:
+    """Has another process opened what `holding` holds, to lock it?"""
+    place = str(workspace / "snapshots")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            opened = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        except OSError:
+            continue
+        if int(pid) != os.getpid() and place in opened:
+            return True
+    return False
