@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from nbs_kernel.execution import Stop
+from nbs_kernel.requests import Enter
 from sandbox import given_up
 
 TYPE_CHECKING = False
@@ -86,16 +87,9 @@ class KernelContext:
             content = {"data": data, "metadata": metadata, "transient": {}}
             self._kernel.tell("display_data", content, execution.request.header)
 
-    def enter(
-        self,
-        build: str,
-        store: str = "",
-        derivation: str = "",
-        workspace: str = "",
-        tools: tuple[str, ...] = (),
-    ) -> None:
+    def enter(self, asked: Enter) -> None:
         """Move into another build: does not return. Raises `sandbox.Error`."""
-        self._kernel.move(build, self.done, store, derivation, workspace, tools)
+        self._kernel.move(asked, self.done)
 
     def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:
         """What was changed in the workspace, with colours. Raises `sandbox.Error`."""
@@ -157,4 +151,4 @@ class KernelContext:
 
     def reset(self) -> None:
         """The workspace as it was kept, which is another sandbox. Raises `sandbox.Error`."""
-        self._kernel.move("", self.done)
+        self._kernel.move(Enter(build=""), self.done)

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from nbs_kernel.known import Known
     from nbs_kernel.messages import Message
     from nbs_kernel.outside import Outside
+    from nbs_kernel.requests import Enter
     from sandbox import Command
 
     class Inside(Protocol):
@@ -320,20 +321,12 @@ class Kernel:
         if shell is not None and shell.busy:
             shell.interrupt()
 
-    def move(
-        self,
-        build: str,
-        done: int,
-        store: str = "",
-        derivation: str = "",
-        workspace: str = "",
-        tools: tuple[str, ...] = (),
-    ) -> None:
+    def move(self, asked: Enter, done: int) -> None:
         """Leave for a kernel in another sandbox. Raises `Error`, or else `Stop`.
 
         That one goes on with the cell that runs, after so many magic lines of it.
         """
-        self.outside.enter(build, store, derivation, workspace, tools, self._say_moving)
+        self.outside.enter(asked, self._say_moving)
         settings = (*pairs_of(self.settings), (DONE, done))
         handover = Handover(
             execution_count=self._executor.count, moved=self.current is not None, settings=settings

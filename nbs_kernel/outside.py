@@ -80,24 +80,12 @@ class Outside:
         message = receive(self.descriptor, self._reader)
         return message if isinstance(message, Handover) else Handover()
 
-    def enter(
-        self,
-        build: str,
-        store: str = "",
-        derivation: str = "",
-        workspace: str = "",
-        tools: tuple[str, ...] = (),
-        tell: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Have another kernel made in the sandbox of `build`, "" for the same build as kept.
+    def enter(self, asked: Enter, tell: Callable[[], None] = lambda: None) -> None:
+        """Have another kernel made in the sandbox that is asked for.
 
-        With `workspace`, in that kept one instead; with `tools` of the host. When this returns it
-        is inside, and waits for `hand_over`. `tell` is called once if that takes longer than
-        `SILENT_S`. Raises `Error`.
+        When this returns it is inside, and waits for `hand_over`. `tell` is called once if that
+        takes longer than `SILENT_S`. Raises `Error`.
         """
-        asked = Enter(
-            build=build, store=store, derivation=derivation, workspace=workspace, tools=tools
-        )
         begun = [tell]
 
         def wait() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nbs_kernel.magics.context import Call, Code, Magic
 from nbs_kernel.magics.errors import MagicError
+from nbs_kernel.requests import Enter
 from nbs_kernel.typed.shown import one_line, plain, table
 
 TYPE_CHECKING = False
@@ -36,7 +37,7 @@ def _enter(context: Context, call: Call) -> Code | None:
         else:
             given[name] = value
     if given.get(_WORKSPACE) and len(given) == 1 and not words:
-        context.enter("", workspace=given[_WORKSPACE], tools=tools)
+        context.enter(Enter(build="", workspace=given[_WORKSPACE], tools=tools))
         return None
     if len(words) != 1 or not words[0] or _WORKSPACE in given:
         raise MagicError(
@@ -45,7 +46,7 @@ def _enter(context: Context, call: Call) -> Code | None:
             hint=f"`{ENTER.usage}`",
         )
     store, derivation = (given.get(option, "") for option in _OPTIONS)
-    context.enter(words[0], store, derivation, tools=tools)
+    context.enter(Enter(build=words[0], store=store, derivation=derivation, tools=tools))
     return None
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from nbs_kernel.bash.events import Outcome
+    from nbs_kernel.requests import Enter
     from nbs_kernel.settings import Settings
     from nbs_kernel.typed.surroundings import Asked
     from nbs_kernel.typed.words import Word
@@ -67,14 +68,7 @@ if TYPE_CHECKING:
         def display(self, data: dict[str, object], metadata: dict[str, object]) -> None:
             """Show one thing in several formats; the front end picks one."""
 
-        def enter(
-            self,
-            build: str,
-            store: str = "",
-            derivation: str = "",
-            workspace: str = "",
-            tools: tuple[str, ...] = (),
-        ) -> None:
+        def enter(self, asked: Enter) -> None:
             """Move into another build; what is empty is found out. Raises `sandbox.Error`."""
 
         def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:

@@ -44,8 +44,8 @@ __nbs_await() {
   builtin local __nbs_line __nbs_begun='' __nbs_read
   builtin echo "$1" >&60 || builtin return 125
   while :; do
-    # Not for ever: of an interrupt that comes just before it waits, bash would hear only afterwards.
     __nbs_line=''
+    # Not for ever: of an interrupt that comes just before it waits, bash would hear only afterwards.
     IFS= builtin read -r -t 1 -u 60 __nbs_line
     __nbs_read=$?
     __nbs_begun+=$__nbs_line

@@ -169,7 +169,7 @@ def test_a_refusal_comes_inside_as_the_error_that_it_was_outside():
     with ours, theirs:
         send(ours.fileno(), Refused(message="no", reason="build-unknown", hint="`nbs ls`"))
         with pytest.raises(Error) as caught:
-            Outside(theirs.fileno()).enter("x")
+            Outside(theirs.fileno()).enter(Enter(build="x"))
         assert (caught.value.message, caught.value.reason) == ("no", "build-unknown")
         assert receive(ours.fileno(), Reader()) == Enter(build="x")
 
@@ -185,10 +185,10 @@ def test_a_move_that_takes_longer_than_a_moment_is_told_to_be_under_way(monkeypa
     with ours, theirs:
         outside = Outside(theirs.fileno())
         send(ours.fileno(), Entered())
-        outside.enter("x", tell=tell)
+        outside.enter(Enter(build="x"), tell=tell)
         assert told == []
         monkeypatch.setattr("nbs_kernel.outside.SILENT_S", 0.01)
-        outside.enter("x", tell=tell)
+        outside.enter(Enter(build="x"), tell=tell)
         assert told == ["entering"]
 
 
@@ -216,6 +216,6 @@ def test_a_supervisor_that_is_gone_is_told_and_no_reason_to_end():
         outside = Outside(theirs.fileno())
         outside.remember(1, 1, "make")
         with pytest.raises(Error) as caught:
-            outside.enter("x")
+            outside.enter(Enter(build="x"))
         assert caught.value.reason == "supervisor-gone"
         assert outside.take_over() == Handover()

@@ -10,6 +10,7 @@ from sandbox import Error, Snapshot
 
 if TYPE_CHECKING:
     from nbs_kernel.known import Known
+    from nbs_kernel.requests import Enter
     from nbs_kernel.typed.surroundings import Asked
 
 
@@ -37,17 +38,13 @@ class Noted:
         assert metadata == {}
         self.shown.append(data)
 
-    def enter(
-        self,
-        build: str,
-        store: str = "",
-        derivation: str = "",
-        workspace: str = "",
-        tools: tuple[str, ...] = (),
-    ) -> None:
-        if build == "missing":
+    def enter(self, asked: Enter) -> None:
+        if asked.build == "missing":
             raise Error("there is no build `missing`", reason="build-unknown")
-        words = ("enter", build, store, derivation, workspace, *tools)
+        words = (
+            *("enter", asked.build, asked.store, asked.derivation, asked.workspace),
+            *asked.tools,
+        )
         self.done.append(" ".join(filter(None, words)))
 
     def diff(self, paths: tuple[str, ...], since: str, *, stat: bool) -> str:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nbs_kernel.outside import Outside
+    from nbs_kernel.requests import Enter
 
 
 class Local:
@@ -54,10 +55,10 @@ class NextDoor:
         self._pipe = self._neighbour = -1
         self.descriptor, self.is_asked = -1, False
 
-    def enter(self, build: str, *_: Any) -> None:
-        if build != "next-door":
+    def enter(self, asked: Enter, *_: Any) -> None:
+        if asked.build != "next-door":
             raise Error(
-                f"there is no build `{build}`", reason="no-build", hint="`nbs ls` lists them"
+                f"there is no build `{asked.build}`", reason="no-build", hint="`nbs ls` lists them"
             )
         there, self._pipe = os.pipe()
         adopted = ",".join(f"{name}:{fd}" for name, fd in self._listening.items())
