@@ -112,6 +112,14 @@ def _require(name: str) -> None:
         pytest.skip(missing)
 
 
+def program(name: str) -> str:
+    """Its path; the test is skipped without it, and fails where CI is set."""
+    found = shutil.which(name)
+    if found is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed")
+    return str(found)
+
+
 @functools.cache
 def _missing(name: str) -> str:
     return PROBES[name]()

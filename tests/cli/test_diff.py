@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import program
 from tests.screen import Screen
 
 if TYPE_CHECKING:
@@ -239,10 +240,10 @@ def test_what_a_terminal_could_take_for_a_command_is_shown_harmlessly(
 
 
 @pytest.mark.terminal
-@pytest.mark.skipif(shutil.which("less") is None, reason="less is not installed")
 def test_at_a_terminal_a_pager_shows_it_page_by_page_and_can_be_left(
     session, kept_by_nix, tool_command, tmp_path
 ):
+    program("less")
     state = str(tmp_path / "state")
     name = session(kept_by_nix, state, "cd /build/hello; seq 500 | sed 's,.*,line &!,' > long")
     argv, environment = tool_command("sandbox.cli.nbs")

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.conftest import program
+
 if TYPE_CHECKING:
     from tests.conftest import Kept, RunTool
 
@@ -22,14 +24,6 @@ CRASH = """
 static int deep(int *place, int more) { return more ? deep(place, more - 1) + 1 : *place; }
 int main(int count, char **words) { return deep((int *)words[count], 3); }
 """
-
-
-def program(name: str) -> str:
-    """Its path; the test is skipped without it, and fails where CI is set."""
-    found = shutil.which(name)
-    if found is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{name} is not installed")
-    return str(found)
 
 
 @pytest.fixture

@@ -68,20 +68,17 @@ class Nbs:
         return last.strip().removeprefix("(").partition(",")[0]
 
 
-@pytest.fixture(params=["root", "unprivileged"])
+@pytest.fixture
 def nbs(
-    request: pytest.FixtureRequest,
+    user: int | None,
     run_nbs: RunTool,
     unprivileged: int,
     open_directory: Path,
     hand_made: Kept,
 ) -> Iterator[Nbs]:
-    if request.param == "root" and os.getuid() != 0:
-        pytest.skip("only root can be root")
-    user = None if request.param == "root" else unprivileged
-    state = open_directory / f"state-{request.param}"
+    state = open_directory / f"state-{user}"
     state.mkdir(mode=0o700)
-    path = open_directory / f"hand-made-{request.param}" / "hand-made"
+    path = open_directory / f"hand-made-{user}" / "hand-made"
     shutil.copytree(hand_made.path, path)
     if os.getuid() == 0:
         os.chown(state, 0 if user is None else user, -1)

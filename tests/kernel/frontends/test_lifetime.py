@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 
+from tests.conftest import program
 from tests.kernel.frontends import processes
 from tests.kernel.frontends.conftest import (
     LIMIT_S,
@@ -254,8 +254,7 @@ def test_a_kernel_without_a_build_starts_and_says_what_is_wrong(failed_builds):
 
 
 def test_a_cell_runs_a_tool_of_the_host(failed_builds):
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
+    program("strace")
     with kernel(NBS_WITH_TOOLS="strace") as (_, client):
         reply, said = run(client, "tool strace -o /tmp/trace true && grep -c execve /tmp/trace")
         assert (reply["status"], said) == ("ok", "1\n")
