@@ -256,7 +256,7 @@ let shell = derivation {{
   name = "shell";
   inherit system;
   builder = "${{bash}}/bin/bash";
-  args = [ "-c" "${{coreutils}}/bin/mkdir -p $out/bin; exec ${{coreutils}}/bin/ln -s ${{dash}}/bin/dash $out/bin/sh" ];
+  args = [ "-c" "${{coreutils}}/bin/mkdir -p $out/bin; ${{coreutils}}/bin/ln -s ${{dash}}/bin/dash $out/bin/sh; exit" ];
 }};
 in derivation {{
   name = "structured-by-dash-1.0";
