@@ -27,7 +27,7 @@ HERE = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(HERE))
 
 import sandbox  # noqa: E402  found by the line above
-from sandbox.residence import settle  # noqa: E402
+from sandbox.session.residence import settle  # noqa: E402
 from sandbox.workspace.remove import remove_tree  # noqa: E402
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from sandbox.model.facts import PhaseScripts, Request
 from sandbox.model.printable import one_line, printable
 from sandbox.model.spec import Sandbox
 from sandbox.model.value import Value
-from sandbox.run import enter, plan
+from sandbox.session.run import enter, plan
 from sandbox.workspace.workspace import Workspace, state_directory
 
 TYPE_CHECKING = False
@@ -27,14 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from sandbox import replay as replay
-    from sandbox import showing as showing
-    from sandbox.carry import Place as Place
-    from sandbox.carry import carry_in as carry_in
-    from sandbox.carry import carry_out as carry_out
-    from sandbox.carry import only_looked_at as only_looked_at
-    from sandbox.comparison import compared as compared
-    from sandbox.comparison import workspace_of as workspace_of
     from sandbox.host.buildlog import LoggedBuild as LoggedBuild
     from sandbox.host.buildlog import PointedFile as PointedFile
     from sandbox.host.buildlog import logged_build as logged_build
@@ -57,29 +49,9 @@ if TYPE_CHECKING:
     from sandbox.host.summary import owner_name as owner_name
     from sandbox.host.tools import find_tools as find_tools
     from sandbox.host.version import installed_profile as installed_profile
-    from sandbox.kept import damaged_workspaces as damaged_workspaces
-    from sandbox.kept import find_workspace as find_workspace
-    from sandbox.kept import fork_workspace as fork_workspace
-    from sandbox.kept import hold_workspace as hold_workspace
-    from sandbox.kept import is_kept_by_nix as is_kept_by_nix
-    from sandbox.kept import new_session as new_session
-    from sandbox.kept import read_again as read_again
-    from sandbox.kept import recalled as recalled
-    from sandbox.kept import remove_workspace as remove_workspace
-    from sandbox.kept import request_again as request_again
-    from sandbox.kept import require_build as require_build
-    from sandbox.kept import resumed_session as resumed_session
-    from sandbox.kept import total_bytes as total_bytes
-    from sandbox.kept import tried_in as tried_in
-    from sandbox.kept import workspace_path as workspace_path
-    from sandbox.kept import workspace_usage as workspace_usage
-    from sandbox.kept import workspaces as workspaces
-    from sandbox.kept import workspaces_of as workspaces_of
     from sandbox.linux import probe as probe
     from sandbox.linux.resident import Command as Command
     from sandbox.linux.resident import Inside as Inside
-    from sandbox.living import Living as Living
-    from sandbox.living import given_up as given_up
     from sandbox.model import patched as patched
     from sandbox.model import recipe as recipe
     from sandbox.model import words as words
@@ -104,23 +76,51 @@ if TYPE_CHECKING:
     from sandbox.model.render import Line
     from sandbox.model.storepath import derivation_name as derivation_name
     from sandbox.model.tools import with_tools as with_tools
-    from sandbox.patching import Patch as Patch
-    from sandbox.patching import patch_of as patch_of
-    from sandbox.residence import Residence as Residence
-    from sandbox.residence import Signals as Signals
-    from sandbox.residence import settle as settle
-    from sandbox.residence import stay_outside as stay_outside
-    from sandbox.roots import is_collectable as is_collectable
-    from sandbox.snapshots import Snapshot as Snapshot
-    from sandbox.snapshots import holds as holds
-    from sandbox.snapshots import listing as listing
-    from sandbox.snapshots import remove_snapshot as remove_snapshot
-    from sandbox.snapshots import restore_workspace as restore_workspace
-    from sandbox.snapshots import snapshot_workspace as snapshot_workspace
-    from sandbox.snapshots import snapshots_of as snapshots_of
-    from sandbox.snapshots import told as told
-    from sandbox.sources import has_sources as has_sources
-    from sandbox.sources import take_sources as take_sources
+    from sandbox.repair import replay as replay
+    from sandbox.repair import showing as showing
+    from sandbox.repair.comparison import compared as compared
+    from sandbox.repair.comparison import workspace_of as workspace_of
+    from sandbox.repair.patching import Patch as Patch
+    from sandbox.repair.patching import patch_of as patch_of
+    from sandbox.repair.sources import has_sources as has_sources
+    from sandbox.repair.sources import take_sources as take_sources
+    from sandbox.session.carry import Place as Place
+    from sandbox.session.carry import carry_in as carry_in
+    from sandbox.session.carry import carry_out as carry_out
+    from sandbox.session.carry import only_looked_at as only_looked_at
+    from sandbox.session.kept import damaged_workspaces as damaged_workspaces
+    from sandbox.session.kept import find_workspace as find_workspace
+    from sandbox.session.kept import fork_workspace as fork_workspace
+    from sandbox.session.kept import hold_workspace as hold_workspace
+    from sandbox.session.kept import is_kept_by_nix as is_kept_by_nix
+    from sandbox.session.kept import new_session as new_session
+    from sandbox.session.kept import read_again as read_again
+    from sandbox.session.kept import recalled as recalled
+    from sandbox.session.kept import remove_workspace as remove_workspace
+    from sandbox.session.kept import request_again as request_again
+    from sandbox.session.kept import require_build as require_build
+    from sandbox.session.kept import resumed_session as resumed_session
+    from sandbox.session.kept import total_bytes as total_bytes
+    from sandbox.session.kept import tried_in as tried_in
+    from sandbox.session.kept import workspace_path as workspace_path
+    from sandbox.session.kept import workspace_usage as workspace_usage
+    from sandbox.session.kept import workspaces as workspaces
+    from sandbox.session.kept import workspaces_of as workspaces_of
+    from sandbox.session.living import Living as Living
+    from sandbox.session.living import given_up as given_up
+    from sandbox.session.residence import Residence as Residence
+    from sandbox.session.residence import Signals as Signals
+    from sandbox.session.residence import settle as settle
+    from sandbox.session.residence import stay_outside as stay_outside
+    from sandbox.session.roots import is_collectable as is_collectable
+    from sandbox.session.snapshots import Snapshot as Snapshot
+    from sandbox.session.snapshots import holds as holds
+    from sandbox.session.snapshots import listing as listing
+    from sandbox.session.snapshots import remove_snapshot as remove_snapshot
+    from sandbox.session.snapshots import restore_workspace as restore_workspace
+    from sandbox.session.snapshots import snapshot_workspace as snapshot_workspace
+    from sandbox.session.snapshots import snapshots_of as snapshots_of
+    from sandbox.session.snapshots import told as told
     from sandbox.version import VERSION as VERSION
     from sandbox.workspace.before import take_before as take_before
     from sandbox.workspace.before import tidy as tidy
@@ -143,110 +143,61 @@ SAID_ON_ENTERING = (
 """Notes that change what a person will find; the others are in `nbs plan`."""
 
 IMPORTED_LATE = {
-    "NixSurvey": "sandbox.host.catalog",
-    "demo_root": "sandbox.host.catalog",
-    "find_build": "sandbox.host.catalog",
-    "has_flakes": "sandbox.host.catalog",
-    "kept_builds": "sandbox.host.catalog",
-    "name_of": "sandbox.host.catalog",
-    "newest_kept_below": "sandbox.host.catalog",
-    "survey_nix": "sandbox.host.catalog",
-    "tutorial_root": "sandbox.host.catalog",
-    "Command": "sandbox.linux.resident",
-    "Inside": "sandbox.linux.resident",
-    "Residence": "sandbox.residence",
-    "Signals": "sandbox.residence",
-    "settle": "sandbox.residence",
-    "stay_outside": "sandbox.residence",
-    "VERSION": "sandbox.version",
-    "Comparison": "sandbox.workspace.compared",
-    "Finding": "sandbox.workspace.compared",
-    "compared": "sandbox.comparison",
-    "has_sources": "sandbox.sources",
-    "take_sources": "sandbox.sources",
-    "workspace_of": "sandbox.comparison",
-    "Patch": "sandbox.patching",
-    "patch_of": "sandbox.patching",
-    "recipe": "sandbox.model.recipe",
-    "Attribute": "sandbox.model.recipe",
-    "showing": "sandbox.showing",
-    "derivation_name": "sandbox.model.storepath",
-    "probe": "sandbox.linux.probe",
-    "owner_name": "sandbox.host.summary",
-    "words": "sandbox.model.words",
-    "Place": "sandbox.carry",
-    "carry_in": "sandbox.carry",
-    "carry_out": "sandbox.carry",
-    "only_looked_at": "sandbox.carry",
-    "find_tools": "sandbox.host.tools",
-    "with_tools": "sandbox.model.tools",
-    "FailedBuild": "sandbox.host.failures",
-    "failed_builds": "sandbox.host.failures",
-    "kept_before": "sandbox.host.failures",
-    "LoggedBuild": "sandbox.host.buildlog",
-    "PointedFile": "sandbox.host.buildlog",
-    "logged_build": "sandbox.host.buildlog",
-    "pointed_files": "sandbox.host.buildlog",
-    "read_pointed": "sandbox.host.buildlog",
-    "Piece": "sandbox.model.logcuts",
-    "error_in": "sandbox.model.logcuts",
-    "phases_called": "sandbox.model.logcuts",
-    "pieces": "sandbox.model.logcuts",
-    "NixCommand": "sandbox.model.nixcommand",
-    "nix_command": "sandbox.model.nixcommand",
-    "Event": "sandbox.model.nixevents",
-    "parse_event": "sandbox.model.nixevents",
-    "Listener": "sandbox.model.nixmessages",
-    "Report": "sandbox.model.nixmessages",
-    "Failure": "sandbox.model.notebook",
-    "Differences": "sandbox.workspace.changes",
-    "take_before": "sandbox.workspace.before",
-    "tidy": "sandbox.workspace.before",
-    "PatchFile": "sandbox.model.patched",
-    "Repair": "sandbox.model.patched",
-    "replay": "sandbox.replay",
-    "expression_of": "sandbox.model.expression",
-    "patched": "sandbox.model.patched",
-    "store_name": "sandbox.model.patched",
-    "Progress": "sandbox.model.progress",
-    "installed_profile": "sandbox.host.version",
-    "Living": "sandbox.living",
-    "listing": "sandbox.snapshots",
-    "told": "sandbox.snapshots",
-    "holds": "sandbox.snapshots",
-    "given_up": "sandbox.living",
-    "remove_snapshot": "sandbox.snapshots",
-    "restore_workspace": "sandbox.snapshots",
-    "snapshot_workspace": "sandbox.snapshots",
-    "snapshots_of": "sandbox.snapshots",
-    "Snapshot": "sandbox.snapshots",
-    "Held": "sandbox.workspace.holding",
-    "Kept": "sandbox.workspace.kept",
-    "Session": "sandbox.workspace.session",
-    "Usage": "sandbox.workspace.sizes",
-    "find_workspace": "sandbox.kept",
-    "fork_workspace": "sandbox.kept",
-    "hold_workspace": "sandbox.kept",
-    "is_collectable": "sandbox.roots",
-    "is_kept_by_nix": "sandbox.kept",
-    "new_session": "sandbox.kept",
-    "require_build": "sandbox.kept",
-    "resumed_session": "sandbox.kept",
-    "damaged_workspaces": "sandbox.kept",
-    "read_again": "sandbox.kept",
-    "recalled": "sandbox.kept",
-    "request_again": "sandbox.kept",
-    "remove_workspace": "sandbox.kept",
-    "total_bytes": "sandbox.kept",
-    "tried_in": "sandbox.kept",
-    "workspace_path": "sandbox.kept",
-    "workspace_usage": "sandbox.kept",
-    "workspaces": "sandbox.kept",
-    "workspaces_of": "sandbox.kept",
+    "sandbox.host.buildlog": "LoggedBuild PointedFile logged_build pointed_files read_pointed",
+    "sandbox.host.catalog": (
+        "NixSurvey demo_root find_build has_flakes kept_builds name_of newest_kept_below "
+        "survey_nix tutorial_root"
+    ),
+    "sandbox.host.failures": "FailedBuild failed_builds kept_before",
+    "sandbox.host.summary": "Summary owner_name",
+    "sandbox.host.tools": "find_tools",
+    "sandbox.host.version": "installed_profile",
+    "sandbox.linux.probe": "probe",
+    "sandbox.linux.resident": "Command Inside",
+    "sandbox.model.expression": "expression_of",
+    "sandbox.model.logcuts": "Piece error_in phases_called pieces",
+    "sandbox.model.logs": "BuildLog",
+    "sandbox.model.nixcommand": "NixCommand nix_command",
+    "sandbox.model.nixevents": "Event parse_event",
+    "sandbox.model.nixmessages": "Listener Report",
+    "sandbox.model.notebook": "Failure",
+    "sandbox.model.patched": "PatchFile Repair patched store_name",
+    "sandbox.model.progress": "Progress",
+    "sandbox.model.recipe": "Attribute recipe",
+    "sandbox.model.storepath": "derivation_name",
+    "sandbox.model.tools": "with_tools",
+    "sandbox.model.words": "words",
+    "sandbox.repair.comparison": "compared workspace_of",
+    "sandbox.repair.patching": "Patch patch_of",
+    "sandbox.repair.replay": "replay",
+    "sandbox.repair.showing": "showing",
+    "sandbox.repair.sources": "has_sources take_sources",
+    "sandbox.session.carry": "Place carry_in carry_out only_looked_at",
+    "sandbox.session.kept": (
+        "damaged_workspaces find_workspace fork_workspace hold_workspace is_kept_by_nix "
+        "new_session read_again recalled remove_workspace request_again require_build "
+        "resumed_session total_bytes tried_in workspace_path workspace_usage workspaces "
+        "workspaces_of"
+    ),
+    "sandbox.session.living": "Living given_up",
+    "sandbox.session.residence": "Residence Signals settle stay_outside",
+    "sandbox.session.roots": "is_collectable",
+    "sandbox.session.snapshots": (
+        "Snapshot holds listing remove_snapshot restore_workspace snapshot_workspace "
+        "snapshots_of told"
+    ),
+    "sandbox.version": "VERSION",
+    "sandbox.workspace.before": "take_before tidy",
+    "sandbox.workspace.changes": "Differences",
+    "sandbox.workspace.compared": "Comparison Finding",
+    "sandbox.workspace.holding": "Held",
+    "sandbox.workspace.kept": "Kept",
+    "sandbox.workspace.session": "Session",
+    "sandbox.workspace.sizes": "Usage",
 }
-"""What only the kernel and some verbs use, and the modules it is in: no other run pays for it.
+"""Modules, and what the kernel and some verbs use of them: no other run pays for it.
 
-Where the name is the last part of the module's, the module itself is meant."""
+Where a name is the last part of the module's, the module itself is meant."""
 
 OF_THE_BUILDS_BASH = ("asked", "report", "order", "texts", "earlier", "child")
 """The files of `phases/` that the build's own bash runs, one behind the other."""
@@ -294,12 +245,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in IMPORTED_LATE:
-        raise AttributeError(name)
-    from importlib import import_module
+    for path, names in IMPORTED_LATE.items():
+        if name in names.split():
+            from importlib import import_module
 
-    module = import_module(IMPORTED_LATE[name])
-    return module if module.__name__.endswith(f".{name}") else getattr(module, name)
+            module = import_module(path)
+            return module if path.endswith(f".{name}") else getattr(module, name)
+    raise AttributeError(name)
 
 
 def describe(case: Case, request: Request) -> Sandbox:
@@ -344,7 +296,7 @@ def describe_phases(case: Case, request: Request, *, clean: bool = False) -> San
     request = request.replace(phases=phase_scripts())
     if not clean:
         return describe(case, request)
-    from sandbox.replay import describe_clean
+    from sandbox.repair.replay import describe_clean
 
     return describe_clean(case, request)
 

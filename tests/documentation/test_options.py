@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from sandbox import asked
 from sandbox.cli import arguments, nbs
+from sandbox.session import asked
 from tests.documentation.written import ROOT, WORDS, Page, help_of, pages
 
 PLANNED = {"CONTRIBUTING.md": "path"}

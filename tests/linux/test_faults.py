@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import sandbox
-from sandbox import run as run_module
 from sandbox.errors import CommandError, MachineError, StepFailed
 from sandbox.linux import launch, syscalls
 from sandbox.linux.apply import Linux, apply
+from sandbox.session import run as run_module
 from tests.linux.forks import in_child
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from sandbox.linux import launch
 from sandbox.linux.remount import Doors, Mounted, replace
 from sandbox.model.spec import BuildDirectory
 from sandbox.model.steps import MountOverlay
-from sandbox.run import Run, copy
+from sandbox.session.run import Run, copy
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.remove import remove_tree
 from sandbox.workspace.workspace import Workspace

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.roots import ask
+from sandbox.session.roots import ask
 from tests.workspace.made_kept import make, record
 
 if TYPE_CHECKING:

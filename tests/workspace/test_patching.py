@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from sandbox.patching import patch
+from sandbox.repair.patching import patch
 from sandbox.workspace import sources
 from sandbox.workspace.compared import Comparison, Where
 from sandbox.workspace.kept import find_workspace

@@ -15,7 +15,7 @@ import pytest
 
 from sandbox.errors import Error, EvidenceError, MachineError, UsageError
 from sandbox.host.owners import look_at
-from sandbox.snapshots import listing
+from sandbox.session.snapshots import listing
 from sandbox.workspace import restore as restoring
 from sandbox.workspace import snapshots
 from sandbox.workspace.fork import fork

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import MachineError
-from sandbox.run import _keep
+from sandbox.session.run import _keep
 from sandbox.workspace import sources
 from sandbox.workspace.kept import find_workspace
 from sandbox.workspace.sizes import usage

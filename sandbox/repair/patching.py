@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 
-from sandbox.comparison import compared
 from sandbox.errors import Error, EvidenceError
 from sandbox.host.buildlog import logged_build
 from sandbox.host.summary import ending_text
@@ -17,7 +16,8 @@ from sandbox.model import aterm, patched, patchfile
 from sandbox.model.textdiff import is_binary
 from sandbox.model.textmerge import carry
 from sandbox.model.value import Value
-from sandbox.showing import counting, sides
+from sandbox.repair.comparison import compared
+from sandbox.repair.showing import counting, sides
 from sandbox.workspace.compared import BUILD
 from sandbox.workspace.kept import derivation_of
 from sandbox.workspace.snapshots import FAILED

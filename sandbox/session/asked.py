@@ -10,17 +10,17 @@ import os
 import socket
 
 from sandbox.errors import Error, UsageError
-from sandbox.living import given_up
 from sandbox.model import envvars
 from sandbox.model.printable import one_line
-from sandbox.snapshots import listing, told
+from sandbox.session.living import given_up
+from sandbox.session.snapshots import listing, told
 from sandbox.workspace.snapshots import UNDONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Never
 
-    from sandbox.living import Living
+    from sandbox.session.living import Living
     from sandbox.workspace.snapshots import Progress
 
 LONGEST_LINE = 256

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 SHOWN_NAMES = 3
-WORDS = os.path.join(os.path.dirname(__file__), "phases", "snapshots.bash")
+WORDS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "phases", "snapshots.bash")
 
 
 def plan(sandbox: Sandbox, workspace: str = "WORKSPACE") -> Plan:
@@ -128,8 +128,8 @@ def _live(sandbox: Sandbox, steps: Plan, run: Run, service: launch.Service | Non
 
 def _with_words(sandbox: Sandbox, session: Session, steps: Plan, run: Run) -> int:
     """A session whose shell can ask for snapshots."""
-    from sandbox.asked import Asked
-    from sandbox.living import Living
+    from sandbox.session.asked import Asked
+    from sandbox.session.living import Living
 
     with open(WORDS, encoding="utf-8") as file:
         text = steps.execute.startup_file + file.read()

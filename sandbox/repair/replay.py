@@ -12,7 +12,7 @@ from sandbox.model import patched, rules
 from sandbox.model.command import shell_word
 from sandbox.model.experiment import emptied
 from sandbox.model.spec import File
-from sandbox.run import enter
+from sandbox.session.run import enter
 from sandbox.workspace.changes import compare
 from sandbox.workspace.layers import Layer, View
 

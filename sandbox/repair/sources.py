@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from sandbox.host.case import readable_log
-from sandbox.kept import read_again, request_again
-from sandbox.replay import make_sources
+from sandbox.repair.replay import make_sources
+from sandbox.session.kept import read_again, request_again
 from sandbox.workspace import sources
 
 TYPE_CHECKING = False

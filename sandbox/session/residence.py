@@ -6,8 +6,8 @@ import os
 import select
 
 from sandbox.linux import launch, resident, syscalls
-from sandbox.living import Living
-from sandbox.run import Run, or_with_copy, plan, prepare_place
+from sandbox.session.living import Living
+from sandbox.session.run import Run, or_with_copy, plan, prepare_place
 from sandbox.workspace.workspace import Workspace, state_directory, sweep
 
 TYPE_CHECKING = False

@@ -9,7 +9,7 @@ from sandbox.host.case import Case, Recalled, read, store_of
 from sandbox.model import aterm
 from sandbox.model.facts import Request
 from sandbox.model.spec import BuildDirectory, Sandbox
-from sandbox.roots import ProtectedSession, is_protected
+from sandbox.session.roots import ProtectedSession, is_protected
 from sandbox.workspace import kept as listing
 from sandbox.workspace import sizes, tried
 from sandbox.workspace.fork import fork

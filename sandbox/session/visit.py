@@ -9,7 +9,7 @@ import os
 from sandbox.errors import MachineError
 from sandbox.linux import launch, syscalls
 from sandbox.model.value import Value
-from sandbox.residence import settle
+from sandbox.session.residence import settle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

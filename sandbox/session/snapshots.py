@@ -6,8 +6,8 @@ import os
 import time
 
 from sandbox.errors import MachineError
-from sandbox.living import LAST, last_of, trees_of
 from sandbox.model.words import size
+from sandbox.session.living import LAST, last_of, trees_of
 from sandbox.workspace import snapshots
 from sandbox.workspace.holding import Held
 from sandbox.workspace.restore import restore

@@ -13,7 +13,7 @@ import os
 from sandbox.errors import EvidenceError, MachineError
 from sandbox.linux import syscalls
 from sandbox.model.spec import Bind, BuildDirectory, Directory, Output, Sandbox
-from sandbox.visit import Visit, Visited
+from sandbox.session.visit import Visit, Visited
 from sandbox.workspace import parcel
 from sandbox.workspace.parcel import BrokenParcelError, Record
 from sandbox.workspace.receiving import CutError, Refused, open_place, pour_contents, receive
