@@ -64,7 +64,7 @@ def _unreadable(path: str, real: str) -> EvidenceError:
 
 
 def _layout(given: str, entries: frozenset[str]) -> tuple[str, str, str]:
-    """Outer directory, build's directory, and the name of the layout (nix-sandbox generations)."""
+    """Outer directory, build's directory, and the name of the layout."""
     parent, _, name = given.rpartition("/")
     if name in INNER_NAMES and _outer_layout(parent.rpartition("/")[2], name):
         return parent, given, _outer_layout(parent.rpartition("/")[2], name)

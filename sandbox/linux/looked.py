@@ -29,7 +29,7 @@ def open_looked(looked: Looked, ids: IdMap | None = None) -> int:
     owner is only known if it has a number.
     """
     try:
-        handle = _walk(looked.real)
+        handle = open_by_no_link(looked.real)
     except (FileNotFoundError, NotADirectoryError):
         raise _stale(looked) from None
     status = os.fstat(handle)
@@ -65,8 +65,8 @@ def _stale(looked: Looked) -> OSError:
     return OSError(STALE, os.strerror(STALE), looked.path)
 
 
-def _walk(path: str) -> int:
-    """Open an absolute path by no link, not even at its end."""
+def open_by_no_link(path: str) -> int:
+    """Open an absolute path with O_PATH, by no link, not even at its end. Raises OSError."""
     here = os.open("/", ONE_STEP | os.O_DIRECTORY)
     names = path.strip("/").split("/") if path.strip("/") else []
     for depth, name in enumerate(names, 1):

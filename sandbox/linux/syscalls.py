@@ -23,7 +23,7 @@ MNT_DETACH = 0x2
 MOUNT_ATTR_RDONLY = 0x1
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
-AT_SYMLINK_NOFOLLOW = 0x100
+AT_EMPTY_PATH = 0x1000
 STATX_BTIME, STATX_BYTES, BTIME_OFFSET = 0x800, 256, 80
 
 CLONE_FLAGS = {
@@ -519,18 +519,18 @@ def open_in_root(root: int, path: str, flags: int) -> int:
     raise AssertionError(call)
 
 
-def birth_time_ns(path: str) -> int:
-    """statx(2): when a file was made, in nanoseconds since 1970; no link is followed.
+def birth_time_ns(descriptor: int) -> int:
+    """statx(2): when what is open was made, in nanoseconds since 1970.
 
     0 where the file system, or the C library, does not tell. Raises OSError.
     """
-    call = f"statx(AT_FDCWD, {quoted(path)}, STATX_BTIME)"
+    call = f'statx({descriptor}, "", AT_EMPTY_PATH, STATX_BTIME)'
     found = ctypes.create_string_buffer(STATX_BYTES)
     try:
         statx = _libc.statx
     except AttributeError:
         return 0
-    _check(statx(AT_FDCWD, os.fsencode(path), AT_SYMLINK_NOFOLLOW, STATX_BTIME, found), call)
+    _check(statx(descriptor, b"", AT_EMPTY_PATH, STATX_BTIME, found), call)
     answer, at = found.raw, BTIME_OFFSET
     if not int.from_bytes(answer[:4], byteorder) & STATX_BTIME:
         return 0

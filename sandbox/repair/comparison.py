@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 
-from sandbox.errors import Error, UsageError
+from sandbox.errors import Error, EvidenceError, UsageError
 from sandbox.host.builddir import is_of_a_build, read_bounded, read_kept_directory
 from sandbox.host.catalog import find_build, is_called
 from sandbox.host.nixconf import find_locations, read_settings
@@ -14,6 +14,7 @@ from sandbox.model.changetext import source_root
 from sandbox.workspace import kept as keeping
 from sandbox.workspace import rights
 from sandbox.workspace.compared import Comparison, Where
+from sandbox.workspace.lower import open_lower
 from sandbox.workspace.snapshots import FAILED
 from sandbox.workspace.workspace import state_directory
 
@@ -92,12 +93,10 @@ def compare_workspace(
     """
     settings = read_settings(os.environ)
     locations = find_locations(os.environ, settings, kept.store)
-    content, _, _ = read_bounded(f"{kept.kept}/env-vars")
-    said = envvars.select(content, "sourceRoot", "PWD", "NIX_BUILD_TOP")
+    said, directories = _said(kept)
     top = said.get("NIX_BUILD_TOP", "")
     if not top.startswith("/") or os.path.normpath(top) != top:
         top = settings.sandbox_build_dir
-    directories = tuple(sorted(_directories(kept.kept)))
     where = Where(
         top=top,
         store=locations.store_dir,
@@ -133,9 +132,19 @@ def compared(
     yield from rights.told(once_more)
 
 
-def _directories(path: str) -> list[str]:
+def _said(kept: Kept) -> tuple[dict[str, str], tuple[str, ...]]:
+    """What env-vars says of the places of the build, and the directories beside it.
+
+    Nothing, where they cannot be read: a comparison that needs them will say so.
+    """
     try:
-        with os.scandir(path) as entries:
-            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except OSError:
-        return []
+        directory = open_lower(kept)
+    except (OSError, EvidenceError):
+        return {}, ()
+    try:
+        content, _, _ = read_bounded("env-vars", directory=directory)
+        with os.scandir(directory) as entries:
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    finally:
+        os.close(directory)
+    return envvars.select(content, "sourceRoot", "PWD", "NIX_BUILD_TOP"), tuple(sorted(names))

@@ -14,6 +14,7 @@ from sandbox.model.experiment import emptied
 from sandbox.model.spec import File
 from sandbox.session.run import enter
 from sandbox.workspace.changes import compare
+from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.layers import Layer, View
 
 TYPE_CHECKING = False
@@ -149,9 +150,9 @@ def _not_applied(case: Case, reason: str) -> EvidenceError:
 def differences(case: Case, directory: str) -> Differences:
     """How what a replay left in `directory` differs from what was kept; never in times or owners.
 
-    Raises OSError.
+    Raises OSError, and `EvidenceError` (`evidence-changed`).
     """
-    kept = Layer.at(case.kept.path)
+    kept = Layer(_open_kept(case))
     try:
         replayed = Layer.at(directory)
         try:
@@ -160,6 +161,16 @@ def differences(case: Case, directory: str) -> Differences:
             replayed.close()
     finally:
         kept.close()
+
+
+def _open_kept(case: Case) -> int:
+    if case.kept.looked is None:
+        return os.open(case.kept.path, OPEN_DIRECTORY)
+    handle = require_looked(case.kept.looked)
+    try:
+        return os.open(".", OPEN_DIRECTORY, dir_fd=handle)
+    finally:
+        os.close(handle)
 
 
 def make_sources(

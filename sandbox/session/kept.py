@@ -15,8 +15,8 @@ from sandbox.workspace import sizes, tried
 from sandbox.workspace.fork import fork
 from sandbox.workspace.holding import Held, sweep_kept
 from sandbox.workspace.kept import Kept
-from sandbox.workspace.session import Session, identity
-from sandbox.workspace.session import require_build as _require_build
+from sandbox.workspace.lower import identity
+from sandbox.workspace.lower import require_build as _require_build
 from sandbox.workspace.total import total
 from sandbox.workspace.workspace import state_directory
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from sandbox.model.recipe import Attribute
     from sandbox.workspace.remove import Removal
+    from sandbox.workspace.session import Session
     from sandbox.workspace.sizes import Usage
 
 

@@ -15,6 +15,7 @@ from sandbox.workspace import changes, sources
 from sandbox.workspace.kept import read_inputs
 from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.layers import Layer, View
+from sandbox.workspace.lower import open_lower
 from sandbox.workspace.origins import Origins
 from sandbox.workspace.sizes import is_of_ours
 from sandbox.workspace.snapshots import FAILED, expect, layers
@@ -78,7 +79,9 @@ class Comparison:
         self._paths = paths
 
     def __enter__(self) -> Self:
-        """Compare. Raises UsageError `snapshot-unknown`, `path-elsewhere` and `path-unknown`."""
+        """Compare. Raises UsageError `snapshot-unknown`, `path-elsewhere` and `path-unknown`, and
+        EvidenceError `workspace-build-gone`.
+        """
         try:
             self._compare()
         except BaseException:
@@ -205,10 +208,15 @@ class Comparison:
         """A directory, opened once; None if it is not there."""
         if path not in self._layers:
             try:
-                self._layers[path] = Layer.at(path)
+                self._layers[path] = Layer(self._open(path))
             except (FileNotFoundError, NotADirectoryError):
                 return None
         return self._layers[path]
+
+    def _open(self, path: str) -> int:
+        if path == self.kept.kept:
+            return open_lower(self.kept)
+        return os.open(path, OPEN_DIRECTORY)
 
     def _view(self, *paths: str) -> View:
         return View(*(layer for layer in map(self._layer, paths) if layer is not None))

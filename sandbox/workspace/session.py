@@ -6,7 +6,6 @@ import os
 import time
 
 from sandbox.errors import EvidenceError, MachineError
-from sandbox.linux import syscalls
 from sandbox.model.spec import BuildDirectory, Inputs
 from sandbox.model.steps import CopyTree, MakeDirectory, MakeFile, MakeLink, SetOwner
 from sandbox.model.value import Value
@@ -20,6 +19,7 @@ from sandbox.workspace.holding import (
     sweep_kept,
 )
 from sandbox.workspace.kept import STORE, TMP, UNKNOWN, Kept, read_inputs
+from sandbox.workspace.lower import identity, require_build
 from sandbox.workspace.prepare import prepare
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import Removal, remove_entry
@@ -287,47 +287,6 @@ def _of_a_session(steps: tuple[PrepareStep, ...], upper: str) -> Iterator[Prepar
                 continue
             case _:
                 yield step
-
-
-def require_build(kept: Kept, *, changed: bool = False) -> None:
-    """Is what was kept still what the workspace was made of? `changed`: it may have been changed.
-
-    Raises EvidenceError `workspace-build-gone`, also if another directory has the name now, and
-    `workspace-build-changed` for one over which an overlay lies.
-    """
-    try:
-        inode, born_ns, mtime_ns = identity(kept.kept)
-    except OSError as error:
-        raise _build_gone(kept, error.strerror or str(error)) from None
-    if (inode, born_ns) != kept.identity[:2]:
-        raise _build_gone(kept, "another directory is there now")
-    if not changed and kept.method == "overlay" and mtime_ns != kept.identity[2]:
-        name = kept.name
-        raise EvidenceError(
-            f"the build of the workspace `{name}` was changed where it was kept",
-            reason="workspace-build-changed",
-            evidence=(f"`{kept.kept}`: names came or went, or it was touched",),
-            hint=f"`nbs shell --ws {name} --changed` takes it as it is now, once for always",
-        )
-
-
-def _build_gone(kept: Kept, seen: str) -> EvidenceError:
-    return EvidenceError(
-        f"the build of the workspace `{kept.name}` is no longer where it was kept",
-        reason="workspace-build-gone",
-        evidence=(f"`{kept.kept}`: {seen}",),
-        hint=f"`nbs ws path {kept.name}` tells where the changed files are",
-    )
-
-
-def identity(path: str) -> tuple[int, int, int]:
-    """What tells a kept directory from another that has its name later, and from itself before.
-
-    The number of its device would not: many have another one after the next start of the machine.
-    Raises OSError.
-    """
-    status = os.stat(path, follow_symlinks=False)
-    return status.st_ino, syscalls.birth_time_ns(path), status.st_mtime_ns
 
 
 def _require_inputs(held: Held, store: Inputs) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import stat
 
+from sandbox.errors import EvidenceError
 from sandbox.model.value import Value
 from sandbox.workspace.kept import ATTRIBUTES, OUTPUTS, TMP, read_inputs
 from sandbox.workspace.ladder import OPEN_DIRECTORY, open_below
+from sandbox.workspace.lower import open_lower
 from sandbox.workspace.walk import walk
 
 TYPE_CHECKING = False
@@ -94,8 +96,8 @@ def _changed(kept: Kept, directory: int) -> int:
 
 def _open_kept(kept: Kept) -> int:
     try:
-        return os.open(kept.kept, OPEN_DIRECTORY)
-    except OSError:
+        return open_lower(kept)
+    except (OSError, EvidenceError):
         return -1
 
 

@@ -250,6 +250,30 @@ def test_a_workspace_whose_build_is_gone_says_so_and_its_files_stay(nbs: Nbs) ->
     assert (done.returncode, nbs.listed()) == (0, [])
 
 
+@pytest.mark.parametrize("instead", ["nothing", "a link", "another directory"])
+def test_nothing_is_compared_with_what_came_to_the_place_of_its_build(
+    nbs: Nbs, instead: str
+) -> None:
+    nbs.shell(CHANGE)
+    away = nbs.kept.path + "-away"
+    shutil.move(nbs.kept.path, away)
+    if instead == "a link":
+        os.symlink(away, nbs.kept.path)
+    elif instead == "another directory":
+        shutil.copytree(away, nbs.kept.path)
+    assert nbs.reason("diff", "hand-made") == "workspace-build-gone"
+    assert nbs.reason("patch", "hand-made") == "workspace-build-gone"
+
+
+def test_a_copy_is_compared_with_its_snapshots_when_its_build_is_gone(nbs: Nbs) -> None:
+    nbs.shell(CHANGE, "--copy")
+    assert nbs("snapshot", "first", "--ws", "hand-made").returncode == 0
+    shutil.rmtree(nbs.kept.path)
+    done = nbs("diff", "hand-made", "--since", "first")
+    assert done.stdout == b"# hand-made against the snapshot `first`: same\n"
+    assert nbs.reason("diff", "hand-made") == "workspace-build-gone"
+
+
 def test_a_kept_directory_that_was_touched_is_told_and_can_be_taken_as_it_is(nbs: Nbs) -> None:
     nbs.shell(CHANGE)
     os.utime(nbs.kept.path)
