@@ -10,6 +10,8 @@ from sandbox.model.value import Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sandbox.model.aterm import Derivation
     from sandbox.model.facts import EnvVars, KeptDirectory, NixFacts, Request
 
@@ -21,6 +23,18 @@ STARTUP = f"/dev/fd/{STARTUP_DESCRIPTOR}"
 PLACES = ("PWD", "sourceRoot")
 """What a log tells of directories, among variables."""
 
+BEFORE_SETUP = (
+    'noDumpEnvVars=1; __nbs_words=("$@"); '
+    'case "$SHELLOPTS" in *posix*) ;; *) trap() { '
+    'case " $* " in *" EXIT "* | *" 0 "*) ;; *) builtin trap "$@" ;; esac; } ;; esac; '
+    "__nbs_go() { unset -v noDumpEnvVars; unset -f trap; trap - EXIT; set +eu; "
+    'set -- "${__nbs_words[@]}"; '
+)
+SETUP = (
+    "; }; builtin trap 'echo \"the set-up of this build ends here, with status $?: "
+    "what it would have set afterwards is missing\" >&2; __nbs_go' EXIT; "
+    'if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi; __nbs_go'
+)
 MOST_SHOWN = 10
 SHELLS = ("bash", "dash", "sh")
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+-._/?=@:")
@@ -113,7 +127,9 @@ def _from_env_vars(kept: KeptDirectory, nix: NixFacts, request: Request, top: st
     stays = is_bash(shell) and not request.command
     more = (("PWD", directories[0]), *_read_first(shell, request)) if stays else ()
     return CommandLine(
-        argv=_interactive(shell, request) if stays else _run(shell, read, request),
+        argv=_interactive(shell, request)
+        if stays
+        else _run(shell, lambda last: f"{read}; {last}", request),
         environment=(*lost, *more),
         directories=directories,
         startup_file=_startup_file(kept, nix, request, shell, top, read if stays else ""),
@@ -128,7 +144,7 @@ def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: 
     shell = builder if name_of(builder) in SHELLS else ""
     if derivation is not None and _reads_as_nixpkgs_does(derivation):
         structured = derivation.structured_attributes
-        argv = _run(shell, _source_setup(structured=structured), request)
+        argv = _run(shell, lambda last: _with_setup(structured=structured, last=last), request)
     elif request.command:
         argv = request.command
     elif shell:
@@ -207,20 +223,19 @@ def _reads_as_nixpkgs_does(derivation: Derivation) -> bool:
     return name_of(derivation.builder) == "sh" and names_stdenv(derivation)
 
 
-def _source_setup(*, structured: bool) -> str:
-    """As nixpkgs' default builder begins; without leaving an env-vars or an EXIT trap behind.
+def _with_setup(*, structured: bool, last: str) -> str:
+    """As nixpkgs' default builder begins; then `last`, without an env-vars or an EXIT trap left.
 
+    A set-up that ends the shell, as it may have ended the build, leaves what it had set by then,
+    and `last` comes all the same: the trap is for that, so the set-up gets none of its own. Bash
+    in POSIX mode has no functions of such names, and ends there.
     NIX_ATTRS_SH_FILE of an older Nix names a path outside, and the builder looks beside it.
     """
     attributes = (
         'for attributes in "${NIX_ATTRS_SH_FILE-}" "$NIX_BUILD_TOP/.attrs.sh"; do '
         'if [ -e "$attributes" ]; then source "$attributes"; break; fi; done; unset attributes; '
     )
-    return (
-        (attributes if structured else "")
-        + 'noDumpEnvVars=1; if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi; '
-        + "unset noDumpEnvVars; trap - EXIT; set +eu"
-    )
+    return f"{attributes if structured else ''}{BEFORE_SETUP}{last}{SETUP}"
 
 
 def _read_first(shell: str, request: Request) -> tuple[tuple[str, str], ...]:
@@ -229,12 +244,14 @@ def _read_first(shell: str, request: Request) -> tuple[tuple[str, str], ...]:
     return (("BASH_ENV", STARTUP),) if wanted else ()
 
 
-def _run(shell: str, prepare: str, request: Request) -> tuple[str, ...]:
+def _run(shell: str, script: Callable[[str], str], request: Request) -> tuple[str, ...]:
+    """`script` makes a whole one of its last commands, which execute what was asked for."""
     command = request.command or _interactive(shell, request)
-    prepare += "".join(f"; export {name}={value}" for name, value in _read_first(shell, request))
+    last = "".join(f"export {name}={value}; " for name, value in _read_first(shell, request))
     if request.interactive and request.term:
-        return (shell, "-c", prepare + '; export TERM="$0"; exec "$@"', request.term, *command)
-    return (shell, "-c", prepare + '; exec "$@"', "--", *command)
+        last += 'export TERM="$0"; exec "$@"'
+        return (shell, "-c", script(last), request.term, *command)
+    return (shell, "-c", script(last + 'exec "$@"'), "--", *command)
 
 
 def _interactive(shell: str, request: Request) -> tuple[str, ...]:

@@ -281,3 +281,36 @@ def test_structured_attributes_of_a_build_by_another_shell_are_in_no_command_s_w
     done = run_tool(*words)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b'"what dash cannot declare"' in done.stdout
+
+
+SETUP_THAT_ENDS = f"""
+with import {ROOT}/tests/nix/stdenv.nix {{ }};
+mkDerivation {{ name = "set-up-1.0"; src = {ROOT}/sandbox/demo/hello; HOW = "by its recipe"; %s }}
+"""
+
+
+@pytest.mark.namespaces
+@pytest.mark.nix
+@pytest.mark.parametrize(
+    ("attribute", "status"),
+    [
+        ('preHook = "exit 3";', 3),
+        ('preHook = "set -u; echo $is_not_set";', 1),
+        ('postHook = "no-such-command";', 127),
+        ('buildInputs = [ "/nix/store/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-nothere" ];', 1),
+    ],
+)
+def test_a_build_whose_set_up_has_failed_is_entered_with_what_it_had_set(
+    nix_world, run_tool, attribute, status
+):
+    failure = nix_world.fail(SETUP_THAT_ENDS % attribute)
+    where = ("--store", f"{nix_world.root}/store", "--derivation", failure.drv, failure.kept)
+    told = f"the set-up of this build ends here, with status {status}: what it would have set"
+    script = 'echo "$HOW; $PATH; $-; $(trap)"'
+    for words, given in ((("bash", "-c", script), b""), ((), script.encode())):
+        done = run_tool(*where, *words, input=given)
+        how, path, options, traps = done.stdout.decode().rstrip("\n").split("; ")
+        assert (done.returncode, how, traps) == (0, "by its recipe", "")
+        assert "coreutils" in path
+        assert not set("eu") & set(options)
+        assert told in done.stderr.decode()
