@@ -7,9 +7,9 @@ import shlex
 import sys
 
 import sandbox
-from sandbox.cli import arguments, building, keeping, speak
+from sandbox.cli import arguments, building, entering, keeping, speak
 from sandbox.cli.pasteable import as_root, called
-from sandbox.errors import UsageError
+from sandbox.errors import Error, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def command(argv: list[str]) -> int:
     chosen = _chosen(failed, report, given)
     for line in _told(chosen or failed, report, asked):
         speak.say(line)
-    if not chosen or not all(_may_enter(one, report) for one in chosen):
+    may_enter = all(_may_enter(one, report) and not _is_undecided(one, given) for one in chosen)
+    if not chosen or not may_enter:
         _print_commands(chosen or failed, given)
         return status
     if given.has("--notebook"):
@@ -108,6 +109,20 @@ def _is_path(store: str) -> bool:
 def _may_enter(one: sandbox.FailedBuild, report: sandbox.Report) -> bool:
     usable = one.kept and one.readable and one.failure.kind not in NOT_ENTERED
     return bool(usable) and not report.interrupted
+
+
+def _is_undecided(one: sandbox.FailedBuild, given: Arguments) -> bool:
+    """Was it built without a sandbox, and does nobody say yet whether to make one?"""
+    decided = {"--sandboxed", "--unsandboxed", "--notebook"}.intersection(given.options)
+    if decided or not one.kept or not one.readable:
+        return False
+    if one.named:
+        given = given.replace(options=given.options | {"--derivation": one.named})
+    try:
+        sandbox.describe(*entering.prepare(given, one.kept, ()))
+    except Error as error:
+        return error.reason == "build-not-sandboxed"
+    return False
 
 
 def _chosen(
@@ -275,13 +290,19 @@ def _print_commands(failed: tuple[sandbox.FailedBuild, ...], given: Arguments) -
     """The commands that would enter, to be pasted: data if they were asked for, else talk."""
     for one in _failures(failed):
         if one.kept:
-            speak.say("\n".join([summary(one), *first_error(one), "enter it with"]))
-            line = sandbox.one_line(entering_command(one, given))
+            speak.say("\n".join([summary(one), *first_error(one)]))
+            ways = [given]
+            if _is_undecided(one, given):
+                speak.say("it had no sandbox: the host, as it had it, or the sandbox of Nix")
+                both = ("--unsandboxed", "--sandboxed")
+                ways = [given.replace(options=given.options | {way: ""}) for way in both]
+            speak.say("enter it with")
+            lines = [sandbox.one_line(entering_command(one, way)) for way in ways]
             if given.has("--no-enter"):
                 sys.stderr.flush()
-                print(line, flush=True)
+                print(lines[0], flush=True)
             else:
-                speak.say(f"  {line}")
+                speak.say("\n".join(f"  {line}" for line in lines))
 
 
 def entering_command(one: sandbox.FailedBuild, given: Arguments) -> str:

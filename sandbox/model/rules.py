@@ -50,6 +50,8 @@ START_CHILD = "ChrootLinuxDerivationBuilder::startChild"
 PREPARE = "ChrootLinuxDerivationBuilder::prepareSandbox"
 ENTER = "ChrootLinuxDerivationBuilder::enterChroot"
 PATHS = "DerivationBuilder::getPathsInSandbox"
+COVERED = ("bin", "dev", "etc", "proc", "sys")
+"""Directories of the root that no build directory may come to lie in."""
 
 
 def build_top(kept: KeptDirectory, nix: NixFacts) -> str:
@@ -58,6 +60,23 @@ def build_top(kept: KeptDirectory, nix: NixFacts) -> str:
     if seen in ("/build", nix.settings.sandbox_build_dir):
         return seen
     return nix.settings.sandbox_build_dir
+
+
+def own_top(kept: KeptDirectory, nix: NixFacts) -> str:
+    """Where a build had its directory that Nix did not sandbox: what it has left names that path.
+
+    The name comes from the build, so it counts only where it covers nothing of the sandbox's own.
+    """
+    paths = (kept.env_vars.build_top, kept.path)
+    return next((path for path in paths if _may_be_top(path, nix)), build_top(kept, nix))
+
+
+def _may_be_top(path: str, nix: NixFacts) -> bool:
+    first, *parts = path.split("/")
+    whole = not first and parts and path.isprintable() and not {"", ".", ".."}.intersection(parts)
+    store = f"{nix.store_dir}/"
+    apart = not f"{path}/".startswith(store) and not store.startswith(f"{path}/")
+    return bool(whole) and apart and path != "/tmp" and parts[0] not in COVERED  # noqa: S108
 
 
 def was_sandboxed(
@@ -472,7 +491,7 @@ def sandbox(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts, request: 
 
         return unsandboxed(kept, nix, machine, request)
     who = identity(kept, nix, machine)
-    top = build_top(kept, nix)
+    top = build_top(kept, nix) if sandboxed else own_top(kept, nix)
     root = root_entries(nix, who, top)
     made = (
         *root,

@@ -189,6 +189,45 @@ def test_a_failed_dependency_is_named_beside_what_was_asked_for(nix):
     assert "foo.c:3:1: error: no foo\nenter it with\n  nbs shell --store " in said
 
 
+WITHOUT_SANDBOX = f"""
+(import {ROOT}/tests/nix/stdenv.nix {{ }}).mkDerivation {{
+  name = "open-1.0"; __noChroot = true; src = {ROOT}/sandbox/demo/hello;
+  buildPhase = "pwd > where; touch $(mktemp); exit 5";
+}}
+"""
+
+
+@pytest.mark.namespaces
+@pytest.mark.nix
+def test_a_build_without_a_sandbox_can_be_entered_in_both_ways_at_its_own_path(
+    undiverted_world, run_nbs
+):
+    words = ("--", "nix-build", "--no-out-link", "-E", WITHOUT_SANDBOX)
+    settings = undiverted_world.environment
+    done = run_nbs("build", *words, env=settings)
+    said = done.stderr.decode().splitlines()
+    assert done.returncode == 100
+    assert "open-1.0 failed in buildPhase (exit 5)" in said
+    ways = [shlex.split(line) for line in said[-2:]]
+    assert [way[:3] for way in ways] == [
+        ["nbs", "shell", "--unsandboxed"],
+        ["nbs", "shell", "--sandboxed"],
+    ]
+    assert said[-3] == "enter it with"
+    printed = run_nbs("build", "--no-enter", *words, env=settings)
+    assert shlex.split(printed.stdout.decode())[:3] == ["nbs", "shell", "--unsandboxed"]
+    for _, _, *way in ways:
+        script = 'pwd; cat where; echo "$PWD"; dirname "$(mktemp)"; ls -d /usr/share'
+        entered = run_nbs("shell", *way, "--", "bash", "-c", script, env=settings)
+        here, *others = entered.stdout.decode().splitlines()
+        assert others[:2] == [here, here], entered.stderr.decode()
+        assert here.startswith(others[2] + "/")
+        assert others[3:] == (["/usr/share"] if way[0] == "--unsandboxed" else [])
+        assert run_nbs("phase", *way, env=settings).returncode == 5
+    clean = run_nbs("phase", "--clean", *ways[1][2:], env=settings)
+    assert clean.returncode == 5, clean.stdout.decode()
+
+
 @pytest.mark.namespaces
 def test_the_command_that_is_printed_enters(nix, run_nbs, nix_world):
     done = nix("lib", options=("--no-enter", "--inputs", "rw"))

@@ -97,13 +97,36 @@ def test_a_build_without_a_sandbox_is_entered_only_by_name():
     assert caught.value.evidence == ("NIX_BUILD_TOP=/tmp/x",)
     assert {"`--sandboxed`", "`--unsandboxed`"} <= set(caught.value.hint.split())
     inside = described(kept, request=made.REQUEST.replace(unsandboxed=False))
-    assert build_directory(inside).path == "/build"
+    assert build_directory(inside).path == "/tmp/x"
     assert "net" in inside.namespaces
     host = described(kept, request=made.REQUEST.replace(unsandboxed=True))
     assert "net" not in host.namespaces
     assert at(host, "/") == Bind(
         path="/", source="/", kind="directory", read_only=True, rule=at(host, "/").rule
     )
+
+
+@pytest.mark.parametrize(
+    "top",
+    [
+        "/",
+        "/tmp",
+        "/etc/x",
+        "/dev/shm/x",
+        "/nix/store/x",
+        "/nix",
+        "/tmp/../etc",
+        "relative",
+        "/a//b",
+    ],
+)
+def test_a_build_directory_covers_nothing_of_a_sandbox_that_is_made_for_it(top):
+    env_vars = made.ENV_VARS.replace(build_top=top)
+    request = made.REQUEST.replace(unsandboxed=False)
+    kept = KEPT.replace(env_vars=env_vars, path="/var/kept")
+    assert build_directory(described(kept, request=request)).path == "/var/kept"
+    kept = kept.replace(path="/dev/shm/kept")
+    assert build_directory(described(kept, request=request)).path == "/build"
 
 
 def test_a_request_for_the_host_s_files_changes_nothing_for_a_build_that_had_a_sandbox():
