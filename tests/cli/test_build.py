@@ -25,6 +25,7 @@ let
 in rec {{
   lib = failing "lib-1.0" "echo working; echo 'foo.c:3:1: error: no foo'; exit 3";
   other = failing "other-1.0" "exit 4";
+  early = pkgs.mkDerivation {{ name = "early-1.0"; dontUnpack = true; preHook = "exit 3"; }};
   app = pkgs.mkDerivation {{ name = "app-2.0"; inherit lib; dontUnpack = true; buildPhase = "true"; }};
   both = pkgs.mkDerivation {{ name = "both-2.0"; inherit lib other; buildCommand = "true"; }};
   slow = failing "slow-1.0" "echo begun; sleep 100";

@@ -77,6 +77,14 @@ def test_a_failure_leads_to_a_shell_where_it_failed(terminal):
     assert terminal.lines().count("working") == 2
 
 
+def test_a_failure_of_the_set_up_leads_to_a_shell_as_well(terminal):
+    terminal.nix_build("early")
+    terminal.wait_for("[early-1.0] /build$")
+    assert any("the set-up of this build ends here" in line for line in terminal.lines())
+    terminal.type("phase builder; exit $((4 + $?))")
+    terminal.wait_for("status-7")
+
+
 def test_a_failure_leads_to_a_notebook_if_one_is_asked_for(terminal, tmp_path):
     terminal.type(
         f"./nbs build --notebook -- --store {terminal.store} --no-out-link recipes.nix -A app"
