@@ -13,9 +13,19 @@ from sandbox.model.plan import paths_in, store_mounts
 from sandbox.model.spec import BuildDirectory, Inputs, Looked, Output
 from sandbox.model.steps import MountOverlay
 from sandbox.workspace import snapshots, tried
-from sandbox.workspace.kept import OUTPUTS, STORE, STORE_WORK, TMP, UPPER, WORK, inputs_of
+from sandbox.workspace.kept import (
+    OUTPUTS,
+    PLACES,
+    STORE,
+    STORE_WORK,
+    TMP,
+    UPPER,
+    WORK,
+    inputs_of,
+)
 from sandbox.workspace.restore import restore as restore_trees
 from sandbox.workspace.snapshots import First, Snapshot, Trees
+from sandbox.workspace.ways import Ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -103,7 +113,7 @@ class Living:
         def exchange(new: str, exchanged: Callable[[], None]) -> None:
             replace(
                 doors,
-                self._new_mounts(new, trees),
+                self._new_mounts(new),
                 exchanged,
                 looked=self._sandbox.looked,
                 ids=self._sandbox.uid_map,
@@ -115,7 +125,7 @@ class Living:
         restore_trees(trees, name, replace=exchange, progress=progress)
         return name
 
-    def _new_mounts(self, new: str, trees: Trees) -> tuple[Mounted, ...]:
+    def _new_mounts(self, new: str) -> tuple[Mounted, ...]:
         build, upper = self._build(), f"{new}/{UPPER}"
         mounts: tuple[EnterStep, ...] = ()
         if build.method == "overlay":
@@ -131,9 +141,9 @@ class Living:
                 ),
             )
         tree = Mounted(path=build.path, top=upper, steps=mounts)
-        return (tree, self._new_store(new, trees)) if os.path.isdir(f"{new}/{STORE}") else (tree,)
+        return (tree, self._new_store(new)) if os.path.isdir(f"{new}/{STORE}") else (tree,)
 
-    def _new_store(self, new: str, trees: Trees) -> Mounted:
+    def _new_store(self, new: str) -> Mounted:
         """All of it, for below a mounted overlay nothing may be renamed: what it shows then is not
         defined."""
         store = self._store()
@@ -151,17 +161,20 @@ class Living:
                 evidence=tuple(f"{path} is mounted in it" for path in others[:SHOWN]),
                 hint="leave the shell, then `nbs restore`",
             )
-        paths = paths_in(trees.path)
+        # Not in the session's own root, where a link could be on the way by now.
+        paths = paths_in(new)
+        top = f"{paths.root}{store.path}"
+        os.makedirs(top)
+        os.mkdir(paths.beside(PLACES))
         steps = store_mounts(
             store, paths, self._sandbox.process, upper=f"{new}/{STORE}", work=f"{new}/{STORE_WORK}"
         )
-        return Mounted(
-            path=store.path, top=f"{paths.root}{store.path}", steps=tuple(steps), whole=True
-        )
+        return Mounted(path=store.path, top=top, steps=tuple(steps), whole=True)
 
     def _places(self, new: str, trees: Trees) -> tuple[str, ...]:
         """What is replaced, as it is called inside."""
-        names = {*trees.output_names(), *os.listdir(f"{new}/{OUTPUTS}")}
+        with Ways(trees.path) as ways:
+            names = {*trees.output_names(ways), *os.listdir(f"{new}/{OUTPUTS}")}
         if os.path.isdir(f"{new}/{STORE}"):
             names.update(os.listdir(f"{new}/{STORE}"))
         store = self._store().path

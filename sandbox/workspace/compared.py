@@ -19,6 +19,7 @@ from sandbox.workspace.lower import open_lower
 from sandbox.workspace.origins import Origins
 from sandbox.workspace.sizes import is_of_ours
 from sandbox.workspace.snapshots import FAILED, expect, layers
+from sandbox.workspace.ways import Ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,13 +75,14 @@ class Comparison:
         self.findings: tuple[Finding, ...] = ()
         self.unread: tuple[tuple[str, str], ...] = ()
         self.unread_count = 0
+        self._ways = Ways(kept.path)
         self._layers: dict[str, Layer] = {}
         self._views: dict[str, tuple[View, View]] = {}
         self._paths = paths
 
     def __enter__(self) -> Self:
         """Compare. Raises UsageError `snapshot-unknown`, `path-elsewhere` and `path-unknown`, and
-        EvidenceError `workspace-build-gone`.
+        EvidenceError `workspace-build-gone`, and MachineError `workspace-rearranged`.
         """
         try:
             self._compare()
@@ -93,6 +95,7 @@ class Comparison:
         for layer in self._layers.values():
             layer.close()
         self._layers.clear()
+        self._ways.__exit__()
 
     def side(self, finding: Finding, which: str) -> bytes | None:
         """What is in the file, or what the link says, on the side "old" or "new".
@@ -221,6 +224,12 @@ class Comparison:
     def _view(self, *paths: str) -> View:
         return View(*(layer for layer in map(self._layer, paths) if layer is not None))
 
+    def _within(self, place: str) -> View:
+        """A directory that a session may be using, if there is one."""
+        if self._ways.is_missing(place):
+            return View()
+        return self._view(f"{self._ways.directory(place)}/.")
+
     def _build(self) -> tuple[View, View]:
         kept = self.kept
         overlay = kept.method == "overlay"
@@ -229,17 +238,17 @@ class Comparison:
 
     def _tmp(self, base: str) -> tuple[View, View]:
         old = self._view(f"{base}/tmp") if base else View()  # noqa: S108
-        return old, self._view(self.kept.tmp)
+        return old, self._within(self.kept.tmp_place)
 
     def _outputs(self, base: str) -> tuple[View, View, tuple[str, ...]]:
         """Of the store only the outputs that the build had begun are looked at."""
         kept = self.kept
-        now = set(_listed(kept.outputs)) - self._inputs()
+        now = set(self._ways.names(kept.outputs_place)) - self._inputs()
         if base:
             before, old = set(_listed(f"{base}/outputs")), self._view(f"{base}/outputs")
         else:
             before, old = set(kept.partial), self._view(self.where.real_store)
-        new = self._view(kept.outputs)
+        new = self._within(kept.outputs_place)
         return old if before else View(), new, tuple(sorted(now | before))
 
     def _inputs(self) -> frozenset[str]:

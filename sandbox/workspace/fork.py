@@ -14,6 +14,7 @@ from sandbox.workspace.refusals import refusal
 from sandbox.workspace.rights import with_rights
 from sandbox.workspace.snapshots import copy_part
 from sandbox.workspace.tally import Tally
+from sandbox.workspace.ways import Ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ def fork(state: str, name: str, progress: Callable[[int, int], None] | None = No
     file is half of one state and half of another: then it is copied once more.
 
     Raises UsageError `workspace-unknown`, EvidenceError `source-changed` if something writes all
-    the while, and MachineError as a copy does. Then nothing of it is left.
+    the while, and MachineError as a copy does, or `workspace-rearranged`. Then nothing of it is
+    left.
     """
     for left in reversed(range(_ATTEMPTS)):
         try:
@@ -67,15 +69,14 @@ def _fork(source: Kept, state: str, progress: Callable[[int, int], None] | None)
 
 
 def _copy(source: Kept, inputs: frozenset[str], path: str, tally: Tally) -> None:
-    with Links(path) as links:
+    tmp, outputs = source.tmp_place, source.outputs_place
+    with Links(path) as links, Ways(source.path) as ways:
         copy_part(source.upper, f"{path}/upper", tally, links)
-        if os.path.isdir(source.tmp) and not os.path.islink(source.tmp):
-            copy_part(source.tmp, f"{path}/{TMP}", tally, links)
-        try:
-            names = os.listdir(source.outputs)
-        except OSError:
+        if os.path.isdir(ways.at(tmp)) and not os.path.islink(ways.at(tmp)):
+            copy_part(ways.at(tmp), f"{path}/{TMP}", tally, links)
+        names = [name for name in ways.names(outputs) if name not in inputs]
+        if not names:
             return
         os.mkdir(f"{path}/{OUTPUTS}", 0o700)
         for name in names:
-            if name not in inputs:
-                copy_part(f"{source.outputs}/{name}", f"{path}/{OUTPUTS}/{name}", tally, links)
+            copy_part(ways.at(f"{outputs}/{name}"), f"{path}/{OUTPUTS}/{name}", tally, links)

@@ -42,6 +42,7 @@ RECORD, SESSION, INPUTS, ROOTS = "workspace.json", "session", "inputs", "roots"
 DERIVATION, ATTRIBUTES = "derivation", "attributes"
 TMP, OUTPUTS, SNAPSHOTS, RESTORING = "tmp", "outputs", "snapshots", "restoring"
 UPPER, WORK, STORE, STORE_WORK = "upper", "work", "store", "store-work"
+PLACES = "places"
 LARGEST_RECORD = 1 << 20
 LARGEST_INPUTS = LARGEST_DERIVATION = 1 << 26
 LONGEST_NAME = 100
@@ -97,14 +98,14 @@ class Kept(Value):
         return (self.upper, self.kept) if self.method == "overlay" else (self.upper,)
 
     @property
-    def tmp(self) -> str:
-        """Where the files of /tmp lie now."""
-        return f"{self.path}/root/{TMP}" if self.session else f"{self.path}/{TMP}"
+    def tmp_place(self) -> str:
+        """Where the files of /tmp lie now, relative to `path`: see `workspace.ways`."""
+        return f"root/{TMP}" if self.session else TMP
 
     @property
-    def outputs(self) -> str:
-        """Where the outputs lie now. In a session names of `inputs` lie there too."""
-        return f"{self.path}/{self.store_place if self.session else OUTPUTS}"
+    def outputs_place(self) -> str:
+        """The same of the outputs. In a session names of `inputs` lie there too."""
+        return self.store_place if self.session else OUTPUTS
 
     @property
     def snapshots(self) -> str:

@@ -35,6 +35,7 @@ from sandbox.workspace.snapshots import (
     record,
 )
 from sandbox.workspace.tally import Tally
+from sandbox.workspace.ways import Ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def restore(
     and what exchanges the trees: it has to call that, and to put the new directories before the
     session's eyes.
 
-    Raises UsageError `snapshot-unknown`, and as `snapshots.make`: then nothing has changed.
+    Raises UsageError `snapshot-unknown`, and as `snapshots.make`: then nothing has changed. What is
+    moved out of its place after that is left where it is.
     """
     with Shelf(trees.path, progress) as shelf:
         _carry_through(trees.path, shelf)
@@ -82,7 +84,8 @@ def restore(
         new = shelf.fresh()
         try:
             with_rights(lambda tally: _build(trees, shelf, name, new, tally), Tally(progress))
-            _write_plan(new, _exchanges(trees, new))
+            with Ways(trees.path) as ways:
+                _write_plan(new, _exchanges(trees, new, ways))
             record(Snapshot(name=UNDONE, created=time.time()), f"{new}/old")
 
             def exchange() -> None:
@@ -130,45 +133,48 @@ def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> Non
     """All that is to come, and room for what has to go."""
     for part in ("new", f"new/{OUTPUTS}", "old", f"old/{OUTPUTS}"):
         os.mkdir(f"{new}/{part}", 0o700)
-    upper = os.stat(trees.at("upper"))
-    if os.path.lexists(trees.at("work")):
+    upper = os.stat(f"{trees.path}/{UPPER}")
+    if os.path.lexists(f"{trees.path}/{WORK}"):
         # Between sessions there is none.
-        _empty(f"{new}/new/work", 0o700, upper)
-    if name == FAILED:
-        _build_failed(trees, f"{new}/new", upper, tally)
-        _build_store(trees, f"{new}/new")
-        return
-    snapshot = shelf.at(name)
+        _empty(f"{new}/new/{WORK}", 0o700, upper)
+    with Ways(trees.path) as ways:
+        if name == FAILED:
+            _build_failed(trees, ways, f"{new}/new", upper, tally)
+        else:
+            _build_snapshot(trees, ways, shelf.at(name), new, tally)
+        _build_store(trees, ways, f"{new}/new")
+
+
+def _build_snapshot(trees: Trees, ways: Ways, snapshot: str, new: str, tally: Tally) -> None:
     with Links(new) as links:
         copy_part(f"{snapshot}/upper", f"{new}/new/upper", tally, links)
         if os.path.lexists(f"{snapshot}/{TMP}"):
             copy_part(f"{snapshot}/{TMP}", f"{new}/new/{TMP}", tally, links)
-        elif os.path.lexists(trees.at(trees.tmp)):
-            _empty_tmp(trees, f"{new}/new/{TMP}")
+        elif not ways.is_missing(trees.tmp):
+            _empty_tmp(trees, ways, f"{new}/new/{TMP}")
         for output in os.listdir(f"{snapshot}/{OUTPUTS}"):
             copy_part(
                 f"{snapshot}/{OUTPUTS}/{output}", f"{new}/new/{OUTPUTS}/{output}", tally, links
             )
-    _build_store(trees, f"{new}/new")
 
 
-def _build_store(trees: Trees, new: str) -> None:
+def _build_store(trees: Trees, ways: Ways, new: str) -> None:
     """The upper layer of a store that is an overlay, with the outputs, if there are or were any.
 
     All of it is exchanged then: below a mounted overlay nothing may be.
     """
-    if not trees.overlaid or not (trees.output_names() or os.listdir(f"{new}/{OUTPUTS}")):
+    if not trees.overlaid or not (trees.output_names(ways) or os.listdir(f"{new}/{OUTPUTS}")):
         return
     for name in (STORE, STORE_WORK):
-        status = os.stat(trees.at(name))
+        status = os.stat(ways.directory(name))
         _empty(f"{new}/{name}", stat.S_IMODE(status.st_mode), status)
-    for name in trees.inputs.intersection(os.listdir(trees.at(STORE))):
-        copy_entry(f"{trees.at(STORE)}/{name}", f"{new}/{STORE}/{name}", owner=None)
+    for name in trees.inputs.intersection(ways.names(STORE)):
+        copy_entry(ways.at(f"{STORE}/{name}"), f"{new}/{STORE}/{name}", owner=None)
     for name in os.listdir(f"{new}/{OUTPUTS}"):
         os.rename(f"{new}/{OUTPUTS}/{name}", f"{new}/{STORE}/{name}")
 
 
-def _build_failed(trees: Trees, new: str, upper: os.stat_result, tally: Tally) -> None:
+def _build_failed(trees: Trees, ways: Ways, new: str, upper: os.stat_result, tally: Tally) -> None:
     """As the session was begun: with an empty upper layer, or with the copies that were made."""
     for first in trees.firsts:
         if first.path == "upper":
@@ -178,8 +184,8 @@ def _build_failed(trees: Trees, new: str, upper: os.stat_result, tally: Tally) -
             _copy_first(first, f"{new}/{OUTPUTS}/{os.path.basename(first.path)}", tally)
     if not os.path.lexists(f"{new}/upper"):
         _empty(f"{new}/upper", 0o700, upper)
-    if os.path.lexists(trees.at(trees.tmp)):
-        _empty_tmp(trees, f"{new}/{TMP}")
+    if not ways.is_missing(trees.tmp):
+        _empty_tmp(trees, ways, f"{new}/{TMP}")
 
 
 def _copy_first(first: First, destination: str, tally: Tally) -> None:
@@ -187,8 +193,8 @@ def _copy_first(first: First, destination: str, tally: Tally) -> None:
     copy_looked(first.source, destination, owner=owner, whose=first.whose, progress=tally.counter())
 
 
-def _empty_tmp(trees: Trees, path: str) -> None:
-    _empty(path, 0o1777, os.stat(trees.at(trees.tmp)))
+def _empty_tmp(trees: Trees, ways: Ways, path: str) -> None:
+    _empty(path, 0o1777, os.stat(ways.directory(trees.tmp)))
 
 
 def _empty(path: str, mode: int, like: os.stat_result) -> None:
@@ -202,44 +208,49 @@ def _own(path: str, mode: int, like: os.stat_result) -> None:
     os.chmod(path, mode)
 
 
-def _exchanges(trees: Trees, new: str) -> tuple[Exchange, ...]:
-    pairs = ((UPPER, UPPER), (WORK, WORK), *_tmp(trees, new), *_outputs(trees, new))
+def _exchanges(trees: Trees, new: str, ways: Ways) -> tuple[Exchange, ...]:
+    pairs = ((UPPER, UPPER), (WORK, WORK), *_tmp(trees, new, ways), *_outputs(trees, new, ways))
     exchanged = tuple(
         Exchange(
             name=name,
             place=place,
-            had=os.path.lexists(trees.at(place)),
+            had=_is_there(place, ways),
             gets=os.path.lexists(f"{new}/new/{name}"),
         )
         for name, place in pairs
     )
-    return (*exchanged, *_taken_out(trees, new))
+    return (*exchanged, *_taken_out(trees, new, ways))
 
 
-def _outputs(trees: Trees, new: str) -> tuple[tuple[str, str], ...]:
+def _is_there(place: str, ways: Ways) -> bool:
+    above = os.path.dirname(place)
+    return not (above and ways.is_missing(above)) and os.path.lexists(ways.at(place))
+
+
+def _outputs(trees: Trees, new: str, ways: Ways) -> tuple[tuple[str, str], ...]:
     if os.path.lexists(f"{new}/new/{STORE}"):
         return (STORE, STORE), (STORE_WORK, STORE_WORK)
-    names = {*trees.output_names(), *os.listdir(f"{new}/new/{OUTPUTS}")}
+    names = {*trees.output_names(ways), *os.listdir(f"{new}/new/{OUTPUTS}")}
     return tuple((f"{OUTPUTS}/{name}", f"{trees.outputs}/{name}") for name in sorted(names))
 
 
-def _taken_out(trees: Trees, new: str) -> tuple[Exchange, ...]:
+def _taken_out(trees: Trees, new: str, ways: Ways) -> tuple[Exchange, ...]:
     """The outputs of the store that was exchanged: `undone` has outputs, and no store."""
     if not os.path.lexists(f"{new}/new/{STORE}"):
         return ()
     replaced = f"{RESTORING}/old/{STORE}"
     return tuple(
         Exchange(name=f"{OUTPUTS}/{name}", place=f"{replaced}/{name}", had=True, gets=False)
-        for name in trees.output_names()
+        for name in trees.output_names(ways)
     )
 
 
-def _tmp(trees: Trees, new: str) -> tuple[tuple[str, str], ...]:
+def _tmp(trees: Trees, new: str, ways: Ways) -> tuple[tuple[str, str], ...]:
     """As a whole; around places that are mounted on, entry by entry."""
     if not trees.places:
         return ((TMP, trees.tmp),)
     os.mkdir(f"{new}/old/{TMP}", 0o700)
-    names = {*os.listdir(trees.at(trees.tmp)), *os.listdir(f"{new}/new/{TMP}")} - trees.places
+    names = {*ways.names(trees.tmp), *os.listdir(f"{new}/new/{TMP}")} - trees.places
     return tuple((f"{TMP}/{name}", f"{trees.tmp}/{name}") for name in sorted(names))
 
 
@@ -260,22 +271,25 @@ def _exchange_all(path: str) -> None:
     except FileNotFoundError:
         # Only its removal was left to do.
         return
-    for one in exchanges:
-        _exchange(one, path, restoring)
+    with Ways(path) as ways:
+        for one in exchanges:
+            _exchange(one, ways, path)
 
 
-def _exchange(one: Exchange, path: str, restoring: str) -> None:
-    place, old, new = (
-        f"{path}/{one.place}",
-        f"{restoring}/old/{one.name}",
-        f"{restoring}/new/{one.name}",
-    )
+def _exchange(one: Exchange, ways: Ways, path: str) -> None:
+    restoring = f"{path}/{RESTORING}"
     if not os.path.lexists(f"{restoring}/old"):
         return
+    above = os.path.dirname(one.place)
+    if above and ways.is_missing(above):
+        os.mkdir(f"{path}/{above}", 0o700)
+    try:
+        place = ways.at(one.place)
+    except MachineError:
+        # Whoever has moved it has it there.
+        return
+    old, new = f"{restoring}/old/{one.name}", f"{restoring}/new/{one.name}"
     if one.had and not os.path.lexists(old) and os.path.lexists(place):
         os.rename(place, old)
     if one.gets and os.path.lexists(new):
-        parent = os.path.dirname(place)
-        if not os.path.isdir(parent):
-            os.mkdir(parent, 0o700)
         os.rename(new, place)

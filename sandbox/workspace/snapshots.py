@@ -25,12 +25,13 @@ from sandbox.errors import EvidenceError, MachineError, UsageError
 from sandbox.model.storepath import NAME_CHARACTERS
 from sandbox.model.value import Value
 from sandbox.workspace.copy import Links, copy_entry, copy_tree
-from sandbox.workspace.kept import OUTPUTS, SNAPSHOTS, TMP
+from sandbox.workspace.kept import OUTPUTS, SNAPSHOTS, TMP, UPPER
 from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import remove_entry
 from sandbox.workspace.rights import with_rights
 from sandbox.workspace.tally import Tally
+from sandbox.workspace.ways import Ways
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,17 +87,9 @@ class Trees(Value):
     places: frozenset[str] = frozenset()
     firsts: tuple[First, ...] = ()
 
-    def at(self, relative: str) -> str:
-        """A path of the workspace."""
-        return f"{self.path}/{relative}"
-
-    def output_names(self) -> tuple[str, ...]:
-        """The outputs that are there now."""
-        try:
-            names = os.listdir(self.at(self.outputs))
-        except FileNotFoundError:
-            return ()
-        return tuple(sorted(set(names) - self.inputs))
+    def output_names(self, ways: Ways) -> tuple[str, ...]:
+        """The outputs that are there now. Raises as `Ways.at`."""
+        return tuple(sorted(set(ways.names(self.outputs)) - self.inputs))
 
 
 class Snapshot(Value):
@@ -188,7 +181,7 @@ def make(
 
     Raises UsageError `snapshot-name`, `snapshot-exists`, `snapshots-too-many`; EvidenceError
     `source-changed` if something writes to them all the while; MachineError `disk-full`,
-    `snapshot-incomplete` and others of a copy. Then nothing of it is left.
+    `snapshot-incomplete`, `workspace-rearranged` and others of a copy. Then nothing of it is left.
     """
     if name:
         check_name(name)
@@ -246,13 +239,14 @@ def _still_written(error: EvidenceError) -> EvidenceError:
 
 
 def _copy(trees: Trees, new: str, tally: Tally) -> None:
-    with Links(new) as links:
-        copy_part(trees.at("upper"), f"{new}/upper", tally, links)
-        if os.path.lexists(trees.at(trees.tmp)):
-            copy_part(trees.at(trees.tmp), f"{new}/{TMP}", tally, links)
+    with Links(new) as links, Ways(trees.path) as ways:
+        copy_part(ways.at(UPPER), f"{new}/{UPPER}", tally, links)
+        if os.path.lexists(ways.at(trees.tmp)):
+            copy_part(ways.at(trees.tmp), f"{new}/{TMP}", tally, links)
         os.mkdir(f"{new}/{OUTPUTS}", 0o700)
-        for name in trees.output_names():
-            copy_part(f"{trees.at(trees.outputs)}/{name}", f"{new}/{OUTPUTS}/{name}", tally, links)
+        for name in trees.output_names(ways):
+            output = ways.at(f"{trees.outputs}/{name}")
+            copy_part(output, f"{new}/{OUTPUTS}/{name}", tally, links)
 
 
 def copy_part(source: str, destination: str, tally: Tally, links: Links) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.workspace.holding import Held, create, note_inputs
 from sandbox.workspace.kept import Kept
+from sandbox.workspace.lower import identity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ def record(place: Path, **more: object) -> Kept:
         "path": "",
         "kept": f"{place}/kept",
         "build": f"{place}/kept",
-        "identity": (1, 2, 3),
+        "identity": identity(f"{place}/kept") if (place / "kept").exists() else (1, 2, 3),
         "build_name": "hello-1.0",
         "created": 1000.0,
         "used": 2000.0,
