@@ -50,6 +50,8 @@ START_CHILD = "ChrootLinuxDerivationBuilder::startChild"
 PREPARE = "ChrootLinuxDerivationBuilder::prepareSandbox"
 ENTER = "ChrootLinuxDerivationBuilder::enterChroot"
 PATHS = "DerivationBuilder::getPathsInSandbox"
+LANDLOCK_SCOPES = 6
+"""The first version of Landlock that has them."""
 COVERED = ("bin", "dev", "etc", "proc", "sys")
 """Directories of the root that no build directory may come to lie in."""
 
@@ -356,6 +358,18 @@ def system_calls(nix: NixFacts, machine: MachineFacts, who: Identity) -> Filter 
     return without_keys(filter_) if who.build_uid == machine.uid else filter_
 
 
+def answers_to_the_caller(nix: NixFacts, machine: MachineFacts, who: Identity) -> bool:
+    """Would abstract sockets of the host take a builder for the caller? They are part of a network
+    that is shared, and who listens there knows the other side by its user id."""
+    return keeps_host_network(nix) and who.build_uid == machine.uid
+
+
+def scopes_abstract_sockets(nix: NixFacts, machine: MachineFacts, who: Identity) -> bool:
+    """Nix: see `Profile.scopes_abstract_sockets`; and a builder is nowhere taken for the caller."""
+    wanted = nix.profile.scopes_abstract_sockets or answers_to_the_caller(nix, machine, who)
+    return wanted and machine.landlock_abi >= LANDLOCK_SCOPES
+
+
 def process(
     kept: KeptDirectory,
     nix: NixFacts,
@@ -377,7 +391,7 @@ def process(
         gid=who.inside_gid,
         personality=personality(nix, machine),
         filter=system_calls(nix, machine, who),
-        scope_abstract_sockets=profile.scopes_abstract_sockets and machine.landlock_abi >= 6,  # noqa: PLR2004
+        scope_abstract_sockets=scopes_abstract_sockets(nix, machine, who),
         open_files_ceiling=MOST_OPEN_FILES if profile.raises_open_files else None,
         interactive=request.interactive,
     )
@@ -437,6 +451,9 @@ def notes(
                 text="the host's, as in the build: the derivation is fixed-output",
             )
         )
+    if answers_to_the_caller(nix, machine, who) and machine.landlock_abi < LANDLOCK_SCOPES:
+        text = "abstract ones of the host take the command for you: this kernel cannot close them"
+        found.append(Note(subject="sockets", text=text))
     if nix.derivation is None:
         text = "the inputs are what env-vars refers to, with their closure"
         text = f"{nix.derivation_refused or 'not known'}: {text}"

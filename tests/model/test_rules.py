@@ -360,6 +360,18 @@ def test_abstract_sockets_are_scoped_where_nix_and_the_kernel_can():
     assert not described(nix=version(2, 30)).process.scope_abstract_sockets
 
 
+@pytest.mark.parametrize(
+    ("nix", "uid", "closed"), [(FIXED, 1000, True), (FIXED, 0, False), (NIX, 1000, False)]
+)
+def test_abstract_sockets_of_the_host_never_take_a_builder_for_the_caller(nix, uid, closed):
+    machine = MACHINE.replace(uid=uid, gid=uid)
+    old = nix.replace(profile=version(2, 8).profile)
+    assert described(nix=old, machine=machine).process.scope_abstract_sockets is closed
+    without = described(nix=old, machine=machine.replace(landlock_abi=5))
+    assert not without.process.scope_abstract_sockets
+    assert ("sockets" in {note.subject for note in without.notes}) is closed
+
+
 def test_newer_releases_raise_the_limit_of_open_files():
     assert described(nix=version(2, 34)).process.open_files_ceiling == 1048576
     assert described(nix=version(2, 33)).process.open_files_ceiling is None
