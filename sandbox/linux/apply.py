@@ -6,6 +6,7 @@ to show what would be called, and tests let the nth call fail.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from sandbox.linux import syscalls
@@ -32,6 +33,7 @@ from sandbox.model.steps import (
     SetParentDeathSignal,
     SetPersonality,
     SetReadOnly,
+    SetSysctl,
     SetUmask,
 )
 
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
         """What a step may call: `sandbox.linux.syscalls` and a few of `os`."""
 
         def join_session_keyring(self) -> None: ...
+        def set_sysctl(self, name: str, value: str) -> None: ...
         def bring_up(self, interface: str) -> None: ...
         def sethostname(self, name: str) -> None: ...
         def setdomainname(self, name: str) -> None: ...
@@ -85,6 +88,8 @@ def apply(step: EnterStep, calls: Calls) -> None:  # noqa: C901, PLR0912  one ca
     match step:
         case RenewKeyring():
             calls.join_session_keyring()
+        case SetSysctl():
+            calls.set_sysctl(step.name, step.value)
         case BringUp():
             calls.bring_up(step.interface)
         case SetNames():
@@ -213,6 +218,16 @@ class Linux:
     seccomp_filter = staticmethod(syscalls.seccomp_filter)
 
     @staticmethod
+    def set_sysctl(name: str, value: str) -> None:
+        """A kernel without the namespaces in question has no such file."""
+        path = f"/proc/sys/{name.replace('.', '/')}"
+        try:
+            _named(f"sysctl({name}={value})", _write, path, value)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+
+    @staticmethod
     def chmod(path: str, mode: int) -> None:
         _named(f"chmod({syscalls.quoted(path)}, 0{mode:o})", os.chmod, path, mode)
 
@@ -231,6 +246,14 @@ class Linux:
     @staticmethod
     def umask(mask: int) -> None:
         os.umask(mask)
+
+
+def _write(path: str, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
 
 
 def _named(call: str, function: Callable[..., None], *arguments: Any) -> None:

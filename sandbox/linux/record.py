@@ -28,6 +28,9 @@ class Recorder:
     def join_session_keyring(self) -> None:
         self.note("keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)")
 
+    def set_sysctl(self, name: str, value: str) -> None:
+        self.note(f"sysctl({name}={value})")
+
     def bring_up(self, interface: str) -> None:
         self.note(f"ioctl(SIOCSIFFLAGS, {{ifr_name={quoted(interface)}, ifr_flags=IFF_UP}})")
 

@@ -51,6 +51,7 @@ from sandbox.model.steps import (
     SetParentDeathSignal,
     SetPersonality,
     SetReadOnly,
+    SetSysctl,
     SetUmask,
 )
 from sandbox.model.value import Value
@@ -113,6 +114,8 @@ def plan(sandbox: Sandbox, paths: Paths, machine: str) -> Plan:
         *_mounts(sandbox, paths),
         PivotRoot(root=paths.root),
         *_mounts_within(sandbox),
+        # In one of its own a command could mount the caller's cgroup, and freeze or kill all in it.
+        SetSysctl(name="user.max_cgroup_namespaces", value="0"),
     )
     return Plan(
         prepare=(*_prepare(sandbox, paths), *_owners(sandbox, paths)),

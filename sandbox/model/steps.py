@@ -69,6 +69,13 @@ class RenewKeyring(Value):
     """keyrings(7): an empty session keyring in the place of the caller's; no namespace hides it."""
 
 
+class SetSysctl(Value):
+    """A file below /proc/sys/user, namespaces(7): of this user namespace and of those in it."""
+
+    name: str
+    value: str
+
+
 class BringUp(Value):
     interface: str
 
@@ -199,6 +206,7 @@ class SetParentDeathSignal(Value):
 
 EnterStep = (
     RenewKeyring
+    | SetSysctl
     | BringUp
     | SetNames
     | Mount

@@ -13,6 +13,7 @@ from sandbox.model.steps import EnterStep
 
 CALLS = [
     (steps.RenewKeyring(), ["keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)"]),
+    (steps.SetSysctl(name="user.max_x", value="0"), ["sysctl(user.max_x=0)"]),
     (steps.BringUp(interface="lo"), ['ioctl(SIOCSIFFLAGS, {ifr_name="lo", ifr_flags=IFF_UP})']),
     (
         steps.SetNames(host_name="localhost", domain_name="(none)"),
