@@ -68,6 +68,8 @@ __nbs_write_env_vars() {
 # would set its first element.
 __nbs_started=''
 if [[ $__nbs_env_vars && -r $__nbs_env_vars ]]; then
+  mapfile -t __nbs_unset < <(__nbs_list_unset)
+  for __nbs_name in "${__nbs_unset[@]}"; do unset -v "$__nbs_name" 2>/dev/null || :; done
   # shellcheck disable=SC1090
   source "$__nbs_env_vars" 2>/dev/null || :
   __nbs_started=$PWD

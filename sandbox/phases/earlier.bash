@@ -7,6 +7,29 @@ declare -A __nbs_restored=([foundMakefile]=1)
 
 __nbs_say() { printf '%s\n' "$*" >&2; }
 
+# What is exported here, by Nix or the set-up, and was not any more when the failing phase began: a phase
+# had unset it. bash itself tells what env-vars exports; of one that was cut short, nothing. Run in a
+# subshell. The bash of many builds has no `compgen`.
+__nbs_list_unset() {
+  local __nbs_letter __nbs_name __nbs_text
+  local -a __nbs_names=() __nbs_exported=()
+  for __nbs_letter in {a..z} {A..Z} _; do eval "__nbs_names+=(\"\${!$__nbs_letter@}\")"; done
+  for __nbs_name in "${__nbs_names[@]}"; do
+    if __nbs_is_exported "$__nbs_name"; then __nbs_exported+=("$__nbs_name"); fi
+  done
+  export -n "${__nbs_exported[@]}"
+  IFS= read -r -d '' __nbs_text <"$__nbs_env_vars" || :
+  if [[ $__nbs_text != *$'\n' ]] || ! eval "$__nbs_text" &>/dev/null; then return; fi
+  if ! __nbs_is_exported NIX_BUILD_TOP; then return; fi
+  for __nbs_name in "${__nbs_exported[@]}"; do
+    # These are bash's own.
+    if [[ $__nbs_name == @(_|PWD|OLDPWD|SHLVL) ]]; then continue; fi
+    if ! __nbs_is_exported "$__nbs_name"; then printf '%s\n' "$__nbs_name"; fi
+  done
+}
+
+__nbs_is_exported() { [[ -v $1 && ${!1@a} == *x* ]]; }
+
 # Has the phase run before the first one, as far as is known?
 __nbs_came_before() {
   local index

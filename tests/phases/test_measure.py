@@ -216,6 +216,36 @@ def test_without_env_vars_the_log_tells_where_a_phase_began_and_what_it_was_left
     assert "/build/hello" in done.stdout.splitlines()
 
 
+@pytest.fixture
+def unset(failure) -> RealFailure:
+    """A build whose phases have unset what Nix, and what the set-up, exports."""
+    return failure(f"""(import {HERE}/stdenv.nix {{ }}).mkDerivation {{ name = "unset-1.0";
+      dontUnpack = true; doCheck = true; FOO = "from the recipe"; SOURCE_DATE_EPOCH = "1";
+      TEXT = "\\ndeclare -x FOO=\\"in a text\\""; preConfigure = "unset FOO SOURCE_DATE_EPOCH";
+      checkPhase = ''echo "''${{FOO-unset}}, ''${{SOURCE_DATE_EPOCH-unset}}"; test -n "''${{FOO-}}"'';
+    }}""")
+
+
+def test_what_a_phase_has_unset_is_not_given_back_to_a_later_one(world, unset, phase: Phase):
+    done = phase(unset.kept, store=store(world))
+    assert (done.returncode, output_of(done.stdout)[-1]) == (1, "unset, unset")
+    assert same_end(done.stdout, unset)
+    done = phase(unset.kept, "FOO=mine", store=store(world))
+    assert (done.returncode, output_of(done.stdout)[-1]) == (0, "mine, unset")
+
+
+def test_what_an_env_vars_that_was_cut_short_does_not_have_is_not_taken_for_unset(
+    world, unset, phase: Phase, open_directory: Path
+):
+    cut = open_directory / "cut-short/nix-build-unset-1.0.drv-0"
+    shutil.copytree(unset.kept, cut, symlinks=True)
+    whole = (cut / "env-vars").read_bytes()
+    for size in (len(whole) - 4, whole.index(b"declare -x SHLVL") - 1):
+        (cut / "env-vars").write_bytes(whole[:size])
+        done = phase("--derivation", unset.drv, str(cut), store=store(world))
+        assert "from the recipe, " in done.stdout
+
+
 def test_a_phase_that_passes_without_what_it_failed_by_is_told_of(world, failure, phase: Phase):
     recipe = """{ name = "left-1.0"; dontUnpack = true; doCheck = true;
       buildPhase = "broken=1"; checkPhase = "[[ ! $broken ]]"; }"""
