@@ -246,6 +246,19 @@ def test_what_an_env_vars_that_was_cut_short_does_not_have_is_not_taken_for_unse
         assert "from the recipe, " in done.stdout
 
 
+def test_a_phase_whose_directory_is_gone_is_told_where_it_begins(world, failure, phase: Phase):
+    recipe = """{ name = "gone-1.0"; dontUnpack = true; doCheck = true;
+      postBuild = "mkdir inner; cd inner"; checkPhase = "cd ..; rmdir inner; false"; }"""
+    found = failure(f"(import {HERE}/stdenv.nix {{ }}).mkDerivation {recipe}")
+    done = phase(found.kept, "checkPhase=pwd; pwd -P; echo $PWD", store=store(world))
+    assert done.returncode == 0
+    assert sorted(done.stdout.splitlines()) == [
+        *("/build", "/build", "/build"),
+        "/build/inner is gone: checkPhase begins in /build instead",
+        "Running phase: checkPhase",
+    ]
+
+
 def test_a_phase_that_passes_without_what_it_failed_by_is_told_of(world, failure, phase: Phase):
     recipe = """{ name = "left-1.0"; dontUnpack = true; doCheck = true;
       buildPhase = "broken=1"; checkPhase = "[[ ! $broken ]]"; }"""
