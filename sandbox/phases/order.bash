@@ -72,7 +72,9 @@ __nbs_want_failing() {
 __nbs_resolve() {
   for __nbs_name in "$1" "$1Phase"; do
     if __nbs_index "$__nbs_name" >/dev/null; then return; fi
-    if [[ ! ${2-} && $__nbs_name == *Phase && $(__nbs_kind "$__nbs_name") != command ]]; then return; fi
+    # `${!NAME}`, by which the set-up runs a phase as well, fails with any other name.
+    if [[ ${2-} || $__nbs_name != [A-Za-z_]*([A-Za-z0-9_])Phase ]]; then continue; fi
+    if [[ $(__nbs_kind "$__nbs_name") != command ]]; then return; fi
   done
   __nbs_want_stdenv
   __nbs_complain "this build has no phase \`$1\`" phase-unknown 2 "\`phase --list\` lists them"

@@ -236,6 +236,9 @@ def test_libraries_are_told_in_short(run):
         (("--from", "check", "--until", "build"), "option-value"),
         (("a-b=1",), "option-value"),
         (("nonsense",), "phase-unknown"),
+        (("my-phase",), "phase-unknown"),
+        (("/tmp",), "phase-unknown"),
+        (("x y",), "phase-unknown"),
     ],
 )
 def test_wrong_words_are_told_with_a_reason(run, words, reason):
