@@ -102,24 +102,32 @@ __nbs_guess_directory() {
   fi
 }
 
-# What a first run has left is in the way of a second one.
+# What a first run has left is in the way of a second one: the first phase that meets it is named.
 __nbs_warn_of_remains() {
-  local name again=''
+  local name
+  if [[ ! $__nbs_env_vars ]]; then return; fi
   for name in "${__nbs_names[@]}"; do
     case $name in
-      unpackPhase | patchPhase | configurePhase | buildCommand) again=$name ;;
-      installPhase) if [[ ${out-} && -e $out ]]; then again=$name; fi ;;
+      unpackPhase | patchPhase | configurePhase | buildCommand) ;;
+      installPhase) if [[ ! ${out-} || ! -e $out ]]; then continue; fi ;;
+      *) continue ;;
     esac
+    if [[ $(__nbs_why_off "$name") ]]; then continue; fi
+    __nbs_say "$name meets what it left when it ran before; $(__nbs_clean_ways 'begins with nothing')"
+    return
   done
-  if [[ $again && $__nbs_env_vars ]]; then
-    __nbs_say "$again meets what it left when it ran before; $(__nbs_clean_ways "$again" 'begins with nothing')"
-  fi
 }
 
+# All up to the last of the phases that were asked for, from nothing.
 __nbs_clean_ways() {
+  local name number last=-1 until=${__nbs_names[0]}
+  for name in "${__nbs_names[@]}"; do
+    number=$(__nbs_index "$name" || :)
+    if ((number > last)); then last=$number until=$name; fi
+  done
   # shellcheck disable=SC2016
   printf 'outside, `nbs phase --clean %s %s` %s; `phase --clean %s`, inside, in a directory beside' \
-    "$__nbs_build" "$1" "$2" "$1"
+    "$__nbs_build" "$until" "$1" "$until"
 }
 
 # What earlier phases set or define that the phases to be run use, and that is not known here. Without a
@@ -146,7 +154,7 @@ __nbs_look_for_lost() {
   done
   if ((${#lost[@]})); then
     printf -v text ', %s' "${lost[@]}"
-    __nbs_say "not known here: ${text#, }; $(__nbs_clean_ways "${__nbs_names[0]}" 'has it')"
+    __nbs_say "not known here: ${text#, }; $(__nbs_clean_ways 'has it')"
   fi
 }
 
@@ -163,7 +171,7 @@ __nbs_find_lost() {
   local name
   for name in "${!__nbs_defines[@]}"; do
     if [[ ! ${own[$name]+1}${__nbs_functions[$name]+1} ]] && __nbs_text_calls "$run" "$name"; then
-      __nbs_complain "\`$name\` is a function that $1 defines, and is not known here" functions-unknown 125 "$(__nbs_clean_ways "${__nbs_names[0]}" 'has it')"
+      __nbs_complain "\`$name\` is a function that $1 defines, and is not known here" functions-unknown 125 "$(__nbs_clean_ways 'has it')"
     fi
   done
   for name in "${!__nbs_sets[@]}"; do

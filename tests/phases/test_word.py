@@ -443,3 +443,20 @@ def test_what_cannot_run_twice_offers_a_clean_run(run):
     told = run("unpack").stderr.decode()
     assert "`phase --clean unpackPhase`, inside, in a directory beside" in told
     assert "outside, `nbs phase --clean --store /" in told
+
+
+def test_of_a_range_the_first_phase_that_cannot_run_twice_is_told_and_all_of_it_is_offered(run):
+    for words, first, last in (
+        (("--all",), "unpackPhase", "checkPhase"),
+        (("--all", "dontUnpack=1"), "patchPhase", "checkPhase"),
+        (("--from", "configure", "--until", "install"), "configurePhase", "installPhase"),
+        (("check", "configure"), "configurePhase", "checkPhase"),
+    ):
+        told = run(*words).stderr.decode()
+        assert told.count(" meets what it left ") == 1
+        assert f"{first} meets what it left when it ran before; outside, `nbs phase " in told
+        assert f" {last}` begins with nothing; `phase --clean {last}`, inside" in told
+
+
+def test_a_phase_that_is_left_out_meets_nothing(run):
+    assert b"meets what it left" not in run("configure", "dontConfigure=1").stderr
