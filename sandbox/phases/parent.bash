@@ -150,7 +150,9 @@ __nbs_asked=(
 trap : INT
 status=0
 # Where nothing tells with what Nix started the build, it is what env-vars has. Sourced outside of
-# functions, where `declare` would make its variables local.
+# functions, where `declare` would make its variables local. All these lines are what bash itself says
+# of a shell that a signal has ended.
+exec {stderr}>&2 2>/dev/null
 (
   set -- "$shell" "$options" "$child" "$top" "${__nbs_names[0]-}" "${#__nbs_builder[@]}" "${__nbs_builder[@]}" "${__nbs_asked[@]}"
   unset -v SHLVL
@@ -169,7 +171,8 @@ status=0
     # shellcheck disable=SC2086  # the options are words
     exec "$1" $2 -c "$3" "${1##*/}" "${@:7+$6}"
   fi
-) </dev/null || status=$?
+) </dev/null 2>&"$stderr" {stderr}>&- || status=$?
+exec 2>&"$stderr" {stderr}>&-
 
 # Which library was looked for by whom, and where it was found; what is not there comes first.
 libraries_of() {

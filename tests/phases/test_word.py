@@ -460,3 +460,10 @@ def test_of_a_range_the_first_phase_that_cannot_run_twice_is_told_and_all_of_it_
 
 def test_a_phase_that_is_left_out_meets_nothing(run):
     assert b"meets what it left" not in run("configure", "dontConfigure=1").stderr
+
+
+@pytest.mark.parametrize("signal", [9, 11])
+def test_of_a_phase_that_a_signal_ends_the_signal_is_told_and_nothing_else(run, signal):
+    done = run("build", f"buildPhase=kill -{signal} $BASHPID")
+    assert done.returncode == 128 + signal
+    assert done.stderr.decode() == f"the phase was ended by signal {signal}\n"
