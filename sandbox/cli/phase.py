@@ -15,6 +15,10 @@ from sandbox.cli.finding import find
 from sandbox.cli.shell import unknown_option
 from sandbox.errors import UsageError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from sandbox import BuildLog, Case
+
 USAGE = """\
 usage: nbs phase [OPTIONS] [BUILD [NAME…] [OPTIONS OF THE WORD] [VARIABLE=VALUE…]]
 
@@ -48,6 +52,9 @@ WITH_VALUE = ("--from", "--until", "-j")
 
 FLAGS = ("--all", "--debug-libs", "--failing", "--list", "--trace")
 WITH_VALUE_BEHIND = ("--from=", "--until=", "-j")
+OTHERS_FOLLOW = ("unpackPhase", "patchPhase", "configurePhase", "buildPhase", "checkPhase")
+"""Phases that are the last one only where a recipe says what `phases` there are."""
+
 TRACE_TO, TRACE_FD = "--trace", "--trace-fd"
 
 
@@ -72,7 +79,8 @@ def command(argv: list[str]) -> int:
         return 0
     found = find(asked.build, asked.given.get("--store"))
     case, request = prepare(asked.given, found, ())
-    request = sandbox.with_log(request, sandbox.readable_log(case))
+    log = sandbox.readable_log(case)
+    request = sandbox.with_log(request, log)
     request = request.replace(phase_words=asked.words)
     traced = _trace(asked)
     if traced >= 0:
@@ -85,17 +93,39 @@ def command(argv: list[str]) -> int:
     status = sandbox.enter(described, say=speak.say, progress=speak.progress(), stdio=stdio)
     if status == 0 and not asked.clean and asked.words in ((), ("--failing",), (request.phase,)):
         store = asked.given.get("--store")
-        speak.say(_passed(request.phase, (*(("--store", store) if store else ()), found)))
+        where = (*(("--store", store) if store else ()), found)
+        speak.say(_passed(request.phase, where, _not_taken(case, log)))
     return status
 
 
-def _passed(phase: str, where: tuple[str, ...]) -> str:
+def _passed(phase: str, where: tuple[str, ...], not_taken: str) -> str:
     """What is said where the failing phase passes by itself, with nothing changed."""
-    way = shlex.join(("nbs", "phase", CLEAN, *where))
-    return sandbox.one_line(
-        f"{phase or 'what failed'} has passed here, and failed in the build: by chance, or by what "
-        f"is missing here; `{way}` runs all that comes before it as well"
-    )
+    what = phase or "what failed"
+    by = f"by chance, or by what is missing here; `{shlex.join(('nbs', 'phase', CLEAN, *where))}`"
+    before = "runs all that comes before it as well"
+    if not_taken:
+        last = "if it was the last, " if phase else ""
+        return sandbox.one_line(
+            f"{what} has passed here, and the log names nothing in it that failed: {last}Nix may "
+            f"not have taken what was made ({not_taken}); else it failed {by} {before}"
+        )
+    return sandbox.one_line(f"{what} has passed here, and failed in the build: {by} {before}")
+
+
+def _not_taken(case: Case, log: BuildLog | None) -> str:
+    """Why Nix may have refused what the builder made when it ended well; empty if it did not.
+
+    Nix: `registerOutputs`, `checkOutputs`. It says so itself, and not in the log.
+    """
+    derivation = case.nix.derivation
+    if derivation is None or log is None or log.error is not None:
+        return ""
+    failed = log.ending is not None and log.ending.kind != "hash-mismatch"
+    if failed or (log.failing_phase in OTHERS_FOLLOW and not derivation.get("phases")):
+        return ""
+    if derivation.fixed_output:
+        return "no output, or one of another hash than the recipe says"
+    return "no output, or a reference in it that the recipe does not allow"
 
 
 def _trace(asked: Asked) -> int:

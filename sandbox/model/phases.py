@@ -52,6 +52,7 @@ def definitions(
         ("failing", shell_word(failing(nix, request.phase))),
         ("env_vars", shell_word(f"{top}/env-vars" if read else "")),
         ("build", shell_word(_words_for(kept, nix))),
+        ("outputs", shell_word(" ".join(_outputs(nix)))),
         ("told", _list(f"{p}:{n}={v}" for p, n, v in request.told if _is_state(p, n, v, top))),
         ("builder", _list(builder(nix))),
         ("environment", _list(f"{n}={v}" for n, v in variables if is_identifier(n))),
@@ -72,6 +73,13 @@ def _words_for(kept: KeptDirectory, nix: NixFacts) -> str:
     """What names the build behind a verb, to be pasted."""
     root = nix.real_store_dir.removesuffix(nix.store_dir)
     return " ".join(map(shell_word, (*(("--store", root) if root else ()), kept.outer)))
+
+
+def _outputs(nix: NixFacts) -> tuple[str, ...]:
+    """Where the builder puts its outputs. Those of an impure derivation Nix draws at random."""
+    if nix.derivation is None or nix.derivation.impure:
+        return ()
+    return tuple(path for _, path in nix.outputs)
 
 
 def builder(nix: NixFacts) -> tuple[str, ...]:

@@ -177,4 +177,9 @@ trap - ERR
 if [[ ${__nbs_names[-1]} != "${__nbs_phases[*]: -1}" ]]; then trap - EXIT; fi
 if [[ ! $__nbs_ran ]]; then
   printf '%s\n' "${__nbs_names[*]} was left out, as the build does: $(__nbs_why_off "${__nbs_names[0]}")" >&2
+elif __nbs_is_end "${__nbs_names[-1]}"; then
+  case " ${__nbs_names[*]} " in
+    *' installPhase '* | *' buildCommand '*) : ;;
+    *) printf 'no phase before has made that output, or it was not kept' ;;
+  esac >|"$__nbs_report.ended"
 fi

@@ -55,6 +55,15 @@ __nbs_index() {
   return 1
 }
 
+# Does the build end with this phase?
+__nbs_is_end() {
+  local number name
+  number=$(__nbs_index "$1") || return
+  for name in "${__nbs_phases[@]:number+1}"; do
+    if [[ ! $(__nbs_why_off "$name") ]]; then return 1; fi
+  done
+}
+
 __nbs_want_stdenv() {
   if [[ ! $__nbs_has_stdenv ]]; then
     __nbs_complain 'this build has no phases: it does not use stdenv' no-phases 125 "\`phase builder\` runs its builder again"

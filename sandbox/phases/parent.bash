@@ -2,8 +2,9 @@
 # Reads the words behind `phase`, starts the build's bash as Nix started it, waits, and tells how it
 # ended. The arguments are those of the last line of `word.bash`.
 
-child=$1 shell=$2 options=$3 top=$4 failing=$5 env_vars=$6 build=$7 rm=$8 place=$9
-shift 9
+child=$1 shell=$2 options=$3 top=$4 failing=$5 env_vars=$6 build=$7 outputs=$8 rm=$9
+place=${10}
+shift 10
 __nbs_told=("${@:2:$1}")
 shift $(($1 + 1))
 __nbs_builder=("${@:2:$1}")
@@ -233,5 +234,15 @@ if [[ -f $report ]]; then
 elif ((status > 128 && status < 193)); then
   printf 'the phase was ended by signal %s\n' "$((status - 128))" >&2
 fi
-if [[ $rm && (-e $report || -e $report.inner) ]]; then "$rm" -f -- "$report" "$report.inner"; fi
+# The builder has ended well, and Nix would look for what it made.
+if ((status == 0)) && [[ -e $report.ended || ${__nbs_names[0]-} == builder ]]; then
+  without='without that output Nix lets the build fail'
+  if [[ -s $report.ended ]]; then without=$(<"$report.ended"); fi
+  for output in $outputs; do
+    if [[ ! -e $output && ! -L $output ]]; then printf 'nothing is at %s: %s\n' "$output" "$without" >&2; fi
+  done
+fi
+if [[ $rm && (-e $report || -e $report.inner || -e $report.ended) ]]; then
+  "$rm" -f -- "$report" "$report.inner" "$report.ended"
+fi
 exit "$status"

@@ -40,7 +40,7 @@ __nbs_phase_leave() {
   __nbs_phase_facts
   builtin exec "$__nbs_shell" --noprofile --norc -c "$__nbs_parent" phase \
     "$__nbs_child" "$__nbs_shell" "$__nbs_options" "$__nbs_top" "$__nbs_failing" "$__nbs_env_vars" \
-    "$__nbs_build" "$__nbs_rm" "$PWD" "${#__nbs_told[@]}" "${__nbs_told[@]}" \
+    "$__nbs_build" "$__nbs_outputs" "$__nbs_rm" "$PWD" "${#__nbs_told[@]}" "${__nbs_told[@]}" \
     "${#__nbs_builder[@]}" "${__nbs_builder[@]}" "${#__nbs_environment[@]}" "${__nbs_environment[@]}" \
     "${#__nbs_here[@]}" "${__nbs_here[@]}" "$@"
 }

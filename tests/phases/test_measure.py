@@ -270,6 +270,49 @@ def test_a_phase_that_passes_without_what_it_failed_by_is_told_of(world, failure
     assert phase("--clean", found.kept, store=store(world)).returncode == status_of(found)
 
 
+ENDED_WELL = {
+    "no-output": 'dontUnpack = true; installPhase = "echo nothing";',
+    "no-reference": """dontUnpack = true; installPhase = "echo $stdenv >$out";
+        allowedReferences = [ ];""",
+    "another-hash": f"""dontUnpack = true; installPhase = "echo made >$out";
+        outputHash = "{"0" * 52}"; outputHashAlgo = "sha256";""",
+    "another-hash-of-a-command": f"""buildCommand = "echo made >$out";
+        outputHash = "{"0" * 52}"; outputHashAlgo = "sha256";""",
+}
+
+
+def ended_well(failure, name: str) -> RealFailure:
+    mine = f'{{ name = "{name}-1.0"; {ENDED_WELL[name]} }}'
+    return failure(f"(import {HERE}/stdenv.nix {{ }}).mkDerivation {mine}")
+
+
+@pytest.mark.parametrize("name", ENDED_WELL)
+def test_of_a_builder_that_ended_well_nothing_is_said_to_have_failed(
+    name, world, failure, phase: Phase
+):
+    found = ended_well(failure, name)
+    done = phase("--derivation", found.drv, found.kept, store=store(world))
+    assert done.returncode == 0
+    assert "has passed here, and the log names nothing in it that failed: " in done.stdout
+    assert "failed in the build" not in done.stdout
+    why = "one of another hash than" if "hash" in name else "a reference in it that"
+    assert f"Nix may not have taken what was made (no output, or {why} the " in done.stdout
+
+
+def test_an_output_that_was_not_made_is_told_where_the_build_ends(world, failure, phase: Phase):
+    found = ended_well(failure, "no-output")
+    case = sandbox.read(found.kept, store=store(world), derivation=found.drv)
+    path = dict(case.nix.outputs)["out"]
+    entering = ("--derivation", found.drv, found.kept)
+    made_none = f"nothing is at {path}: without that output Nix lets the build fail\n"
+    for words in (("--clean",), ("--clean", "builder"), ("--from", "install")):
+        assert made_none in phase(*entering, *words, store=store(world)).stdout
+    unsure = f"nothing is at {path}: no phase before has made that output, or it was not kept\n"
+    assert unsure in phase(*entering, store=store(world)).stdout
+    for words in (("install",), ("--clean", "installPhase=touch $out")):
+        assert "nothing is at" not in phase(*entering, *words, store=store(world)).stdout
+
+
 def test_a_variable_takes_the_place_of_a_list(world, failure, phase: Phase):
     words = ("buildPhase=declare -p makeFlags", "makeFlags=C=3")
     done = phase(failure("structured-attributes").kept, *words, store=store(world))
