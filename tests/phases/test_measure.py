@@ -246,6 +246,20 @@ def test_what_an_env_vars_that_was_cut_short_does_not_have_is_not_taken_for_unse
         assert "from the recipe, " in done.stdout
 
 
+def test_what_a_phase_has_changed_of_the_shell_itself_a_clean_run_alone_has(
+    world, failure, phase: Phase
+):
+    recipe = """{ name = "shell-1.0"; dontUnpack = true; doCheck = true;
+      preConfigure = "set +o pipefail; shopt -s globstar; umask 077; ulimit -n 100";
+      checkPhase = "shopt -po pipefail || :; shopt -p globstar || :; umask; ulimit -n; false"; }"""
+    found = failure(f"(import {HERE}/stdenv.nix {{ }}).mkDerivation {recipe}")
+    changed = ["set +o pipefail", "shopt -s globstar", "0077", "100"]
+    assert output_of(phase("--clean", found.kept, store=store(world)).stdout)[-4:] == changed
+    lines = output_of(phase(found.kept, store=store(world)).stdout)[-4:]
+    assert lines[:3] == ["set -o pipefail", "shopt -u globstar", "0022"]
+    assert lines[3] != "100"
+
+
 def test_a_phase_whose_directory_is_gone_is_told_where_it_begins(world, failure, phase: Phase):
     recipe = """{ name = "gone-1.0"; dontUnpack = true; doCheck = true;
       postBuild = "mkdir inner; cd inner"; checkPhase = "cd ..; rmdir inner; false"; }"""
