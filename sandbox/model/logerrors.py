@@ -51,6 +51,7 @@ _CAUSES = (
     ("compiler", r"^[^\s:(]+\(\d+(?:,\d+)?\): (?:fatal )?error\b"),
     ("compiler", r"^[^\s:]+:\d+:\d+ - error\b"),
     ("compiler", r"^error(?:\[E\d+\])?: "),
+    ("compiler", r"^\[ERROR\] \S+:\[\d+,\d+\] "),
     ("compiler", r"^[^\s:]+\.go:\d+:\d+: "),
     (
         "compiler",
@@ -61,13 +62,24 @@ _CAUSES = (
     ("make", r"^[^\s:]+:\d+: \*\*\* "),
     ("cmake", r"^CMake Error\b"),
     ("meson", r"meson\.build:\d+:\d+: ERROR: "),
-    ("configure", r"^(?:\S*/)?configure: error: "),
+    ("configure", r"^(?:checking .*\.\.\. *)?(?:\S*/)?configure: error: "),
     ("interpreter", r"\bbad interpreter\b|cannot execute: required file not found$"),
     ("patch", r"^(?:Hunk #\d+|\d+ out of \d+ hunks?) FAILED\b"),
+    ("patch", r"^can't find file to patch at input line \d+"),
+    ("unpack", r"^do not know how to unpack source archive \S"),
+    (
+        "unpack",
+        r"^unpacker (?:produced multiple directories|appears to have produced no directories)$",
+    ),
+    ("java", r"^\[ERROR\] Failed to execute goal |^Execution failed for task '"),
     ("panic", r"\bpanicked at |^panic: "),
     ("test", r"^E   +\S"),
     ("test", r"^(?:FAILED \S+(?:::| - )|FAIL: \S|--- FAIL: |not ok \d+(?!.*# (?:TODO|SKIP)))"),
     ("crash", r"\bSegmentation fault\b|\bIllegal instruction\b|\bBus error\b"),
+    ("crash", r": Assertion [`'\u2018].*['\u2019] failed\.$|^Assertion failed: "),
+    ("crash", r"\bAborted +\(core dumped\)"),
+    ("crash", r"^terminate called (?:after throwing an instance of|without an active exception)\b"),
+    ("reference", r"^(?:RPATH of binary|wrapper script) \S+ contains a forbidden reference to "),
     ("hash-mismatch", r"hash mismatch in fixed-output derivation"),
 )
 # Often harmless, so the one that counts is near the end.
@@ -76,13 +88,18 @@ _SUSPECTS = (
     ("missing-file", r": No such file or directory$"),
     ("permission", r": (?:Permission denied|Operation not permitted|Read-only file system)$"),
     ("network", r"[Cc]ould not resolve host|name resolution|Network is unreachable"),
-    ("other", r"(?:[Ee]rror|ERROR|[Ff]atal|FATAL)(?: \w+)?: |^(?:ERROR|npm ERR!|Error)\b"),
+    ("shell", r": \S+: (?:unbound variable|parameter (?:null or )?not set)$"),
+    ("shell", r": syntax error near unexpected token |: syntax error: unexpected end of file$"),
+    ("missing-module", r"^Can't locate \S+\.pm in @INC\b"),
+    ("other", r"^npm (?:ERR!|error) (?!A complete log of this run)"),
+    ("other", r"(?:[Ee]rror|ERROR|[Ff]atal|FATAL)(?: \w+)?: |^(?:ERROR|Error)\b"),
 )
 # What follows from an error before it.
 _CONSEQUENCES = re.compile(
     r"\*\*\* .*\bError \d+$|\bWaiting for unfinished jobs|^ninja: build stopped|^FAILED: "
     r"|^collect2: error: ld returned|: error: linker command failed|treated as errors"
     r"|^error: (?:could not compile|aborting due to|build failed|subprocess-exited-with-error)"
+    r"|^BUILD FAILED(?: in \d.*)?$"
 )
 # Nix's own lines, and stdenv's: they tell that, not why.
 _OF_NIX = re.compile(
@@ -90,7 +107,7 @@ _OF_NIX = re.compile(
     r"|^Reason: builder|\bbuild for .* failed in \S+ with exit code|^note: keeping build directory"
 )
 _HARMLESS = re.compile(
-    r"^\s*(?:[Cc]hecking |[Ll]ooking |-- )|^\++ "
+    r"^\s*(?:[Cc]hecking (?!.*\.\.\. *(?:\S*/)?configure: error: )|[Ll]ooking |-- )|^\++ "
     r"|^(?:PASS|XFAIL|SKIP)\b|^ok \d|\.\.\. ok$|\(ignored\)$"
     r"|\b(?:0|no) (?:errors?|fail)|\berrors?[:=] ?0\b|Exception ignored in"
     r"|^(?:\S*/)?(?:\w+-){0,4}"
@@ -107,6 +124,7 @@ _WORTH_A_LOOK = re.compile(
     r"[Ee]rror|ERR|^E   |[Ff]atal|FATAL|FAIL|No such|not found|\*\*\*|[Cc]annot|undefined|denied"
     r"|mismatch|No space|memory|panic|Traceback|Segm|Illegal|Bus |not ok|resol|permitted"
     r"|Read-only|unreach|\.go:|interpreter|exhausted|stopped|unfinished"
+    r"|unbound|unexpected|not set|[Cc]an't |unpack|forbidden|Assert|Abort|terminate|Execution"
 )
 
 

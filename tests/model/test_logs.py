@@ -172,6 +172,30 @@ def test_the_status_of_make_is_not_taken_for_the_builders():
         ("curl: (6) Could not resolve host: example.org", "network"),
         ("Error: something is wrong", "other"),
         ("SyntaxError: Unexpected token", "other"),
+        ("npm ERR! code ELIFECYCLE", "other"),
+        ("npm error code EUSAGE", "other"),
+        ("checking for foo... configure: error: no foo", "configure"),
+        ("checking for bar... /build/src/configure: error: no bar", "configure"),
+        ("can't find file to patch at input line 3", "patch"),
+        ("do not know how to unpack source archive /nix/store/x-source.xyz", "unpack"),
+        ("unpacker produced multiple directories", "unpack"),
+        ("unpacker appears to have produced no directories", "unpack"),
+        ("[ERROR] /build/src/Main.java:[3,5] ';' expected", "compiler"),
+        ("[ERROR] Failed to execute goal org.apache.maven.plugins:x:3.1:compile", "java"),
+        ("Execution failed for task ':compileJava'.", "java"),
+        ("test: test.c:3: main: Assertion `0' failed.", "crash"),
+        ("Assertion failed: 0 (test.c: main: 3)", "crash"),
+        ("/bin/sh: line 1:    12 Aborted                 (core dumped) ./test", "crash"),
+        ("terminate called after throwing an instance of 'std::runtime_error'", "crash"),
+        (
+            "RPATH of binary /nix/store/x/bin/hello contains a forbidden reference to /build/",
+            "reference",
+        ),
+        ("/nix/store/x-stdenv/setup: line 165: UNKNOWN_VAR: unbound variable", "shell"),
+        ("/nix/store/x-stdenv/setup: line 12: FOO: parameter null or not set", "shell"),
+        ("./run.sh: line 3: syntax error near unexpected token `fi'", "shell"),
+        ("./run.sh: line 9: syntax error: unexpected end of file", "shell"),
+        ("Can't locate Foo/Bar.pm in @INC (you may need to install Foo::Bar)", "missing-module"),
     ],
 )
 def test_every_kind_of_error_is_known(line, kind):
@@ -194,12 +218,50 @@ def test_every_kind_of_error_is_known(line, kind):
         "ok 3 - error: is raised",
         "[ 50%] Building C object src/error.c.o",
         "not ok 4 # TODO error",
+        "checking whether unbound variable is told... yes",
+        "checking for can't find file to patch... no",
+        "checking how configure: error: is written... in words",
+        "TIMEOUT is 30 where the parameter is not set",
+        "unpacking source archive /nix/store/x-source.tar.gz",
+        "the parser tells of a syntax error near unexpected tokens",
+        "Assertions are on",
+        "test of terminate called after throwing an instance of X ... ok",
+        "Aborted transactions are rolled back",
+        "shrinking RPATHs of ELF executables and libraries in /nix/store/x",
+        "checking for references to /build/ in /nix/store/x...",
+        "Execution of 3 tests",
+        "Can't happen: skipped",
+        "npm notice New minor version of npm available!",
+        "npm error A complete log of this run can be found in: /build/.npm/_logs/x.log",
         "error: builder for '/nix/store/x.drv' failed with exit code 2",
         "error: 1 dependencies of derivation '/nix/store/x.drv' failed to build",
     ],
 )
 def test_what_only_looks_like_an_error_is_none(line):
     assert error_of("building", line) is None
+
+
+def test_of_npm_s_lines_the_one_counts_that_says_why():
+    for mark in ("npm ERR!", "npm error"):
+        lines = (
+            f"{mark} code EUSAGE",
+            mark,
+            f"{mark} A complete log of this run can be found in: x",
+        )
+        assert error_of("npm ci", *lines) == ("other", f"{mark} code EUSAGE")
+
+
+def test_what_gradle_and_ant_say_in_the_end_follows_from_an_error_before_it():
+    error = "A.java:3: error: ';' expected"
+    for end in ("BUILD FAILED", "BUILD FAILED in 3s"):
+        assert error_of("x", error, "", end) == ("compiler", error)
+        assert error_of("x", end, "/build/build.xml:3: no such task") == ("consequence", end)
+
+
+def test_the_assertion_counts_and_not_what_make_says_of_it():
+    failed = "test: test.c:3: main: Assertion `0' failed."
+    end = "make: *** [Makefile:5: check] Aborted (core dumped)"
+    assert error_of("./test", failed, end) == ("crash", failed)
 
 
 def test_the_first_error_counts_not_what_follows_from_it():
