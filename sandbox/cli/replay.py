@@ -9,7 +9,7 @@ import sandbox
 from sandbox.cli import arguments, speak
 from sandbox.cli.entering import prepare
 from sandbox.cli.finding import find
-from sandbox.errors import UsageError
+from sandbox.errors import MachineError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -165,12 +165,34 @@ def case_of(
 
 
 def output(given: Arguments) -> str:
-    """The directory that `--output` names. Raises `UsageError` for one that is there."""
-    path = os.path.abspath(given.get("--output")) if given.get("--output") else ""
-    if path and os.path.lexists(path):
+    """The directory that `--output` names, empty without that option.
+
+    Raises `UsageError` for one that is there, and `MachineError` where none can be made: before
+    phases run for hours.
+    """
+    if not given.has("--output"):
+        return ""
+    path = os.path.abspath(given.get("--output"))
+    if os.path.lexists(path):
         raise UsageError(
             f"`{path}` is there already",
             reason="output-exists",
             hint="`-o DIRECTORY` names one that is not there yet",
         )
+    above = os.path.dirname(path)
+    try:
+        os.close(os.open(above, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError as error:
+        raise _unwritable(path, f"`{above}`: {error.strerror}") from None
+    if not os.access(above, os.W_OK | os.X_OK, effective_ids=True):
+        raise _unwritable(path, f"you may not write to `{above}`")
     return path
+
+
+def _unwritable(path: str, seen: str) -> MachineError:
+    return MachineError(
+        f"`{path}` cannot be written",
+        reason="output-unwritable",
+        evidence=(seen,),
+        hint="`-o DIRECTORY` names one in a directory that you may write to",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 
@@ -47,9 +46,9 @@ def enter(
     """Run the sandbox's command in a fresh workspace; its exit status, or 128 + a signal's number.
 
     Nothing of the run is left afterwards, but for the build directory, if `keep` is a path
-    where there is nothing yet. With `session`, which has been entered, that is the workspace
-    instead, and what is left is for its end. `say` is told what a person has to know while it
-    runs, `progress` how many files and bytes are copied so far.
+    where there is nothing yet; see `leaving.move`. With `session`, which has been entered, that
+    is the workspace instead, and what is left is for its end. `say` is told what a person has to
+    know while it runs, `progress` how many files and bytes are copied so far.
     Raises `MachineError`, `CommandError`, `EvidenceError`.
     """
     state = state_directory(os.environ)
@@ -87,18 +86,19 @@ def _enter(sandbox: Sandbox, state: str, run: Run) -> int:
     if run.session is not None:
         return _carry_out(run.session.fitting(sandbox), run.session, run)
     with Workspace(state) as workspace:
-        return _carry_out(sandbox, workspace, run)
+        status = _carry_out(sandbox, workspace, run)
+        if run.keep:
+            from sandbox.session import leaving
+
+            leaving.move(workspace.upper, run.keep, state)
+        return status
 
 
 def _carry_out(sandbox: Sandbox, place: Workspace | Session, run: Run) -> int:
     steps = plan(sandbox, place.path)
     if run.session is not None and steps.execute.startup_file:
-        status = _with_words(sandbox, run.session, steps, run)
-    else:
-        status = _live(sandbox, steps, run)
-    if run.keep:
-        _keep(place.upper, run.keep)
-    return status
+        return _with_words(sandbox, run.session, steps, run)
+    return _live(sandbox, steps, run)
 
 
 def _live(sandbox: Sandbox, steps: Plan, run: Run, service: launch.Service | None = None) -> int:
@@ -151,27 +151,6 @@ def prepare_place(sandbox: Sandbox, steps: Plan, run: Run) -> None:
         run.session.prepare(sandbox, steps.prepare, lambda step: copy(step, run, steps.looked))
     else:
         prepare(steps.prepare, lambda step: copy(step, run, steps.looked))
-
-
-def _keep(upper: str, path: str) -> None:
-    try:
-        os.rename(upper, path)
-    except PermissionError:
-        _rename_closed(upper, path)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        from sandbox.workspace.copy import copy_tree
-
-        copy_tree(upper, path, owner=None)
-
-
-def _rename_closed(upper: str, path: str) -> None:
-    """A build may have closed its own directory: rename(2) has to write `..` into it."""
-    mode = stat.S_IMODE(os.lstat(upper).st_mode)
-    os.chmod(upper, mode | stat.S_IRWXU)
-    os.rename(upper, path)
-    os.chmod(path, mode)
 
 
 def _copying_build(sandbox: Sandbox, failure: StepFailed) -> Sandbox | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import sandbox
+from sandbox.workspace.workspace import sweep
 from tests.conftest import _give, _other_user, _python
 
 
@@ -139,6 +140,7 @@ def test_the_older_stdenv_is_replayed_just_so(run_nbs, nix_world, tmp_path) -> N
     ("words", "reason"),
     [
         (("-o", "{path}"), "output-exists"),
+        (("-o", ""), "output-exists"),
         (("another",), "option-value"),
         (("--until", "noPhase"), "phase-unknown"),
         (("--nothing",), "option-unknown"),
@@ -149,6 +151,35 @@ def test_what_cannot_be_asked_for_is_refused(run_nbs, kept_by_nix, words, reason
     done = run_nbs("replay", "--store", kept_by_nix.store, kept_by_nix.path, *given)
     assert done.returncode == 2
     assert f"({reason}, 2)" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("name", ["none/left", "file/left", "closed/left"])
+def test_a_place_where_none_can_be_made_is_refused_before_the_first_phase(
+    run_nbs, kept_by_nix, place, unprivileged, name
+) -> None:
+    (place / "file").touch()
+    (place / "closed").mkdir(mode=0o555)
+    words = ("--store", kept_by_nix.store, kept_by_nix.path, "-o", str(place / name))
+    done = run_nbs("replay", *words, as_user=unprivileged)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert b"(output-unwritable, 125)" in done.stderr
+
+
+def test_what_a_run_has_left_is_not_lost_where_its_place_is_gone(
+    kept_by_nix, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("NBS_STATE_HOME", str(tmp_path / "state"))
+    case, request = looked_at(kept_by_nix.path, kept_by_nix.store)
+    request = sandbox.with_log(request, sandbox.readable_log(case))
+    described = sandbox.replay.describe_replay(case, request, sandbox.replay.BEFORE)
+    with pytest.raises(sandbox.Error) as caught:
+        sandbox.enter(described, keep=str(tmp_path / "none/left"))
+    assert caught.value.reason == "output-unwritable"
+    (left,) = (tmp_path / "state").glob("left-*")
+    assert str(left) in caught.value.evidence[-1]
+    assert tree(left) == tree(Path(kept_by_nix.path))
+    sweep(str(tmp_path / "state"))
+    assert left.exists()
 
 
 def test_nothing_stays_of_a_replay_that_nobody_keeps(run_nbs, kept_by_nix, tmp_path) -> None:

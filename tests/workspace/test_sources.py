@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sandbox.errors import MachineError
-from sandbox.session.run import _keep
 from sandbox.workspace import sources
 from sandbox.workspace.kept import find_workspace
 from sandbox.workspace.sizes import usage
@@ -80,21 +79,6 @@ def test_where_making_fails_nothing_is_left(place: Path, run_as_caller: Callable
         assert caught.value.reason == "disk-full"
         assert sorted(os.listdir(workspace)) == before
         assert not sources.are_made(workspace)
-
-    run_as_caller(check)
-
-
-def test_a_directory_that_the_build_has_closed_is_taken_along(
-    place: Path, run_as_caller: Callable
-) -> None:
-    def check() -> None:
-        for name in ("run", "ws"):
-            (place / name).mkdir()
-        fill(f"{place}/run/upper")
-        os.chmod(place / "run/upper", 0o555)
-        _keep(f"{place}/run/upper", f"{place}/ws/sources")
-        assert os.stat(place / "ws/sources").st_mode & 0o777 == 0o555
-        assert not os.path.exists(place / "run/upper")
 
     run_as_caller(check)
 
