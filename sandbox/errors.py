@@ -87,6 +87,20 @@ def too_many_open_files(seen: str) -> MachineError:
     )
 
 
+OUT_OF_SPACE = (28, 122)
+"""ENOSPC, EDQUOT"""
+
+
+def stdout_unwritable(error: OSError) -> MachineError:
+    """What every layer has to say when standard output does not take what is written to it."""
+    return MachineError(
+        "standard output cannot be written",
+        reason="stdout-unwritable",
+        evidence=(error.strerror or str(error),),
+        hint="`df -h` shows the file systems" if error.errno in OUT_OF_SPACE else "",
+    )
+
+
 class StepFailed(MachineError):  # noqa: N818  says what happened, as a caller reads it
     """The kernel refused one step of the plan.
 

@@ -82,6 +82,7 @@ class RunTool(Protocol):
         as_user: int | None = None,
         input: bytes | None = None,  # noqa: A002  as subprocess.run calls it
         env: Mapping[str, str] | None = None,
+        stdout: int = subprocess.PIPE,
     ) -> subprocess.CompletedProcess[bytes]: ...
 
 
@@ -197,6 +198,14 @@ def _other_user(user: int | None) -> int | None:
     return user if os.getuid() == 0 and user != 0 else None
 
 
+@pytest.fixture
+def full_disk() -> Iterator[int]:
+    """A descriptor that takes nothing that is written to it."""
+    descriptor = os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC)
+    yield descriptor
+    os.close(descriptor)
+
+
 @pytest.fixture(scope="session")
 def open_directory() -> Iterator[Path]:
     """A directory of this session that every user can enter, unlike those of `tmp_path`."""
@@ -294,6 +303,7 @@ def _run_module(
     as_user: int | None = None,
     input: bytes | None = None,  # noqa: A002  as subprocess.run calls it
     env: Mapping[str, str] | None = None,
+    stdout: int = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[bytes]:
     command, environment = tool_command(module, as_user)
     user = _other_user(as_user)
@@ -303,7 +313,8 @@ def _run_module(
         [*command, *argv],
         cwd="/",
         env={**environment, **(env or {})},
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         timeout=LIMIT_S,
         check=False,
         **who,

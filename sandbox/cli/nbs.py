@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from sandbox.cli import speak
+from sandbox.cli import output, speak
 from sandbox.errors import UsageError
 
 VERBS = {
@@ -70,6 +70,7 @@ def usage() -> str:
 
 def command(argv: list[str]) -> int:
     """Run the verb that the first word names; its exit status."""
+    output.tell_apart()
     if not argv:
         from sandbox.cli import next_steps
 

@@ -45,14 +45,8 @@ def main() -> None:
 def command(argv: list[str]) -> int:
     """Parse, enter, and hand the status through."""
     given = arguments.parse(argv, "nix-build-shell")
-    if given.has("--help"):
-        sys.stdout.write(USAGE)
-        return 0
-    if given.has("--version"):
-        from sandbox import VERSION
-
-        sys.stdout.write(f"nix-build-shell {VERSION}\n")
-        return 0
+    if given.has("--help") or given.has("--version"):
+        return _answer(USAGE if given.has("--help") else "")
     words = given.rest[given.rest[:1] == ("--",) :]
     if not words or not words[0]:
         # An empty word is a variable that is not set, and not the current directory.
@@ -62,6 +56,16 @@ def command(argv: list[str]) -> int:
             hint="`nix-build-shell BUILD_DIR`; `nbs ls` lists those of this machine",
         )
     return enter(given, words[0], words[1:])
+
+
+def _answer(text: str) -> int:
+    """Print `text`, else the version. A command that is run pays nothing for that."""
+    from sandbox import VERSION
+    from sandbox.cli import output
+
+    output.tell_apart()
+    sys.stdout.write(text or f"nix-build-shell {VERSION}\n")
+    return 0
 
 
 if __name__ == "__main__":

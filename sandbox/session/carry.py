@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 
-from sandbox.errors import EvidenceError, MachineError
+from sandbox.errors import EvidenceError, MachineError, stdout_unwritable
 from sandbox.linux import syscalls
 from sandbox.model.spec import Bind, BuildDirectory, Directory, Output, Sandbox
 from sandbox.session.visit import Visit, Visited
@@ -68,7 +68,7 @@ def carry_out(place: Place, target: str, left_out: Callable[[str, str], None]) -
     """Copy what is at `place` to the path `target`, "-" for standard output.
 
     How many files were made. Raises `EvidenceError` (`copy-missing`, `copy-refused`),
-    `MachineError` (`copy-failed`, `disk-full`), and what entering raises.
+    `MachineError` (`copy-failed`, `disk-full`, `stdout-unwritable`), and what entering raises.
     """
     reader, writer = os.pipe()
     base = _base_of(place.path)
@@ -115,6 +115,10 @@ def _pour(reader: int) -> int:
         pour_contents(reader, 1)
     except CutError:
         raise BrokenParcelError from None
+    except (BrokenParcelError, BrokenPipeError):
+        raise
+    except OSError as error:
+        raise stdout_unwritable(error) from None
     return 1
 
 

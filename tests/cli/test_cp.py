@@ -123,6 +123,13 @@ def test_a_file_of_a_failure_comes_out(case: Case) -> None:
     assert not list((case.state).glob("run/*"))
 
 
+def test_a_full_disk_behind_standard_output_is_told(case: Case, full_disk: int) -> None:
+    done = case.cp(f"{case.kept}:src/main.c", "-", stdout=full_disk)
+    assert done.returncode == 125
+    assert done.stderr.startswith(b"error: standard output cannot be written\n  No space left")
+    assert done.stderr.endswith(b"(stdout-unwritable, 125)\n")
+
+
 def test_a_path_is_the_sandbox_s(case: Case) -> None:
     assert case.text(f"{case.kept}:notes") == case.text(f"{case.kept}:/build/notes")
     assert b"Nix build user" in case.text(f"{case.kept}:/etc/passwd")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import errno
 import io
 import os
 import sys
@@ -253,6 +254,12 @@ def test_a_bug_is_shown_whole_and_asks_to_be_reported(status_of, capsys):
     assert "Traceback" in text
     assert "ZeroDivisionError: oh" in text
     assert text.rstrip().endswith("Please report it with the output of `nbs doctor`.")
+
+
+def test_a_full_disk_elsewhere_is_not_called_standard_output(status_of, capsys):
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert status_of(raising(full)) == 125
+    assert "standard output" not in capsys.readouterr().err
 
 
 def test_arguments_that_no_verb_has_are_errors_of_the_same_form():

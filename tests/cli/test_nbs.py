@@ -494,6 +494,43 @@ def test_a_reader_that_leaves_early_is_no_failure_to_tell(tool_command, store, b
     assert (done.returncode, done.stderr) == (141, b"")
 
 
+FULL = b"""\
+error: standard output cannot be written
+  No space left on device
+
+hint: `df -h` shows the file systems
+                                                        (stdout-unwritable, 125)
+"""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("plan", "BUILD"),
+        ("plan", "--json", "BUILD"),
+        ("show", "BUILD"),
+        ("show", "--json", "BUILD"),
+        ("log", "--store", "STORE", "BUILD"),
+        ("ls", "--store", "STORE"),
+        ("ls", "--store", "STORE", "--json"),
+        ("ws", "ls", "--json"),
+        ("completion", "bash"),
+        ("ls", "--help"),
+        ("--version",),
+    ],
+)
+def test_a_full_disk_behind_standard_output_is_told_once(run_nbs, store, builds, full_disk, words):
+    known = {"BUILD": builds["hello-1.0"], "STORE": str(store.root)}
+    done = run_nbs(*(known.get(word, word) for word in words), stdout=full_disk)
+    assert (done.returncode, done.stderr) == (125, FULL)
+
+
+@pytest.mark.parametrize("word", ["--help", "--version"])
+def test_it_is_told_of_the_other_command_too(run_tool, full_disk, word):
+    done = run_tool(word, stdout=full_disk)
+    assert (done.returncode, done.stderr) == (125, FULL)
+
+
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8", "POSIX"])
 def test_text_beyond_ascii_is_printed_in_any_locale(run_nbs, store, builds, locale):
     done = run_nbs("show", builds["hello-1.0"], env={"LANG": locale, "LC_ALL": locale})
