@@ -90,8 +90,9 @@ def _print_error(build: sandbox.LoggedBuild, phase: str) -> None:
     log, error = build.log, sandbox.error_in(build.log, phase)
     if error is None:
         speak.say("no line of it looks like an error; its last lines are")
-        pieces = sandbox.pieces(log, phase)
-        _print_lines(pieces[-1].lines[-LAST_LINES:])
+        piece = sandbox.pieces(log, phase)[-1]
+        end = piece.first - 1 + len(piece.lines)
+        _print_lines(log.lines[max(piece.first - 1, end - LAST_LINES) : end])
     else:
         where = f" in {log.failing_phase}" if log.failing_phase and not phase else ""
         print(sandbox.one_line(f"line {error.line} of {len(log.lines)}{where}:"))

@@ -114,7 +114,7 @@ def _print_json(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:
         "inputs_from": case.nix.inputs_from,
         "outputs": dict(case.nix.outputs),
         "partial_outputs": [path for path, _ in case.nix.partial],
-        "log": None if log is None else {**sandbox.as_data(log), "lines": len(log.lines)},
+        "log": None if log is None else _log_data(log),
     }
     try:
         described = sandbox.describe(case, sandbox.Request(command=("COMMAND",)))
@@ -123,3 +123,9 @@ def _print_json(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:
         document["problem"] = {"reason": error.reason, "message": error.message}
     json.dump(document, sys.stdout, indent=2)
     sys.stdout.write("\n")
+
+
+def _log_data(log: sandbox.BuildLog) -> dict[str, object]:
+    data = sandbox.as_data(log.replace(lines=(), whole=()))
+    del data["whole"]
+    return {**data, "lines": len(log.lines)}

@@ -16,7 +16,7 @@ from sandbox.host.catalog import find_build
 from sandbox.host.logs import LogFile, read_log_of
 from sandbox.host.nixconf import NixLocations, find_locations, read_settings
 from sandbox.model.logcuts import WELL_KNOWN, is_named, named_files
-from sandbox.model.logs import parse_log, shown
+from sandbox.model.logs import parse_log, whole_line
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -153,7 +153,7 @@ def read_pointed(build: LoggedBuild, relative: str) -> tuple[tuple[str, ...], bo
             hint=f"`ls -l {top}/{relative}` shows who may",
         ) from None
     text = data.decode("utf-8", "replace").removesuffix("\n")
-    return tuple(shown(line) for line in text.split("\n")), cut
+    return tuple(whole_line(line) for line in text.split("\n")), cut
 
 
 def _read(top: str, parts: list[str]) -> tuple[bytes, bool]:

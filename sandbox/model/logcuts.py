@@ -32,7 +32,10 @@ _ENDINGS = (".log", "log.txt", "Log.yaml")
 
 
 class Piece(Value):
-    """Lines of a log from line `first` on, counted from 1. `phase` is empty for a whole log."""
+    """Lines of a log, none of them cut, from line `first` on, counted from 1.
+
+    `phase` is empty for a whole log.
+    """
 
     phase: str
     first: int
@@ -42,11 +45,11 @@ class Piece(Value):
 def pieces(log: BuildLog, name: str = "") -> tuple[Piece, ...]:
     """Each part of the log that is of the phase `name`; the whole log without a name."""
     if not name:
-        return (Piece(phase="", first=1, lines=log.lines),)
+        return (Piece(phase="", first=1, lines=log.whole),)
     found = []
     for phase in phases_called(log, name):
         start = phase.first - 1 - _is_header(log.lines[: phase.first - 1], phase.name)
-        lines = log.lines[start : phase.last]
+        lines = log.whole[start : phase.last]
         # The next phase's header was written before Nix was told of that phase.
         end = len(lines) - (phase.last < len(log.lines) and _is_header(lines, ""))
         found.append(Piece(phase=phase.name, first=start + 1, lines=lines[:end]))

@@ -67,10 +67,13 @@ class Ending(Value):
 class BuildLog(Value):
     """A log as a person would read it: no `@nix` lines, colours, or redrawn lines.
 
-    `failing_phase` is the last one, empty if the log names none. `cut`: the beginning is left out.
+    A line of more than LONGEST_LINE characters ends in `lines` with a mark that says so; in `whole`
+    it has no bound but the log's. `failing_phase` is the last one, empty if the log names none.
+    `cut`: the beginning is left out.
     """
 
     lines: tuple[str, ...]
+    whole: tuple[str, ...]
     phases: tuple[Phase, ...]
     failing_phase: str
     ending: Ending | None
@@ -88,18 +91,20 @@ class BuildLog(Value):
 def parse_log(text: str) -> BuildLog:
     """What a log says."""
     start = _start(text)
-    lines: list[str] = []
+    whole: list[str] = []
     marks: list[tuple[str, int]] = []
     for raw in text[start:].removesuffix("\n").split("\n") if text[start:] else ():
         phase = _set_phase(raw)
         if phase is None:
-            lines.append(shown(raw))
+            whole.append(whole_line(raw))
         elif phase:
-            marks.append((phase, len(lines) + 1))
+            marks.append((phase, len(whole) + 1))
+    lines = list(map(_marked, whole))
     phases = _phases(marks, lines)
     scope = range(phases[-1].first - 1 if phases else 0, len(lines))
     return BuildLog(
         lines=tuple(lines),
+        whole=tuple(whole),
         phases=phases,
         failing_phase=phases[-1].name if phases else "",
         ending=_ending(lines, scope),
@@ -121,15 +126,32 @@ def _start(text: str) -> int:
 def shown(raw: str) -> str:
     """A line as a terminal shows it in the end: without colours, redrawn after each CR.
 
+    No more than LONGEST_LINE characters of it.
+
     >>> shown("\\x1b[1m10%\\x1b[0m\\r100%\\r\\n".removesuffix("\\n"))
     '100%'
     """
+    return _drawn(raw, _LONGEST_RAW)[:LONGEST_LINE].rstrip()
+
+
+def whole_line(raw: str) -> str:
+    """The same, all of it."""
+    return _drawn(raw, None).rstrip()
+
+
+def _drawn(raw: str, longest: int | None) -> str:
     line = ""
     for drawn in raw.rsplit("\r", _REDRAWS):
-        plain = _UNSEEN.sub("", _ESCAPE.sub("", drawn[:_LONGEST_RAW]))
+        plain = _UNSEEN.sub("", _ESCAPE.sub("", drawn[:longest]))
         erases = "\x1b[K" in drawn or "\x1b[2K" in drawn
         line = plain if erases else plain + line[len(plain) :]
-    return line[:LONGEST_LINE].rstrip()
+    return line
+
+
+def _marked(line: str) -> str:
+    if len(line) <= LONGEST_LINE:
+        return line
+    return f"{line[:LONGEST_LINE]}… ({len(line)} characters)"
 
 
 def _set_phase(raw: str) -> str | None:

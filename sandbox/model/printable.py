@@ -5,9 +5,11 @@ from __future__ import annotations
 
 def printable(text: str) -> str:
     """`text` without what would move a terminal's cursor or change its state."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else "\N{REPLACEMENT CHARACTER}" for c in text
-    )
+    if text.isprintable():
+        return text
+    # A line of a log may be many megabytes: its characters are not gone through one by one.
+    unseen = {ord(c) for c in set(text) if not (c.isprintable() or c in "\n\t")}
+    return text.translate(dict.fromkeys(unseen, "\N{REPLACEMENT CHARACTER}"))
 
 
 def one_line(text: str) -> str:

@@ -43,7 +43,11 @@ def log(store, run_nbs):
     def run(*words: str):
         return run_nbs("log", str(kept), "--store", str(store.root), *words)
 
+    def write(name: str, text: str) -> None:
+        (kept / "build/hello" / name).write_text(text)
+
     run.drv = drv
+    run.write = write
     return run
 
 
@@ -59,6 +63,24 @@ def test_the_whole_log_is_printed_without_what_moves_a_terminal(log):
         "hello.c:3: error: expected ';'",
         "also in hello/mine.log",
     ]
+
+
+LONG = f"ld: {'0' * 50_000} lastarg"
+
+
+@pytest.mark.parametrize("words", [(), ("--phase", "build"), ("--file", "mine.log")])
+def test_the_longest_line_is_printed_to_its_end(store, log, words):
+    store.log(log.drv, f"{LOG}{LONG}\n")
+    log.write("mine.log", LONG)
+    assert LONG in log(*words).stdout.decode().splitlines()
+
+
+def test_programs_get_the_longest_line_to_its_end_and_errors_are_cut_with_a_mark(store, log):
+    store.log(log.drv, f"{LOG}error: {LONG}\n")
+    told = json.loads(log("--json").stdout)
+    assert told["pieces"][0]["lines"][-1] == f"error: {LONG}"
+    assert told["cut"] is False
+    assert told["error"]["context"][-1].endswith("0… (50019 characters)")
 
 
 @pytest.mark.parametrize("name", ["configurePhase", "configure"])

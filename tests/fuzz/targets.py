@@ -151,11 +151,12 @@ def log(data: bytes) -> None:
     """The parts of a log are its lines, each of a phase of it, and a file's name is as it stands there."""
     read = logs.parse_log(data.decode("utf-8", "replace"))
     (whole,) = logcuts.pieces(read)
-    assert whole.lines == read.lines
+    assert whole.lines == read.whole
+    assert len(read.whole) == len(read.lines)
     for phase in {phase.name for phase in read.phases}:
         for piece in logcuts.pieces(read, phase) if phase else ():
             start = piece.first - 1
-            assert read.lines[start : start + len(piece.lines)] == piece.lines
+            assert read.whole[start : start + len(piece.lines)] == piece.lines
         error = logcuts.error_in(read, phase)
         assert error is None or 0 < error.line <= len(read.lines)
     for name in logcuts.named_files(read.lines):

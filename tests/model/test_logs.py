@@ -74,7 +74,7 @@ def test_a_phase_without_output_has_no_lines():
 )
 def test_a_damaged_nix_line_is_shown_as_nix_shows_it(line):
     log = parse_log(line)
-    assert log.lines == (line[: logs.LONGEST_LINE],)
+    assert log.whole == (line,)
     assert log.phases == ()
 
 
@@ -377,6 +377,15 @@ def test_the_last_lines_leave_out_empty_ones_at_the_end():
     assert parse_log("a\nb\nc\n\n\n").last_lines(2) == ("b", "c")
     assert parse_log("a\n").last_lines(5) == ("a",)
     assert parse_log("").last_lines(5) == ()
+
+
+def test_a_long_line_is_whole_and_where_it_is_cut_it_says_so():
+    line = f"ld: {'0' * 5000} lastarg"
+    log = parse_log(f"a\n\x1b[31m{line}\x1b[0m\nld: cannot find -lx\n")
+    assert log.whole == ("a", line, "ld: cannot find -lx")
+    assert log.lines == ("a", f"{line[:4000]}… (5012 characters)", "ld: cannot find -lx")
+    assert log.error.context == log.lines
+    assert log.cut is False
 
 
 def test_an_empty_log_says_nothing():
