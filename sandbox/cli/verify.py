@@ -90,10 +90,32 @@ def _repair(given: Arguments) -> tuple[Arguments, sandbox.Repair, sandbox.Kept |
 
 
 def _made_in(workspace: sandbox.Kept) -> sandbox.Repair:
-    """What `nbs patch --nix` gives. Raises `EvidenceError` (`patch-empty`)."""
+    """What `nbs patch --nix` gives. Raises `EvidenceError` (`patch-empty`, `patch-not-applied`)."""
+    attributes = tuple(one for one in sandbox.tried_in(workspace) if one.name != "patches")
+    for one in attributes:
+        speak.say(sandbox.one_line(f"with {one.name}, which `phase {one.tried}` has passed with"))
+    return sandbox.Repair(patch=_patch_in(workspace, attributes), attributes=attributes)
+
+
+def _patch_in(
+    workspace: sandbox.Kept, attributes: tuple[sandbox.Attribute, ...]
+) -> sandbox.PatchFile | None:
+    """The patch, if there is something that it could carry; without one, `attributes` have to do.
+
+    Raises as `_made_in`.
+    """
+    derivation = sandbox.derivation_in(workspace)
+    if derivation is not None:
+        try:
+            # Before the source is made, which costs and may not even be there.
+            sandbox.replay.require_patches(derivation, workspace.build_name or workspace.name)
+        except EvidenceError as error:
+            if not attributes:
+                raise
+            speak.say(f"without a patch: {error.evidence[0]}")
+            return None
     take_sources(workspace)
     made = sandbox.patch_of(workspace)
-    attributes = tuple(one for one in sandbox.tried_in(workspace) if one.name != "patches")
     if not made.text and not attributes:
         raise EvidenceError(
             f"no source file that a patch could carry was changed in `{workspace.name}`",
@@ -103,11 +125,8 @@ def _made_in(workspace: sandbox.Kept) -> sandbox.Repair:
         )
     for path, why in made.left_out:
         speak.say(f"not in the patch: {path} ({why})")
-    for one in attributes:
-        speak.say(sandbox.one_line(f"with {one.name}, which `phase {one.tried}` has passed with"))
     name = sandbox.store_name(f"{workspace.name}.patch")
-    patch = sandbox.PatchFile(name=name, content=made.text) if made.text else None
-    return sandbox.Repair(patch=patch, attributes=attributes)
+    return sandbox.PatchFile(name=name, content=made.text) if made.text else None
 
 
 def verdict(name: str, repair: sandbox.Repair, status: int, last: str, failed: str = "") -> str:

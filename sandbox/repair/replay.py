@@ -131,20 +131,21 @@ def require_looked_at(case: Case, repair: Repair) -> Derivation:
             reason="derivation-missing",
             hint="`--derivation /nix/store/….drv` names the derivation that was built",
         )
-    reason = patched.why_not(derivation) if repair.patch is not None else ""
-    if reason:
-        raise _not_applied(case, reason)
+    if repair.patch is not None:
+        require_patches(derivation, case.kept.name_hint or case.kept.outer)
     return derivation
 
 
-def _not_applied(case: Case, reason: str) -> EvidenceError:
-    name = case.kept.name_hint or case.kept.outer
-    return EvidenceError(
-        f"a patch among `patches` would change nothing in `{name}`",
-        reason="patch-not-applied",
-        evidence=(reason,),
-        hint=f"`nbs phase {shell_word(name)} VARIABLE=VALUE` tries a change of the recipe",
-    )
+def require_patches(derivation: Derivation, name: str) -> None:
+    """Raises `EvidenceError` `patch-not-applied` if the build `name` would not look at a patch."""
+    reason = patched.why_not(derivation)
+    if reason:
+        raise EvidenceError(
+            f"a patch among `patches` would change nothing in `{name}`",
+            reason="patch-not-applied",
+            evidence=(reason,),
+            hint=f"`nbs phase {shell_word(name)} VARIABLE=VALUE` tries a change of the recipe",
+        )
 
 
 def differences(case: Case, directory: str) -> Differences:

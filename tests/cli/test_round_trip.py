@@ -255,6 +255,34 @@ def test_where_the_source_cannot_be_made_again_one_goes_on_by_signs(
     assert not [n for n in os.listdir(f"{environment['NBS_STATE_HOME']}/ws/{name}") if "sour" in n]
 
 
+@pytest.mark.parametrize("how", [(), ("--real",)])
+def test_a_build_that_looks_at_no_patch_is_told_so_before_its_source_is_made(
+    nix_world, run_nbs, environment, how
+) -> None:
+    failure = nix_world.fail("build-command")
+    store = f"{nix_world.root}/store"
+    name = repaired(failure.kept, store, "echo more > added.txt", environment)
+    done = run_nbs("verify", name, *how, env=environment)
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert b"it is made by a buildCommand" in done.stderr
+    assert b"(patch-not-applied, 125)" in done.stderr
+    assert b"again, to know its source" not in done.stderr
+
+
+def test_a_build_that_looks_at_no_patch_is_verified_with_what_was_tried(
+    nix_world, run_nbs, environment
+) -> None:
+    failure = nix_world.fail("build-command")
+    words = ("shell", "--store", f"{nix_world.root}/store", failure.kept)
+    tried = "phase builder buildCommand='echo made; mkdir \"$out\"'\n"
+    run_nbs(*words, input=tried.encode(), env=environment)
+    name = os.listdir(f"{environment['NBS_STATE_HOME']}/ws")[0]
+    verified = run_nbs("verify", name, env=environment)
+    assert verified.returncode == 0, verified.stderr
+    assert b"without a patch: it is made by a buildCommand" in verified.stderr
+    assert verified.stdout == b"made\n"
+
+
 def repaired(kept: str, store: str, line: str, environment: dict[str, str]) -> str:
     """Change something in a kept workspace of the build: its name."""
     done = subprocess.run(
