@@ -8,7 +8,7 @@ import subprocess
 
 import sandbox
 from sandbox.cli import building, speak
-from sandbox.errors import CommandError, MachineError
+from sandbox.errors import CommandError, MachineError, UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,14 @@ if TYPE_CHECKING:
 
 def verify(case: sandbox.Case, given: Arguments, repair: sandbox.Repair) -> int:
     """Show the expression and the command; ask; build. The exit status is nix-build's."""
-    named = os.path.abspath(given.get("--patch")) if given.has("--patch") else ""
+    named = place_of(given.get("--patch")) if given.has("--patch") else ""
     if given.has("--output"):
+        if not named:
+            raise UsageError(
+                f"the expression names a file, and `{given.get('--patch')}` is none that stays",
+                reason="option-value",
+                hint="`--patch FILE` with what was written to a file",
+            )
         write(given.get("--output"), expression(case, repair, named))
         return 0
     store = case.locations.root or given.get("--store")
@@ -49,6 +55,15 @@ def verify(case: sandbox.Case, given: Arguments, repair: sandbox.Repair) -> int:
     where = f" in {phases[0]}" if phases else ""
     speak.say(f"{name} fails with {repair}{where}: exit status {status}")
     return status
+
+
+def place_of(patch: str) -> str:
+    """The path by which Nix finds the very file that a path of the caller's leads to.
+
+    Nix would take a link for the patch. Empty where there is none, as of a shell's `<(…)`.
+    """
+    path = os.path.realpath(patch)
+    return path if os.path.isfile(path) and os.path.samefile(path, patch) else ""
 
 
 def expression(case: sandbox.Case, repair: sandbox.Repair, path: str) -> str:

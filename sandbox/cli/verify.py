@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 
 import sandbox
@@ -151,9 +152,13 @@ def _usage(message: str) -> UsageError:
 
 
 def read_patch(path: str) -> sandbox.PatchFile:
-    """The patch that a file of the caller's holds. Raises `UsageError` and `EvidenceError`."""
+    """The patch that a file of the caller's holds, or a pipe, whose name tells nothing.
+
+    Raises `EvidenceError` (`patch-unreadable`).
+    """
     try:
         with open(path, "rb") as file:
+            is_file = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
             content = file.read(LARGEST_PATCH + 1)
     except OSError as error:
         raise EvidenceError(
@@ -166,4 +171,5 @@ def read_patch(path: str) -> sandbox.PatchFile:
             f"`{path}` is no patch: it is {'empty' if not content.strip() else 'too large'}",
             reason="patch-unreadable",
         )
-    return sandbox.PatchFile(name=sandbox.store_name(os.path.basename(path)), content=content)
+    name = sandbox.store_name(os.path.basename(path) if is_file else "")
+    return sandbox.PatchFile(name=name, content=content)

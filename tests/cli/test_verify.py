@@ -47,12 +47,12 @@ def repair(open_directory):
 def failed(nix_world, run_nbs):
     """Run `nbs verify` on a case that fails anew: with the settings of the tests' own Nix."""
 
-    def verify(case: str, *words: str):
+    def verify(case: str, *words: str, **more: bytes):
         failure = nix_world.fail(case)
         own = {n: nix_world.environment[n] for n in ("NIX_CONF_DIR", "HOME", "USER", "TMPDIR")}
         # Nothing that a raw builder leaves may tell it from what failed in the same second.
         which = ("--store", f"{nix_world.root}/store", "--derivation", failure.drv)
-        return run_nbs("verify", *which, failure.kept, *words, env=own)
+        return run_nbs("verify", *which, failure.kept, *words, env=own, **more)
 
     return verify
 
@@ -140,6 +140,32 @@ def test_nix_builds_the_derivation_with_the_patch(failed, repair, case) -> None:
     assert "$ nix-build --keep-failed" in told
     assert told.endswith(f"is built with {case}.patch, by Nix itself\n")
     assert re.fullmatch(rb"/nix/store/[a-z0-9]{32}-[a-z]+[-a-z0-9.]*\n", done.stdout)
+
+
+@pytest.mark.parametrize("how", [(), ("--real",)])
+def test_a_patch_may_come_through_a_pipe(failed, repair, how) -> None:
+    content = Path(repair("check-phase")).read_bytes()
+    done = failed("check-phase", "--patch", "/dev/stdin", *how, input=content)
+    assert done.returncode == 0, done.stderr
+    assert b"/dev/stdin" not in done.stderr
+    assert b" with repair.patch, " in done.stderr
+
+
+def test_a_patch_that_a_link_leads_to_is_what_nix_builds_with(failed, repair, tmp_path) -> None:
+    (tmp_path / "linked.patch").symlink_to(os.path.relpath(repair("check-phase"), tmp_path))
+    done = failed("check-phase", "--patch", str(tmp_path / "linked.patch"), "--real")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.endswith(b"is built with linked.patch, by Nix itself\n")
+
+
+def test_an_expression_that_is_written_names_no_pipe(failed, repair, tmp_path) -> None:
+    content = Path(repair("check-phase")).read_bytes()
+    path = tmp_path / "repaired.nix"
+    words = ("--real", "--patch", "/dev/stdin", "-o", str(path))
+    done = failed("check-phase", *words, input=content)
+    assert done.returncode == 2
+    assert b"(option-value, 2)" in done.stderr
+    assert not path.exists()
 
 
 def test_a_real_build_that_fails_has_the_status_of_nix_build(failed, open_directory) -> None:
