@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 import time
@@ -15,6 +16,7 @@ from sandbox.errors import Error, MachineError, UsageError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable
 
 SCHEMA = "nix-build-shell.ws/1"
 PUBLISHED = (
@@ -181,7 +183,7 @@ def _pruning(argv: list[str]) -> argparse.Namespace:
         description="Remove workspaces, once those that would go were shown. One goes that fits\n"
         "all that is said of it. One with somebody inside never goes.",
     )
-    made.add_argument("--older-than", type=float, metavar="DAYS", help="not used for so many days")
+    made.add_argument("--older-than", metavar="DAYS", help="not used for so many days")
     made.add_argument("--larger-than", metavar="SIZE", help="takes more on disk: 500M, 2G")
     made.add_argument(
         "--total", metavar="SIZE", help="the longest unused, until no more than SIZE is left"
@@ -192,8 +194,9 @@ def _pruning(argv: list[str]) -> argparse.Namespace:
     made.add_argument("--dry-run", action="store_true", help="only show what would go")
     made.add_argument("--yes", action="store_true", help="do not ask")
     asked = made.parse_args(argv)
-    for name in ("larger_than", "total"):
-        setattr(asked, name, _size(getattr(asked, name), f"--{name.replace('_', '-')}"))
+    asked.older_than = _amount(_days, asked.older_than, "--older-than", "30")
+    asked.larger_than = _amount(_bytes, asked.larger_than, "--larger-than", "500M")
+    asked.total = _amount(_bytes, asked.total, "--total", "500M")
     if asked.older_than is None and not asked.unused and asked.larger_than is asked.total is None:
         raise UsageError(
             "`nbs ws prune` is not told what may go",
@@ -203,14 +206,30 @@ def _pruning(argv: list[str]) -> argparse.Namespace:
     return asked
 
 
-def _size(text: str | None, option: str) -> int | None:
+def _days(text: str) -> float:
+    days = float(text)
+    if not 0 <= days < math.inf:
+        raise ValueError(text)
+    return days
+
+
+def _bytes(text: str) -> float:
+    if not text.strip():
+        # A variable that is not set is not 0, which everything exceeds.
+        raise ValueError(text)
+    return sandbox.words.bytes_of(text)
+
+
+def _amount(
+    parse: Callable[[str], float], text: str | None, option: str, example: str
+) -> float | None:
     try:
-        return None if text is None else sandbox.words.bytes_of(text)
+        return None if text is None else parse(text)
     except ValueError:
         raise UsageError(
-            f"`{option}` is a size, not `{text}`",
+            f"`{option}` wants an amount, as {example}, and not `{text}`",
             reason="option-value",
-            hint=f"`nbs ws prune {option} 500M`",
+            hint=f"`nbs ws prune {option} {example}`",
         ) from None
 
 

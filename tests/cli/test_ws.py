@@ -333,6 +333,12 @@ def test_what_was_decided_at_the_beginning_stays(nbs: Nbs) -> None:
         (("ws", "rm"), "option-value"),
         (("ws", "prune"), "option-value"),
         (("ws", "prune", "--larger-than", "much"), "option-value"),
+        *(
+            (("ws", "prune", f"--{option}", value), "option-value")
+            for option in ("older-than", "larger-than", "total")
+            for value in ("-1", "-0.5", "", " ", "nan", "inf")
+        ),
+        (("ws", "prune", "--total=-1M"), "option-value"),
         (("ws", "frobnicate"), "verb-unknown"),
         (("ws", "--what"), "option-unknown"),
     ],
