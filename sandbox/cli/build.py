@@ -107,7 +107,7 @@ def _is_path(store: str) -> bool:
 
 
 def _may_enter(one: sandbox.FailedBuild, report: sandbox.Report) -> bool:
-    usable = one.kept and one.readable and one.failure.kind not in NOT_ENTERED
+    usable = one.kept and one.readable and not one.unclear and one.failure.kind not in NOT_ENTERED
     return bool(usable) and not report.interrupted
 
 
@@ -246,6 +246,10 @@ def _told(
 
 def _special(one: sandbox.FailedBuild, asked: sandbox.NixCommand) -> list[str]:
     told = [_not_here(one, asked), _how_it_ended(one)]
+    if one.unclear:
+        told.append(
+            f"nothing tells which derivation was built in {one.kept}: `--derivation` names it"
+        )
     if one.kept and not one.readable:
         told.append("what was kept cannot be read by you")
     return [text for text in told if text]
@@ -264,7 +268,8 @@ def _not_here(one: sandbox.FailedBuild, asked: sandbox.NixCommand) -> str:
         return ""
     if asked.store.startswith(("ssh://", "ssh-ng://")):
         return f"built on the machine of {asked.store}: `nbs ls` there finds what was kept"
-    return "nothing of it was kept on this machine"
+    which = f"it is not known which of these was kept of it: {', '.join(one.among)}"
+    return which if one.among else "nothing of it was kept on this machine"
 
 
 def _how_it_ended(one: sandbox.FailedBuild) -> str:
@@ -289,7 +294,7 @@ def _ended_without_space(one: sandbox.FailedBuild) -> bool:
 def _print_commands(failed: tuple[sandbox.FailedBuild, ...], given: Arguments) -> None:
     """The commands that would enter, to be pasted: data if they were asked for, else talk."""
     for one in _failures(failed):
-        if one.kept:
+        if one.kept and not one.unclear:
             speak.say("\n".join([summary(one), *first_error(one)]))
             ways = [given]
             if _is_undecided(one, given):

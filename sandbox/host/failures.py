@@ -10,7 +10,7 @@ import os
 import stat
 
 from sandbox.errors import Error
-from sandbox.host.builddir import INNER_NAMES
+from sandbox.host.builddir import INNER_NAMES, name_in
 from sandbox.host.case import derivation_of, store_of
 from sandbox.host.catalog import kept_builds
 from sandbox.host.derivation import read_derivation
@@ -42,7 +42,9 @@ class FailedBuild(Value):
     `failure` is what Nix said of it, `kept` its outer directory, empty if there is none here;
     `readable` whether the caller can list it. `named` is the derivation where the directory alone
     does not lead to it. `wanted_by` are the names of what was asked for and needs it, if it is not
-    what was asked for itself. `builtin`: Nix itself was the builder, and keeps nothing.
+    what was asked for itself. `builtin`: Nix itself was the builder, and keeps nothing. `among` are
+    kept directories of which one is this build's, where nothing tells which; `unclear`: nothing
+    tells which of several derivations was built in `kept`.
     """
 
     failure: Failure
@@ -53,6 +55,8 @@ class FailedBuild(Value):
     named: str = ""
     wanted_by: tuple[str, ...] = ()
     builtin: bool = False
+    among: tuple[str, ...] = ()
+    unclear: bool = False
     log: BuildLog | None = None
 
 
@@ -78,6 +82,15 @@ def failed_builds(
         # Of a message without a derivation, only a directory tells that it is of a build.
         if kept or failure.kind != "rejected" or failure.derivation:
             found.append(_described(failure, kept, store, report, tells=tells))
+    unknown = [path for path in left if not (left[path] or path in builds or report.kept_elsewhere)]
+    for index, path in _told_apart(found, unknown):
+        unknown.remove(path)
+        del left[path]
+        found[index] = _described(found[index].failure, path, store, report, tells=False)
+    if any(map(_lacks, found)):
+        # Each of these may be of any of those: none is a failure of its own.
+        found = [one.replace(among=tuple(unknown)) if _lacks(one) else one for one in found]
+        left = {path: derivation for path, derivation in left.items() if path not in unknown}
     told = {one.failure.derivation for one in found}
     for path, tells_itself in left.items():
         derivation = tells_itself or builds.get(path, "")
@@ -92,11 +105,49 @@ def failed_builds(
     return tuple(found)
 
 
+def _began_here(failure: Failure) -> bool:
+    return not failure.machine and failure.kind != "system"
+
+
+def _lacks(one: FailedBuild) -> bool:
+    """Is something of it kept here, as of every build that began here, and not found?"""
+    return _began_here(one.failure) and not one.builtin and not one.kept
+
+
+def _told_apart(found: list[FailedBuild], unknown: list[str]) -> Iterator[tuple[int, str]]:
+    """Failures by their index, each with the directory that can be of no other.
+
+    By the name of the build, which older releases of Nix give to it; then the last by exclusion.
+    """
+    rest = {index: one.name for index, one in enumerate(found) if _lacks(one)}
+    paths = {path: name_in(path.rpartition("/")[2]) for path in unknown}
+    for index, name in list(rest.items()):
+        of_it = [path for path in paths if paths[path] == name]
+        if len(of_it) == 1 and list(rest.values()).count(name) == 1:
+            yield index, of_it[0]
+            del rest[index], paths[of_it[0]]
+    if len(rest) == len(paths) == 1 and not any(paths.values()):
+        yield next(iter(rest)), next(iter(paths))
+
+
 def _named(report: Report, left: dict[str, str], builds: dict[str, str]) -> Iterator[Failure]:
     """The failures; those that Nix did not name, with what is kept and of no other failure."""
-    told = {failure.derivation for failure in report.failures}
     of = {path: tells_itself or builds.get(path, "") for path, tells_itself in left.items()}
-    free = [path for path, derivation in of.items() if not derivation or derivation not in told]
+    beside = {f.derivation: outer_of(f.kept) for f in report.failures if f.derivation}
+    own = {outer_of(f.kept) for f in report.failures if not f.derivation}
+    # What tells nothing may be of one that Nix did name.
+    theirs = any(
+        f.derivation not in of.values() and beside[f.derivation] not in of
+        for f in report.failures
+        if f.derivation and _began_here(f)
+    )
+
+    def is_free(path: str, derivation: str) -> bool:
+        if derivation:
+            return derivation not in beside
+        return path in own or not (theirs or path in beside.values())
+
+    free = [path for path, derivation in of.items() if is_free(path, derivation)]
     for failure in report.failures:
         named = outer_of(failure.kept)
         if failure.derivation or not free:
@@ -118,7 +169,10 @@ def _take(left: dict[str, str], failure: Failure, builds: dict[str, str]) -> tup
             del left[path]
             return path, _lasts(path)
     told = [path for path, derivation in builds.items() if derivation == failure.derivation]
-    for path in (*told, outer_of(failure.kept)):
+    beside = outer_of(failure.kept)
+    if name_in(beside.rpartition("/")[2]) in ("", build_name(failure.derivation)):
+        told.append(beside)
+    for path in told:
         if left.get(path) == "":
             del left[path]
             return path, not failure.derivation
@@ -171,6 +225,14 @@ def _derivation_in(path: str, store: str) -> str:
         return ""
 
 
+def _is_unclear(path: str, store: str) -> bool:
+    try:
+        derivation_of(path, store)
+    except Error as error:
+        return error.reason == "derivation-unclear"
+    return False
+
+
 def _described(
     failure: Failure, kept: str, store: str, report: Report, *, tells: bool
 ) -> FailedBuild:
@@ -188,6 +250,7 @@ def _described(
         named="" if tells else failure.derivation,
         wanted_by=_wanted_by(failure.derivation, report.dependents, locations),
         builtin=derivation is not None and derivation.builder.startswith("builtin:"),
+        unclear=bool(kept and not failure.derivation and _is_unclear(kept, store)),
         log=_log(failure.derivation, locations),
     )
 

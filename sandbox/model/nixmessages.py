@@ -123,9 +123,14 @@ class Listener:
         self._machines: dict[str, str] = {}
         self._running: dict[int, str] = {}
         self._builds: dict[str, str] = {}
-        self._just_kept = self._not_of_any = self._cannot = self._latest = ""
+        self._not_of_any = self._cannot = self._latest = ""
         self._flags: set[str] = set()
         self._count = 0
+        # Directories were named one after another: so many failures are still to come of them, and
+        # this is the directory if there was but one.
+        self._owed = 0
+        self._sole = ""
+        self._was_owed = False
 
     def hear(self, text: str) -> None:
         """A message, of one line or more; colours and anything else may be in it."""
@@ -170,7 +175,7 @@ class Listener:
             if len(self._kept) < MOST_HEARD:
                 self._kept[kept[1]] = None
                 self._not_of_any = kept[1]
-            self._just_kept = kept[1]
+                self._names(kept[1])
             return
         for flag, pattern in (
             ("elsewhere", _KEPT_ELSEWHERE),
@@ -227,6 +232,25 @@ class Listener:
             named = _PLAIN_DRV.search(line)
             self._fails(named[1] if named else "", "rejected", None, rejected[1][:LONGEST_TEXT])
 
+    def _names(self, path: str) -> None:
+        if not self._owed:
+            self._sole = path
+        elif path == self._sole:
+            return
+        else:
+            self._sole = ""
+        self._owed += 1
+
+    def _takes(self) -> str:
+        """The directory that was named just before, if it is the only one that can be meant.
+
+        Of several builds that end at once Nix may name the directories first, and then the
+        failures in another order.
+        """
+        self._was_owed = self._owed > 0
+        self._owed -= self._was_owed
+        return self._sole if self._was_owed else ""
+
     def _fails(self, derivation: str, kind: str, code: int | None, text: str = "") -> None:
         """The first word on a derivation stands, unless it was only that it failed."""
         # No derivation is called so: each that has no name is one of its own.
@@ -238,8 +262,7 @@ class Listener:
             return
         if known is None and len(self._failures) >= MOST_HEARD:
             return
-        kept = known.kept if known is not None else self._just_kept
-        self._just_kept = ""
+        kept = known.kept if known is not None else self._takes()
         self._dependents.pop(derivation, None)
         self._failures[key] = Failure(
             derivation=derivation, kind=kind, code=code, kept=kept, text=text
@@ -248,7 +271,8 @@ class Listener:
     def _depends(self, derivation: str) -> None:
         known = self._failures.get(derivation)
         if known is not None and known.kind == "other":
-            self._just_kept = known.kept
+            if derivation == self._latest:
+                self._owed += self._was_owed
             del self._failures[derivation]
         if len(self._dependents) < MOST_HEARD:
             self._dependents[derivation] = None

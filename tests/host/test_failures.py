@@ -215,6 +215,68 @@ def test_a_directory_that_tells_nothing_is_that_of_the_build_that_ended_then(sto
     assert [one.named for one in found] == [first, second]
 
 
+def silent(store: MadeStore, *letters: str, name: str = "raw-{}") -> dict[str, str]:
+    """Builds that ended at once, whose directories tell nothing: each of these, by derivation."""
+    kept = {}
+    for number, letter in enumerate(letters):
+        drv = store.derive(name.format(letter), letter, output(name.format(letter), letter))
+        directory = store.keep(f"nix-1-{number}", env_vars=None)
+        store.log(drv, "", at_s=os.lstat(directory / "build").st_ctime)
+        kept[drv] = str(directory)
+    return kept
+
+
+def test_where_nothing_tells_directories_apart_none_is_given_to_a_failure(store):
+    kept = silent(store, "a", "b", "c")
+    report = Report(failures=tuple(map(failure, kept)), kept=tuple(kept.values()))
+    found = look(store, report)
+    assert [one.failure.derivation for one in found] == list(kept)
+    assert {one.kept for one in found} == {""}
+    assert {one.among for one in found} == {tuple(kept.values())}
+
+
+def test_the_last_directory_is_that_of_the_last_failure(store):
+    (first, kept), (second, other), _ = two(store)
+    silently = silent(store, "c", "d")
+    (third, last), (_, also) = silently.items()
+    failures = tuple(map(failure, (first, second, third)))
+    shutil.rmtree(also)
+    found = look(store, Report(failures=failures, kept=(last, other, kept)))
+    assert [one.kept for one in found] == [kept, other, last]
+    assert [one.named for one in found] == ["", "", third]
+
+
+def test_a_directory_may_tell_by_its_name_which_of_the_failures_it_is_of(store):
+    drvs, kept = [], []
+    for number, letter in enumerate("ab"):
+        name = f"raw-{letter}"
+        store.derive(name, "cd"[number], output(name, "cd"[number]))
+        drvs.append(store.derive(name, letter, output(name, letter)))
+        kept.append(str(store.keep(f"nix-build-{name}.drv-0", env_vars=None)))
+    found = look(store, Report(failures=tuple(map(failure, drvs)), kept=tuple(reversed(kept))))
+    assert [(one.kept, one.named) for one in found] == list(zip(kept, drvs, strict=True))
+    beside = failure(drvs[0], kept=kept[1])
+    assert look(store, Report(failures=(beside,), kept=tuple(kept)))[0].kept == kept[0]
+
+
+def test_a_failure_without_a_name_gets_no_directory_that_may_be_of_one_with_a_name(store):
+    kept = silent(store, "a", "b")
+    drv = next(iter(kept))
+    report = Report(failures=(failure(drv), failure("", "timeout")), kept=tuple(kept.values()))
+    found = look(store, report)
+    assert [(one.failure.kind, one.kept, one.among) for one in found] == [
+        ("exit", "", tuple(kept.values())),
+        ("timeout", "", tuple(kept.values())),
+    ]
+
+
+def test_a_build_that_did_not_begin_here_gets_no_directory(store):
+    (_, path), (drv, gone) = silent(store, "a", "b").items()
+    shutil.rmtree(gone)
+    first = look(store, Report(failures=(failure(drv, "system"),), kept=(path,)))[0]
+    assert (first.kept, first.among) == ("", ())
+
+
 def test_words_that_may_be_of_an_evaluation_are_no_failed_build(store):
     assert look(store, Report(failures=(failure("", "rejected"),))) == ()
 

@@ -125,6 +125,19 @@ def test_its_events_tell_which_build_has_left_which_directory(release: str, case
     assert all(f.kept == kept[f.derivation] for f in named if f.derivation in kept)
 
 
+@pytest.mark.parametrize("release", RELEASES)
+def test_of_directories_that_are_named_before_the_failures_none_is_given_to_one(release) -> None:
+    report = of_messages(recorded("messages", release)["two-installables"])
+    assert len(report.kept) == 2
+    assert {failure.kept for failure in report.failures} == {""}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_directory_that_is_named_before_each_failure_is_its_own(release) -> None:
+    report = of_messages(recorded("messages", release)["keep-going"])
+    assert tuple(failure.kept for failure in report.failures) == report.kept
+
+
 def test_every_case_is_recorded_of_every_release() -> None:
     for release in RELEASES:
         assert recorded("messages", release).keys() == HEARD.keys()

@@ -116,6 +116,33 @@ def test_the_directory_that_was_named_just_before_belongs_to_the_failure():
     assert [f.kept for f in heard.failures] == [KEPT, "/tmp/x"]
 
 
+def keeps(number: int) -> str:
+    return f'note: keeping build directory "/nix/var/nix/builds/nix-1-{number}/build"'
+
+
+def cannot(name: str, reason: str = "builder failed with exit code 2") -> str:
+    drv = f"/nix/store/{'0' * 32}-{name}.drv"
+    return f"error: Cannot build '{drv}'.\n       Reason: {reason}."
+
+
+def test_after_directories_that_were_named_together_each_is_again_that_of_its_failure():
+    said = (keeps(1), keeps(2), keeps(3), cannot("b"), cannot("c"), cannot("a"))
+    heard = report(*said, keeps(4), cannot("d"))
+    assert [f.kept[-7:] for f in heard.failures] == ["", "", "", "4/build"]
+
+
+def test_what_waits_for_a_failure_takes_no_directory_from_it():
+    heard = report(keeps(1), keeps(2), cannot("x", "1 dependency failed"), cannot("b"), cannot("c"))
+    assert [f.kept for f in heard.failures] == ["", ""]
+    heard = report(keeps(1), cannot("x", "1 dependency failed"), cannot("b"))
+    assert [f.kept[-7:] for f in heard.failures] == ["1/build"]
+
+
+def test_a_directory_that_is_named_twice_is_one():
+    heard = report(keeps(1), keeps(1), cannot("a"), keeps(2), cannot("b"))
+    assert [f.kept[-7:] for f in heard.failures] == ["1/build", "2/build"]
+
+
 @pytest.mark.parametrize(
     ("text", "kind", "code"),
     [

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 from tests.cli.test_build import RECIPES
+from tests.conftest import _cache
 from tests.nix.world import HERE, NixWorld
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ in recipes // {
     builder = "${pkgs.bash}/bin/bash";
     args = [ "-c" "echo 'Running phase: buildPhase'; exec ${pkgs.coreutils}/bin/sleep 100" ];
   };
+  # What they leave tells neither by an env-vars nor by its time which of them it is of.
+  silent = map (name: derivation {
+    inherit name;
+    inherit (pkgs) system;
+    builder = "${pkgs.bash}/bin/bash";
+    args = [ "-c" "echo ${name} > whose; exit 3" ];
+  }) [ "silent-a" "silent-b" "silent-c" ];
   killed = derivation (recipes.slow.drvAttrs // {
     name = "killed-1.0"; buildPhase = "echo dying; bash -c 'kill -9 $$'";
   });
@@ -77,7 +85,7 @@ class Session(NamedTuple):
 
 @pytest.fixture(scope="module")
 def session(tool_command: Callable[..., tuple[list[str], dict[str, str]]]) -> Iterator[Session]:
-    from tests.conftest import _cache, _require
+    from tests.conftest import _require
 
     _require("nix")
     place = os.environ.get("NBS_TWIN_PLACE", "/var/tmp")
@@ -167,6 +175,31 @@ def test_what_is_kept_can_be_looked_at_and_run_again(session: Session) -> None:
         assert "buildPhase failed: exit status 3" in again.stderr
     written = session.run("notebook", "--no-open", "--force", *place)
     assert (written.returncode, written.stdout) == (0, "lib-1.0.ipynb\n"), written.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("nix-build", "--no-out-link", "recipes.nix", "-A", "silent"),
+        ("nix", "build", "--no-link", "--impure", "--expr", "(import ./recipes.nix).silent"),
+    ],
+)
+def test_of_builds_that_fail_at_once_each_is_entered_in_its_own_place_or_said_to_be_unknown(
+    command: tuple[str, ...], session: Session
+) -> None:
+    done = session.build(*command, "--keep-going", "-j3")
+    assert "nothing of it was kept" not in done.stderr
+    assert not re.search(r"^nix-[\d-]+ failed", done.stderr, re.MULTILINE)
+    bash = session.world.build_stdenv(_cache())["bash"] + "/bin/bash"
+    names = re.findall(r"^(silent-.): it is not known which", done.stderr, re.MULTILINE)
+    for line in done.stdout.splitlines():
+        words = shlex.split(line)[1:]
+        inside = session.run(*words, "--", bash, "-c", "read whose < whose; echo $whose $name")
+        assert inside.returncode == 0, inside.stderr
+        whose, name = inside.stdout.split()
+        assert whose == name
+        names.append(name)
+    assert sorted(names) == ["silent-a", "silent-b", "silent-c"], done.stderr
 
 
 class Terminal:
