@@ -39,7 +39,8 @@ def answered(living: Living, message: Asked, progress: Progress) -> Snapshots | 
                 return _listed((_taken(living, message, progress),))
             case Restore():
                 kill = bool(message.kill)
-                return Restored(name=living.restore(message.name, kill=kill, progress=progress))
+                done = living.restore(message.name, kill=kill, progress=progress)
+                return Restored(words=done.words)
             case RemoveSnapshot():
                 living.remove(message.name)
             case ListSnapshots():

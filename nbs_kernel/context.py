@@ -122,8 +122,8 @@ class KernelContext:
         """The oldest first, without `failed`. Raises `sandbox.Error`."""
         return self._kernel.outside.list_snapshots()
 
-    def restore(self, name: str, *, kill: bool) -> str:
-        """Put the files back; the name of the snapshot. Raises `sandbox.Error`.
+    def restore(self, name: str, *, kill: bool) -> tuple[str, ...]:
+        """Put the files back; what to say of it, line by line. Raises `sandbox.Error`.
 
         The shell is elsewhere meanwhile: who is in a directory keeps it as it was.
         """

@@ -128,12 +128,12 @@ class Outside:
         """The oldest first, without `failed`. Raises `Error`."""
         return self._snapshots(ListSnapshots())
 
-    def restore(self, name: str, *, kill: bool) -> str:
-        """Put the files back; the name of the snapshot. Raises `Error`."""
+    def restore(self, name: str, *, kill: bool) -> tuple[str, ...]:
+        """Put the files back; what to say of it. Raises `Error`."""
         answer = self._ask(Restore(name=name, kill=int(kill)))
         if not isinstance(answer, Restored):
             raise _gone("it gave no answer")
-        return answer.name
+        return answer.words
 
     def _snapshots(self, asked: Passed) -> tuple[Snapshot, ...]:
         answer = self._ask(asked)

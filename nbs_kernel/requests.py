@@ -178,9 +178,9 @@ class Snapshots(Value):
 
 
 class Restored(Value):
-    """The answer to `Restore`: the name of the snapshot."""
+    """The answer to `Restore`: what to say of it, line by line."""
 
-    name: str
+    words: tuple[str, ...]
 
 
 Asked = TakeSnapshot | RemoveSnapshot | ListSnapshots | Restore

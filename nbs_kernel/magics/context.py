@@ -89,8 +89,11 @@ if TYPE_CHECKING:
         def snapshots(self) -> tuple[Taken, ...]:
             """The oldest first, without `failed`. Raises `sandbox.Error`."""
 
-        def restore(self, name: str, *, kill: bool) -> str:
-            """Put the files back, "" for the last snapshot; its name. Raises `sandbox.Error`."""
+        def restore(self, name: str, *, kill: bool) -> tuple[str, ...]:
+            """Put the files back, "" for the last snapshot; what to say of it, line by line.
+
+            Raises `sandbox.Error`.
+            """
 
         def restart(self) -> None:
             """A fresh shell in the same workspace. Raises `sandbox.Error`."""

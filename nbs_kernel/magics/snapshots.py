@@ -62,8 +62,8 @@ def _restore(context: Context, call: Call) -> Code | None:
     names = [word for word in call.arguments if word != "--kill"]
     if len(names) > 1:
         raise MagicError("that is one name too many", reason="magic-usage", hint=RESTORE.usage)
-    name = context.restore(names[0] if names else "", kill=kill)
-    context.write(f"restored: {one_line(name)}; what it replaced is `undone`\n")
+    for line in context.restore(names[0] if names else "", kill=kill):
+        context.write(f"{one_line(line)}\n")
     return None
 
 

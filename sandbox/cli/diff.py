@@ -77,6 +77,8 @@ def command(argv: list[str]) -> int:
     if asked.json:
         _print_json(next(told))
     elif asked.names:
+        for line in next(told):
+            speak.say(line)
         _print_names(told, has_colour=_colour(asked) or sys.stdout.isatty())
     else:
         _print(told, asked)
@@ -90,6 +92,7 @@ def _told(compared: sandbox.Comparison, asked: argparse.Namespace) -> Iterator[A
     if asked.json:
         yield _document(compared, findings, exact=asked.exact)
     elif asked.names:
+        yield sandbox.showing.not_compared(compared.unread, compared.unread_count)
         yield from (f"{LETTERS[finding.change.what]} {finding.path}" for finding in findings)
     else:
         yield from sandbox.showing.shown(

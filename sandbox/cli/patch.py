@@ -126,8 +126,8 @@ def _tell(patch: sandbox.Patch) -> None:
         speak.say(_named("not in the patch, made by a build", patch.products))
     if patch.outside:
         speak.say(_named("not in the patch, outside of the source root", patch.outside))
-    if patch.unread_count:
-        speak.say(f"{patch.unread_count} could not be compared: `nbs diff --stat` names them")
+    for line in sandbox.showing.not_compared(patch.unread, patch.unread_count):
+        speak.say(line)
     if not patch.told_apart and patch.files:
         speak.say("sources are told from what the build made by names and first bytes alone")
         speak.say("it may not apply where the build itself changes a file, in postPatch or later")

@@ -29,6 +29,6 @@ def command(argv: list[str]) -> int:
         sys.stdout.write(USAGE)
         return 0
     kept = snapshotting.workspace(options.get("--ws", ""))
-    name = sandbox.restore_workspace(kept, "".join(names), progress=speak.progress())
-    snapshotting.write((f"restored: {name}; what it replaced is `undone`",))
+    done = sandbox.restore_workspace(kept, "".join(names), progress=speak.progress())
+    snapshotting.write(done.words)
     return 0

@@ -13,6 +13,7 @@ import errno
 import os
 
 from sandbox.errors import EvidenceError
+from sandbox.linux import syscalls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,10 +36,14 @@ def open_looked(looked: Looked, ids: IdMap | None = None) -> int:
     status = os.fstat(handle)
     owner = looked.uid if ids is None else ids.seen_inside(looked.uid)
     same = status.st_ino == looked.inode and looked.device in (status.st_dev, None)
-    if not same or owner not in (status.st_uid, None):
+    if not same or owner not in (status.st_uid, None) or not _born_then(handle, looked):
         os.close(handle)
         raise _stale(looked)
     return handle
+
+
+def _born_then(handle: int, looked: Looked) -> bool:
+    return not looked.born_ns or syscalls.birth_time_ns(handle) == looked.born_ns
 
 
 def require_looked(looked: Looked) -> int:

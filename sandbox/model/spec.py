@@ -25,6 +25,7 @@ class Looked(Value):
     `path` is what a `source` calls it, `real` the way to it by no link. Whoever owns a directory on
     that way can exchange it at any moment, for a link to what only the caller may see. `device` is
     None if it was looked at long ago: it may have another number since the machine was started.
+    `born_ns` is when it was made, 0 where that is not known: a number is given again.
     """
 
     path: str
@@ -32,6 +33,7 @@ class Looked(Value):
     device: int | None
     inode: int
     uid: int
+    born_ns: int = 0
 
 
 class Directory(Value):

@@ -14,7 +14,7 @@ from sandbox.model.changetext import source_root
 from sandbox.workspace import kept as keeping
 from sandbox.workspace import rights
 from sandbox.workspace.compared import Comparison, Where
-from sandbox.workspace.lower import open_lower
+from sandbox.workspace.lower import lost_outputs, open_lower
 from sandbox.workspace.snapshots import FAILED
 from sandbox.workspace.workspace import state_directory
 
@@ -85,11 +85,13 @@ def compare_workspace(
     since: str = FAILED,
     paths: tuple[str, ...] = (),
     root: str = "",
+    lost: tuple[tuple[str, str], ...] | None = None,
 ) -> Comparison:
     """The workspace beside the snapshot `since`, not compared before it is entered.
 
     `paths` are those inside, or relative to the build tree; `root` is the source root, where it is
-    known better. What a build made is known where `sources.take_sources` has been asked for.
+    known better; `lost` are the outputs that are, where that is known. What a build made is known
+    where `sources.take_sources` has been asked for.
     """
     settings = read_settings(os.environ)
     locations = find_locations(os.environ, settings, kept.store)
@@ -100,10 +102,9 @@ def compare_workspace(
     where = Where(
         top=top,
         store=locations.store_dir,
-        real_store=locations.real_store_dir,
         root=root or source_root(said.get("sourceRoot", ""), said.get("PWD", ""), top, directories),
     )
-    return Comparison(kept, where, since, paths)
+    return Comparison(kept, where, since, paths, lost_outputs(kept) if lost is None else lost)
 
 
 def compared(
@@ -119,12 +120,14 @@ def compared(
     Where modes keep the caller out of what is theirs, it is compared again with more rights; where
     those are not to be had, that is in `unread`. Raises as `Comparison` and `work`.
     """
+    # With more rights the owners of others' files have no number by which to know them.
+    lost = lost_outputs(kept)
 
     def once_more() -> Iterator[Any]:
-        with compare_workspace(kept, since=since, paths=paths, root=root) as again:
+        with compare_workspace(kept, since=since, paths=paths, root=root, lost=lost) as again:
             yield from work(again)
 
-    with compare_workspace(kept, since=since, paths=paths, root=root) as first:
+    with compare_workspace(kept, since=since, paths=paths, root=root, lost=lost) as first:
         is_all = not first.unread_count or os.geteuid() == 0
         if is_all or not rights.are_to_be_had():
             yield from work(first)

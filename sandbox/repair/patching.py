@@ -43,9 +43,9 @@ class Patch(Value):
     `files` are in it, relative to the source root. `left_out` are pairs of a source file that it
     cannot carry, or lines of it, and why; `products` what the build made; `outside` changes beyond
     the source root. `carried` are those of `files` that the build itself changes after `patches`.
-    `unread_count` and `told_apart` are those of the comparison. `strip` is what the build's
-    patchPhase takes away of names, `has_patches` whether it has others already, and `cautions` why
-    it may not apply this one, where that is known.
+    `unread`, `unread_count` and `told_apart` are those of the comparison. `strip` is what the
+    build's patchPhase takes away of names, `has_patches` whether it has others already, and
+    `cautions` why it may not apply this one, where that is known.
     """
 
     text: bytes
@@ -54,6 +54,7 @@ class Patch(Value):
     products: tuple[str, ...]
     outside: tuple[str, ...]
     carried: tuple[str, ...] = ()
+    unread: tuple[tuple[str, str], ...] = ()
     unread_count: int = 0
     told_apart: bool = True
     strip: int = 1
@@ -120,6 +121,7 @@ def patch(
         products=tuple(sorted_out.products),
         outside=tuple(sorted_out.outside),
         carried=tuple(sorted_out.carried),
+        unread=comparison.unread,
         unread_count=comparison.unread_count,
         told_apart=comparison.told_apart,
         strip=strip,

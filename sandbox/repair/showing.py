@@ -84,13 +84,22 @@ def summary(comparison: Comparison, findings: tuple[Finding, ...]) -> Iterator[L
     count = f"{len(findings)} change{'' if len(findings) == 1 else 's'}"
     yield _said("title", f"{comparison.kept.name} against {what}: {count if findings else 'same'}")
     yield from _directories(findings)
-    for path, why in comparison.unread[:MOST_NAMED]:
-        yield _said("warning", f"  not compared: {path or 'all of it'} ({why})")
-    if comparison.unread_count > MOST_NAMED:
-        yield _said("warning", f"  not compared: {comparison.unread_count - MOST_NAMED} more")
+    for line in not_compared(comparison.unread, comparison.unread_count):
+        yield _said("warning", f"  {line}")
     if findings and not comparison.told_apart:
         told = "what the build made is told by names and first bytes, not by unpacking again"
         yield _said("warning", f"  {told}")
+
+
+def not_compared(unread: tuple[tuple[str, str], ...], count: int) -> tuple[str, ...]:
+    """A line for each of the first that could not be compared; `count` are all."""
+    lines = [
+        one_line(f"not compared: {path or 'all of it'} ({why})")
+        for path, why in unread[:MOST_NAMED]
+    ]
+    if count > MOST_NAMED:
+        lines.append(f"not compared: {count - MOST_NAMED} more")
+    return tuple(lines)
 
 
 def _changed_later(paths: tuple[str, ...]) -> Iterator[Line]:

@@ -14,7 +14,6 @@ from sandbox.model import envvars
 from sandbox.model.printable import one_line
 from sandbox.session.living import given_up
 from sandbox.session.snapshots import listing, told
-from sandbox.workspace.snapshots import UNDONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -182,8 +181,7 @@ def _carry_out(living: Living, words: list[str], progress: Progress | None) -> t
             kill = "--kill" in rest
             names = [word for word in rest if word != "--kill"]
             if _are_few(names):
-                name = living.restore("".join(names), kill=kill, progress=progress)
-                return (f"restored: {name}; what it replaced is `{UNDONE}`",)
+                return living.restore("".join(names), kill=kill, progress=progress).words
         case _:
             pass
     raise UsageError("that is not understood", reason="snapshot-usage", hint=f"`{USAGE}`")

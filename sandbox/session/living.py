@@ -10,8 +10,9 @@ import os
 from sandbox.errors import MachineError
 from sandbox.linux.remount import Doors, Mounted, replace
 from sandbox.model.plan import paths_in, store_mounts
-from sandbox.model.spec import BuildDirectory, Inputs, Looked, Output
+from sandbox.model.spec import BuildDirectory, Inputs, Output
 from sandbox.model.steps import MountOverlay
+from sandbox.model.value import Value
 from sandbox.workspace import snapshots, tried
 from sandbox.workspace.kept import (
     OUTPUTS,
@@ -23,6 +24,7 @@ from sandbox.workspace.kept import (
     WORK,
     inputs_of,
 )
+from sandbox.workspace.lower import require_build, source_of
 from sandbox.workspace.restore import restore as restore_trees
 from sandbox.workspace.snapshots import First, Snapshot, Trees
 from sandbox.workspace.ways import Ways
@@ -41,6 +43,25 @@ MOST_FROM_INSIDE = 50
 SHOWN = 3
 LAST = ""
 INTERRUPTED = 130
+
+
+class Restored(Value):
+    """What was put back: the snapshot `name`, but for the outputs `left`, which stay as they are:
+    the store has no longer what the build had left there. They are paths as a build calls them.
+    """
+
+    name: str
+    left: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """What to say of it, line by line."""
+        lines = [f"restored: {self.name}; what it replaced is `{snapshots.UNDONE}`"]
+        lines += [
+            f"left as it is, for what the build had made there is gone: {path}"
+            for path in self.left
+        ]
+        return tuple(lines)
 
 
 class Living:
@@ -66,10 +87,13 @@ class Living:
     @property
     def trees(self) -> Trees:
         """Where the parts of the workspace are."""
-        kept = self._session.kept
-        if kept is None:
+        return trees_of(self._kept, in_session=True)
+
+    @property
+    def _kept(self) -> Kept:
+        if self._session.kept is None:
             raise RuntimeError("the session has not begun")
-        return trees_of(kept, in_session=True)
+        return self._session.kept
 
     def snapshot(
         self, name: str = "", most: int = MOST_FROM_INSIDE, progress: Progress | None = None
@@ -97,15 +121,14 @@ class Living:
 
     def restore(
         self, name: str = LAST, *, kill: bool = False, progress: Progress | None = None
-    ) -> str:
-        """Put the snapshot, the last one if none is named, before the session's eyes; its name.
+    ) -> Restored:
+        """Put the snapshot, the last one if none is named, before the session's eyes.
 
         The session's shell is to have nothing open in what is replaced. Raises as
-        `restore.restore` and `remount.replace`, MachineError `restore-outputs`, and what `progress`
+        `restore_kept` and `remount.replace`, MachineError `restore-outputs`, and what `progress`
         raises: nothing has changed then, and it is not asked any more once something will.
         """
         trees = self.trees
-        name = name or last_of(trees.path)
         doors = self._doors
         if doors is None:
             raise RuntimeError("the session has no first process")
@@ -122,8 +145,7 @@ class Living:
                 kill=kill,
             )
 
-        restore_trees(trees, name, replace=exchange, progress=progress)
-        return name
+        return restore_kept(self._kept, name, trees, replace=exchange, progress=progress)
 
     def _new_mounts(self, new: str) -> tuple[Mounted, ...]:
         build, upper = self._build(), f"{new}/{UPPER}"
@@ -187,6 +209,25 @@ class Living:
         return next(e for e in self._sandbox.entries if isinstance(e, Inputs))
 
 
+def restore_kept(
+    kept: Kept,
+    name: str,
+    trees: Trees,
+    *,
+    replace: Callable[[str, Callable[[], None]], None] | None = None,
+    progress: Progress | None = None,
+) -> Restored:
+    """Put a snapshot of a workspace back, the last one if none is named.
+
+    Raises as `restore.restore`, and EvidenceError `workspace-build-gone` for `failed` of a copy.
+    """
+    name = name or last_of(trees.path)
+    if name == snapshots.FAILED and kept.method == "copy":
+        require_build(kept)
+    left = restore_trees(trees, name, replace=replace, progress=progress)
+    return Restored(name=name, left=tuple(f"{kept.store_dir}/{output}" for output in left))
+
+
 def trees_of(kept: Kept, *, in_session: bool) -> Trees:
     """Where the parts of a kept workspace are, in a session or between two."""
     firsts = tuple(map(_first, kept.copies))
@@ -204,9 +245,8 @@ def trees_of(kept: Kept, *, in_session: bool) -> Trees:
 
 
 def _first(copied: Copied) -> First:
-    path, source, uid, gid, inode, owner, whose = copied
-    looked = Looked(path=source, real=source, device=None, inode=inode, uid=owner)
-    return First(path=path, source=looked, uid=uid, gid=gid, whose=whose)
+    path, _, uid, gid, _, _, whose, _ = copied
+    return First(path=path, source=source_of(copied), uid=uid, gid=gid, whose=whose)
 
 
 def last_of(path: str) -> str:

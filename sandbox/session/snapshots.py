@@ -7,10 +7,9 @@ import time
 
 from sandbox.errors import MachineError
 from sandbox.model.words import size
-from sandbox.session.living import LAST, last_of, trees_of
+from sandbox.session.living import LAST, restore_kept, trees_of
 from sandbox.workspace import snapshots
 from sandbox.workspace.holding import Held
-from sandbox.workspace.restore import restore
 from sandbox.workspace.snapshots import MOST, Snapshot
 from sandbox.workspace.workspace import state_directory
 
@@ -18,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from sandbox.session.living import Restored
     from sandbox.workspace.kept import Kept
 
 __all__ = [
@@ -49,10 +49,10 @@ def snapshot_workspace(
 
 def restore_workspace(
     kept: Kept, name: str = LAST, progress: Callable[[int, int], None] | None = None
-) -> str:
-    """Put a snapshot back, the last one if none is named; its name.
+) -> Restored:
+    """Put a snapshot back, the last one if none is named.
 
-    Raises as `workspace.restore.restore`, and MachineError `workspace-in-use` while somebody is
+    Raises as `living.restore_kept`, and MachineError `workspace-in-use` while somebody is
     inside: only there it can be known that nobody is in the build directory.
     """
     if kept.session:
@@ -64,9 +64,8 @@ def restore_workspace(
             hint=f"type `restore{word}` in its shell, or `%restore{word}` in its notebook",
         )
     with Held(state_directory(os.environ), kept.name) as held:
-        name = name or last_of(held.path)
-        restore(trees_of(held.kept, in_session=False), name, progress=progress)
-    return name
+        trees = trees_of(held.kept, in_session=False)
+        return restore_kept(held.kept, name, trees, progress=progress)
 
 
 def snapshots_of(kept: Kept) -> tuple[Snapshot, ...]:

@@ -15,7 +15,7 @@ from sandbox.workspace import changes, sources
 from sandbox.workspace.kept import read_inputs
 from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.layers import Layer, View
-from sandbox.workspace.lower import open_lower
+from sandbox.workspace.lower import open_lower, open_store
 from sandbox.workspace.origins import Origins
 from sandbox.workspace.sizes import is_of_ours
 from sandbox.workspace.snapshots import FAILED, expect, layers
@@ -33,14 +33,13 @@ LARGEST_TEXT = 16 << 20
 
 
 class Where(Value):
-    """Where things lie inside: the top of the build tree, the store, and where that is outside.
+    """Where things lie inside: the top of the build tree, and the store.
 
     `root` is the source root, relative to the top of the build tree; empty if it is not known.
     """
 
     top: str
     store: str
-    real_store: str
     root: str = ""
 
 
@@ -58,7 +57,9 @@ class Finding(Value):
 class Comparison:
     """Open for as long as its texts are wanted: a context manager.
 
-    `told_apart`: sources and products are known and not guessed. `unread` as in `Differences`.
+    `told_apart`: sources and products are known and not guessed. `unread` as in `Differences`; the
+    outputs that are `lost` are in it as a whole, where `since` is `failed`: see
+    `lower.lost_outputs`.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Comparison:
         where: Where,
         since: str = FAILED,
         paths: tuple[str, ...] = (),
+        lost: tuple[tuple[str, str], ...] = (),
     ) -> None:
         self.kept = kept
         self.where = where
@@ -79,6 +81,7 @@ class Comparison:
         self._layers: dict[str, Layer] = {}
         self._views: dict[str, tuple[View, View]] = {}
         self._paths = paths
+        self._lost = dict(lost) if self.since == FAILED else {}
 
     def __enter__(self) -> Self:
         """Compare. Raises UsageError `snapshot-unknown`, `path-elsewhere` and `path-unknown`, and
@@ -158,7 +161,7 @@ class Comparison:
                 for path in asked:
                     if path.split("/")[0] not in names:
                         raise self._unknown(place, path)
-                asked = asked or names  # noqa: PLW2901
+                asked = self._not_lost(asked or names)  # noqa: PLW2901
                 if not asked:
                     continue
             self._views[place] = (old, new)
@@ -166,6 +169,15 @@ class Comparison:
             if found.absent:
                 raise self._unknown(place, found.absent[0])
             self._take(place, found)
+
+    def _not_lost(self, paths: tuple[str, ...]) -> tuple[str, ...]:
+        """Without those in outputs that there is nothing to compare with, which are noted."""
+        prefix = self._prefix(OUTPUTS)
+        names = dict.fromkeys(path.split("/")[0] for path in paths)
+        lost = tuple((prefix + name, self._lost[name]) for name in names if name in self._lost)
+        self.unread += lost
+        self.unread_count += len(lost)
+        return tuple(path for path in paths if path.split("/")[0] not in self._lost)
 
     def _prefix(self, place: str) -> str:
         """What stands before a path of that place where it is shown."""
@@ -219,6 +231,8 @@ class Comparison:
     def _open(self, path: str) -> int:
         if path == self.kept.kept:
             return open_lower(self.kept)
+        if path in self._stores():
+            return open_store(path)
         return os.open(path, OPEN_DIRECTORY)
 
     def _view(self, *paths: str) -> View:
@@ -247,9 +261,17 @@ class Comparison:
         if base:
             before, old = set(_listed(f"{base}/outputs")), self._view(f"{base}/outputs")
         else:
-            before, old = set(kept.partial), self._view(self.where.real_store)
+            before, old = set(kept.partial), self._view(*self._stores())
         new = self._within(kept.outputs_place)
         return old if before else View(), new, tuple(sorted(now | before))
+
+    def _stores(self) -> tuple[str, ...]:
+        """Where those lie that were copied. Of a diverted store Nix 2.8 moves them to /nix/store
+        itself.
+        """
+        start = f"{self.kept.store_place}/"
+        found = [one[1] for one in self.kept.copies if one[0].startswith(start)]
+        return tuple(dict.fromkeys(map(os.path.dirname, found)))
 
     def _inputs(self) -> frozenset[str]:
         """Names that a session has beside the outputs."""

@@ -145,11 +145,23 @@ def copy_looked(
     except OSError as error:
         raise refusal(error, destination) from None
     try:
-        if stat.S_ISDIR(os.fstat(source).st_mode):
-            return copy_tree(source, destination, owner=owner, whose=whose, progress=progress)
-        return copy_entry(source, destination, owner=owner, whose=whose)
+        return copy_open(source, destination, owner=owner, whose=whose, progress=progress)
     finally:
         os.close(source)
+
+
+def copy_open(
+    source: int,
+    destination: str,
+    *,
+    owner: tuple[int, int] | None,
+    whose: int = -1,
+    progress: Callable[[int, int], None] | None = None,
+) -> CopyReport:
+    """Copy what is open, of whatever kind. Raises as `copy_tree` does."""
+    if stat.S_ISDIR(os.fstat(source).st_mode):
+        return copy_tree(source, destination, owner=owner, whose=whose, progress=progress)
+    return copy_entry(source, destination, owner=owner, whose=whose)
 
 
 def copy_entry(

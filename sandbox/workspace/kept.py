@@ -35,7 +35,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    Copied = tuple[str, str, int, int, int, int, int]
+    Copied = tuple[str, str, int, int, int, int, int, int]
 
 VERSION = 1
 RECORD, SESSION, INPUTS, ROOTS = "workspace.json", "session", "inputs", "roots"
@@ -61,8 +61,9 @@ class Kept(Value):
     store, `store_place` is where, relative to `path`, a session has the outputs; `partial` are the
     names of those that were copied there, and `places` the names that preparing made in /tmp.
     `copies` are what was copied, each with its place relative to `path`, its source, the ids it was
-    given to, the source's inode and owner, -1 where those are not known, and whose closed files
-    were copied. `session` is the pid of a living session, or 0.
+    given to, the source's inode and owner, -1 where those are not known, whose closed files were
+    copied, and when the source was made, 0 where that is not known. `session` is the pid of a
+    living session, or 0.
     """
 
     name: str
@@ -232,8 +233,12 @@ def _kept(data: dict[str, Any], name: str, path: str) -> Kept:
 
 
 def _copied(path: str, source: str, *numbers: int) -> Copied:
-    uid, gid, inode, owner, whose = (*map(int, numbers), *(UNKNOWN,) * (5 - len(numbers)))
-    return str(path), str(source), uid, gid, inode, owner, whose
+    known = (*numbers, *_NOT_KNOWN[len(numbers) :])
+    uid, gid, inode, owner, whose, born_ns = map(int, known)
+    return str(path), str(source), uid, gid, inode, owner, whose, born_ns
+
+
+_NOT_KNOWN = (UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN, 0)
 
 
 _TEXTS = (

@@ -1,7 +1,8 @@
-"""What a workspace lies over, or was copied from: the directory that was kept, and no other.
+"""What a workspace lies over, or was copied from: the directory that was kept, and the partial
+outputs; and no other.
 
-Its path was written down long ago, and others may own directories on the way to it. It is come to
-by no link, and is the same as it was, or the workspace has lost it.
+Their paths were written down long ago, and others may own directories on the way to them. They are
+come to by no link, and are the same as they were, or the workspace has lost them.
 """
 
 from __future__ import annotations
@@ -10,12 +11,13 @@ import os
 
 from sandbox.errors import EvidenceError
 from sandbox.linux import syscalls
-from sandbox.linux.looked import ONE_STEP, open_by_no_link
+from sandbox.linux.looked import ONE_STEP, STALE, open_by_no_link, open_looked
+from sandbox.model.spec import Looked
 from sandbox.workspace.ladder import OPEN_DIRECTORY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from sandbox.workspace.kept import Kept
+    from sandbox.workspace.kept import Copied, Kept
 
 
 def identity(path: str) -> tuple[int, int, int]:
@@ -36,7 +38,15 @@ def open_lower(kept: Kept) -> int:
     """The open directory. Raises EvidenceError `workspace-build-gone`, and OSError where the caller
     may not read it.
     """
-    handle = _open_same(kept)
+    return _opened(_open_same(kept))
+
+
+def open_store(path: str) -> int:
+    """The directory that partial outputs lie in, open. Raises OSError."""
+    return _opened(open_by_no_link(path))
+
+
+def _opened(handle: int) -> int:
     try:
         return os.open(".", OPEN_DIRECTORY, dir_fd=handle)
     finally:
@@ -62,6 +72,36 @@ def require_build(kept: Kept, *, changed: bool = False) -> None:
             evidence=(f"`{kept.kept}`: names came or went, or it was touched",),
             hint=f"`nbs shell --ws {name} --changed` takes it as it is now, once for always",
         )
+
+
+def source_of(copied: Copied) -> Looked:
+    """What was copied when a workspace was begun."""
+    _, source, _, _, inode, owner, _, born_ns = copied
+    return Looked(path=source, real=source, device=None, inode=inode, uid=owner, born_ns=born_ns)
+
+
+def why_lost(source: Looked) -> str:
+    """Why what was copied cannot be had again; empty if it is still there."""
+    try:
+        os.close(open_looked(source))
+    except OSError as error:
+        if error.errno != STALE:
+            return error.strerror or str(error)
+        return "another one is there now" if os.path.lexists(source.real) else "it is gone"
+    return ""
+
+
+def lost_outputs(kept: Kept) -> tuple[tuple[str, str], ...]:
+    """The names of the partial outputs that are not in the store any more as they were copied, each
+    with the reason: Nix collects them, and another build makes them anew.
+    """
+    start = f"{kept.store_place}/"
+    found = [
+        (one[0].removeprefix(start), why_lost(source_of(one)))
+        for one in kept.copies
+        if one[0].startswith(start)
+    ]
+    return tuple((name, why) for name, why in found if why)
 
 
 def _build_gone(kept: Kept, seen: str) -> EvidenceError:

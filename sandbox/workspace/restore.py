@@ -18,8 +18,9 @@ import stat
 import time
 
 from sandbox.errors import MachineError
+from sandbox.linux.looked import STALE, open_looked, require_looked
 from sandbox.model.value import Value
-from sandbox.workspace.copy import Links, copy_entry, copy_looked
+from sandbox.workspace.copy import Links, copy_entry, copy_open
 from sandbox.workspace.kept import OUTPUTS, RESTORING, STORE, STORE_WORK, TMP, UPPER, WORK
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.remove import remove_tree
@@ -65,7 +66,7 @@ def restore(
     *,
     replace: Callable[[str, Callable[[], None]], None] | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> tuple[str, ...]:
     """Make the trees what they were when the snapshot was made; `undone` keeps what they are now.
 
     For whoever has the lock of the workspace. In a session nobody may be in the build directory;
@@ -75,6 +76,9 @@ def restore(
     and what exchanges the trees: it has to call that, and to put the new directories before the
     session's eyes.
 
+    The names of the outputs that stay as they are: `failed` cannot bring back what the store has no
+    more.
+
     Raises UsageError `snapshot-unknown`, and as `snapshots.make`: then nothing has changed. What is
     moved out of its place after that is left where it is.
     """
@@ -82,8 +86,12 @@ def restore(
         _carry_through(trees.path, shelf)
         expect(trees.path, name)
         new = shelf.fresh()
+        # Opened here: with more rights the owners of others' files have no number to know them by.
+        opened = _open_firsts(trees) if name == FAILED else {}
         try:
-            with_rights(lambda tally: _build(trees, shelf, name, new, tally), Tally(progress))
+            with_rights(
+                lambda tally: _build(trees, shelf, name, new, opened, tally), Tally(progress)
+            )
             with Ways(trees.path) as ways:
                 _write_plan(new, _exchanges(trees, new, ways))
             record(Snapshot(name=UNDONE, created=time.time()), f"{new}/old")
@@ -100,7 +108,11 @@ def restore(
             raise refusal(error, trees.path) from None
         finally:
             shelf.sweep()
+            for handle in opened.values():
+                os.close(handle)
         _carry_through(trees.path, shelf)
+    lost = trees.firsts if name == FAILED else ()
+    return tuple(os.path.basename(first.path) for first in lost if first.path not in opened)
 
 
 def recover(path: str) -> bool:
@@ -129,7 +141,30 @@ def _carry_through(path: str, shelf: Shelf) -> bool:
     return True
 
 
-def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> None:
+def _open_firsts(trees: Trees) -> dict[str, int]:
+    """What the session began with, by its place, without the outputs that the store has no more.
+
+    Raises EvidenceError `evidence-changed`.
+    """
+    opened: dict[str, int] = {}
+    try:
+        for first in trees.firsts:
+            try:
+                is_output = first.path != UPPER
+                opened[first.path] = (open_looked if is_output else require_looked)(first.source)
+            except OSError as error:
+                if error.errno != STALE:
+                    raise refusal(error, first.source.path) from None
+    except BaseException:
+        for handle in opened.values():
+            os.close(handle)
+        raise
+    return opened
+
+
+def _build(
+    trees: Trees, shelf: Shelf, name: str, new: str, opened: dict[str, int], tally: Tally
+) -> None:
     """All that is to come, and room for what has to go."""
     for part in ("new", f"new/{OUTPUTS}", "old", f"old/{OUTPUTS}"):
         os.mkdir(f"{new}/{part}", 0o700)
@@ -139,7 +174,7 @@ def _build(trees: Trees, shelf: Shelf, name: str, new: str, tally: Tally) -> Non
         _empty(f"{new}/new/{WORK}", 0o700, upper)
     with Ways(trees.path) as ways:
         if name == FAILED:
-            _build_failed(trees, ways, f"{new}/new", upper, tally)
+            _build_failed(trees, ways, f"{new}/new", upper, opened, tally)
         else:
             _build_snapshot(trees, ways, shelf.at(name), new, tally)
         _build_store(trees, ways, f"{new}/new")
@@ -174,23 +209,33 @@ def _build_store(trees: Trees, ways: Ways, new: str) -> None:
         os.rename(f"{new}/{OUTPUTS}/{name}", f"{new}/{STORE}/{name}")
 
 
-def _build_failed(trees: Trees, ways: Ways, new: str, upper: os.stat_result, tally: Tally) -> None:
-    """As the session was begun: with an empty upper layer, or with the copies that were made."""
+def _build_failed(
+    trees: Trees, ways: Ways, new: str, upper: os.stat_result, opened: dict[str, int], tally: Tally
+) -> None:
+    """As the session was begun: with an empty upper layer, or with the copies that were made.
+
+    Outputs that are not `opened` are as they are now.
+    """
     for first in trees.firsts:
-        if first.path == "upper":
-            _copy_first(first, f"{new}/upper", tally)
-            _own(f"{new}/upper", 0o700, upper)
-        else:
-            _copy_first(first, f"{new}/{OUTPUTS}/{os.path.basename(first.path)}", tally)
+        name = os.path.basename(first.path)
+        if first.path == UPPER:
+            _copy_first(first, opened[UPPER], f"{new}/{UPPER}", tally)
+            _own(f"{new}/{UPPER}", 0o700, upper)
+        elif first.path in opened:
+            _copy_first(first, opened[first.path], f"{new}/{OUTPUTS}/{name}", tally)
+        elif name in trees.output_names(ways):
+            with Links(new) as links:
+                output = ways.at(f"{trees.outputs}/{name}")
+                copy_part(output, f"{new}/{OUTPUTS}/{name}", tally, links)
     if not os.path.lexists(f"{new}/upper"):
         _empty(f"{new}/upper", 0o700, upper)
     if not ways.is_missing(trees.tmp):
         _empty_tmp(trees, ways, f"{new}/{TMP}")
 
 
-def _copy_first(first: First, destination: str, tally: Tally) -> None:
+def _copy_first(first: First, source: int, destination: str, tally: Tally) -> None:
     owner = (first.uid, first.gid) if os.geteuid() == 0 and first.uid >= 0 else None
-    copy_looked(first.source, destination, owner=owner, whose=first.whose, progress=tally.counter())
+    copy_open(source, destination, owner=owner, whose=first.whose, progress=tally.counter())
 
 
 def _empty_tmp(trees: Trees, ways: Ways, path: str) -> None:

@@ -266,7 +266,16 @@ def _copied(step: CopyTree, path: str, sandbox: Sandbox) -> Copied:
     looked = next((one for one in sandbox.looked if one.path == step.source), None)
     was = (looked.inode, looked.uid) if looked is not None else (UNKNOWN, UNKNOWN)
     source = looked.real if looked is not None else step.source
-    return (step.path[len(path) + 1 :], source, step.uid, step.gid, *was, step.whose)
+    born_ns = _born_ns(source)
+    return (step.path[len(path) + 1 :], source, step.uid, step.gid, *was, step.whose, born_ns)
+
+
+def _born_ns(path: str) -> int:
+    try:
+        return identity(path)[1]
+    except OSError:
+        # To copy it will be refused.
+        return 0
 
 
 def _below(directory: str, steps: Iterable[CopyTree | MakeDirectory]) -> tuple[str, ...]:

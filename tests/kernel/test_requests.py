@@ -57,7 +57,7 @@ MESSAGES = st.one_of(
     st.builds(Interrupt),
     st.builds(Tried, call=st.lists(TEXTS).map(tuple)),
     st.builds(Restore, name=TEXTS, kill=NUMBERS),
-    st.builds(Restored, name=TEXTS),
+    st.builds(Restored, words=st.lists(TEXTS).map(tuple)),
     st.builds(
         Snapshots,
         found=st.lists(st.tuples(TEXTS, NUMBERS, NUMBERS, NUMBERS), max_size=3).map(tuple),

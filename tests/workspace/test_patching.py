@@ -41,7 +41,7 @@ def made(tmp_path: Path):
         shutil.copytree(tmp_path / "now", workspace.upper, symlinks=True)
         source = str(tmp_path / "source")
         sources.make(workspace.path, lambda path: shutil.copytree(source, path, symlinks=True))
-        where = Where(top="/build", store="/nix/store", real_store="/nowhere", root="hello")
+        where = Where(top="/build", store="/nix/store", root="hello")
         with Comparison(workspace, where) as compared:
             found = patch(compared)
         if found.text:

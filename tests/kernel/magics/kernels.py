@@ -65,9 +65,9 @@ class Noted:
     def snapshots(self) -> tuple[Snapshot, ...]:
         return (Snapshot(name="one", created=0.0, files=2, bytes=6),)
 
-    def restore(self, name: str, *, kill: bool) -> str:
+    def restore(self, name: str, *, kill: bool) -> tuple[str, ...]:
         self.done.append(f"restore {name}{' --kill' * kill}")
-        return name or "one"
+        return (f"restored: {name or 'one'}",)
 
     def restart(self) -> None:
         self.done.append("restart")
