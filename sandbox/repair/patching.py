@@ -197,7 +197,7 @@ class _SortedOut:
         if content is None:
             return _NO_TEXT
         if entry is None:
-            return self._take(path, None, new) if new else "the build itself makes it"
+            return self._take(path, None, new) if new else "the source has no such file"
         if not finding.change.content:
             content = b""
         base = patchfile.Side(kind=entry.kind, mode=entry.mode, content=content)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 
-from sandbox.errors import UsageError
+from sandbox.errors import EvidenceError, UsageError
 from sandbox.model.value import Value
 from sandbox.workspace import changes, sources
 from sandbox.workspace.kept import read_inputs
@@ -136,8 +136,7 @@ class Comparison:
         view = self._sources()
         if view is None:
             return ()
-        kept = self._view(*layers(self.kept.path, FAILED, self.kept.kept, overlay=True))
-        found = changes.compare(view, kept).changes
+        found = changes.compare(view, self._view(self.kept.kept)).changes
         return tuple(
             change.path
             for change in found
@@ -148,6 +147,13 @@ class Comparison:
 
     def _sources(self) -> View | None:
         return self._view(sources.place_of(self.kept.path)) if self.told_apart else None
+
+    def _failed(self) -> View | None:
+        """The build tree as the failure left it; a copy and its snapshots do without."""
+        try:
+            return self._view(self.kept.kept) if self.told_apart else None
+        except (OSError, EvidenceError):
+            return None
 
     def _compare(self) -> None:
         base = self._base()
@@ -192,7 +198,7 @@ class Comparison:
 
     def _take(self, place: str, found: Differences) -> None:
         old, new = self._views[place]
-        origins = Origins(old, new, self.where.root, self._sources())
+        origins = Origins(old, new, self.where.root, self._sources(), self._failed())
         prefix = self._prefix(place)
         self.findings += tuple(
             Finding(

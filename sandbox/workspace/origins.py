@@ -36,15 +36,24 @@ _ROOT_DEPTH = 1
 
 
 class Origins:
-    """For the changes of one tree. `sources` is the tree after patchPhase, None if it is not known.
+    """For the changes of one tree. `sources` is the tree after patchPhase, and `failed` the one
+    that the failure left, which need not be `old`; None for what is not known.
 
     `root` is the source root, relative to the tree's top.
     """
 
-    def __init__(self, old: View, new: View, root: str = "", sources: View | None = None) -> None:
+    def __init__(
+        self,
+        old: View,
+        new: View,
+        root: str = "",
+        sources: View | None = None,
+        failed: View | None = None,
+    ) -> None:
         self.old = old
         self.new = new
         self.sources = sources
+        self.failed = failed
         self.depth = len(root.split("/")) if root else _ROOT_DEPTH
         self._build_directories: dict[Parts, bool] = {}
 
@@ -56,7 +65,7 @@ class Origins:
         if self.sources is not None:
             if _exists(self.sources, parts):
                 return False
-            if change.old is not None:
+            if self.failed is not None and _exists(self.failed, parts):
                 return True
         return self._is_surely_product(change, parts)
 

@@ -297,6 +297,23 @@ def test_since_a_snapshot_only_what_came_later_counts(nbs, session, kept_by_nix,
     assert nbs("diff", name, "--since", "failed", "--names").stdout.count(b"\n") == 3
 
 
+def test_a_new_file_is_a_source_since_a_snapshot_that_has_it_as_well(
+    nbs, session, kept_by_nix, state, user
+):
+    name = session(kept_by_nix, state, "echo 'int a;' > /build/hello/new.c", user)
+    assert nbs("snapshot", "base", "--ws", name).returncode == 0
+    with open(f"{state}/ws/{name}/upper/hello/new.c", "a") as written:
+        written.write("int b;\n")
+    before = nbs("diff", "--since", "base", name)
+    assert b"+int b;\n" in before.stdout, before.stderr
+    made = nbs("patch", "--since", "base", name)
+    assert b"+++ b/new.c\n" in made.stdout, made.stderr
+    assert b"made by a build" not in made.stderr
+    after = nbs("diff", "--since", "base", name)
+    assert after.stdout.partition(b"diff --git")[2] == before.stdout.partition(b"diff --git")[2]
+    assert b"made by a build" not in after.stdout
+
+
 @pytest.mark.parametrize(
     ("said", "root"),
     [

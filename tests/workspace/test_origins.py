@@ -27,13 +27,14 @@ def tree(top: Path, *names: str) -> View:
 def products(tmp_path: Path):
     """The paths of those changes that are taken for what the build made."""
 
-    def told(old=(), new=(), sources=None, root: str = "hello") -> set[str]:
+    def told(old=(), new=(), sources=None, root: str = "hello", failed=None) -> set[str]:
         before, after = tree(tmp_path / "old", *old), tree(tmp_path / "new", *new)
+        left = None if failed is None else tree(tmp_path / "failed", *failed)
         known = None if sources is None else tree(tmp_path / "sources", *sources)
-        origins = Origins(before, after, root, known)
+        origins = Origins(before, after, root, known, before if failed is None else left)
         changed = [one for one in compare(before, after).changes if _is_file(one)]
         found = {change.path for change in changed if origins.is_product(change)}
-        for view in (before, after, known):
+        for view in (before, after, known, left):
             if view is not None:
                 view.layers[0].close()
         return found
@@ -87,6 +88,13 @@ def test_directories_of_tools_are_made_wherever_they_are(products, directory) ->
 def test_what_is_new_is_told_by_signs_even_where_the_source_is_known(products) -> None:
     new = ["hello/added.c", "hello/added.o"]
     assert products(new=new, sources=["hello/main.c"]) == {"hello/added.o"}
+
+
+def test_what_was_not_there_when_the_build_failed_is_a_source_after_a_snapshot_too(
+    products,
+) -> None:
+    files = ["hello/new.c", "hello/made.c"]
+    assert products(files, files, ["hello/main.c"], failed=["hello/made.c"]) == {"hello/made.c"}
 
 
 def test_the_variables_that_stdenv_writes_are_no_source(products) -> None:
