@@ -158,31 +158,40 @@ class Comparison:
     def _compare(self) -> None:
         base = self._base()
         for place, asked in self._wanted().items():
-            if place == BUILD:
-                old, new = self._build()
-            elif place == TMP:
-                old, new = self._tmp(base)
-            else:
-                old, new, names = self._outputs(base)
-                for path in asked:
-                    if path.split("/")[0] not in names:
-                        raise self._unknown(place, path)
-                asked = self._not_lost(asked or names)  # noqa: PLW2901
-                if not asked:
-                    continue
-            self._views[place] = (old, new)
-            found = changes.compare(old, new, asked)
-            if found.absent:
-                raise self._unknown(place, found.absent[0])
-            self._take(place, found)
+            try:
+                self._compare_at(place, asked, base)
+            except PermissionError as error:
+                # The top of it is closed by its own mode.
+                self._cannot_read(self._prefix(place).rstrip("/"), error.strerror or "")
+
+    def _compare_at(self, place: str, asked: tuple[str, ...], base: str) -> None:
+        if place == BUILD:
+            old, new = self._build()
+        elif place == TMP:
+            old, new = self._tmp(base)
+        else:
+            old, new, names = self._outputs(base)
+            for path in asked:
+                if path.split("/")[0] not in names:
+                    raise self._unknown(place, path)
+            asked = self._not_lost(asked or names)
+            if not asked:
+                return
+        self._views[place] = (old, new)
+        found = changes.compare(old, new, asked)
+        if found.absent:
+            raise self._unknown(place, found.absent[0])
+        self._take(place, found)
+
+    def _cannot_read(self, path: str, why: str) -> None:
+        self.unread += ((path, why),)
+        self.unread_count += 1
 
     def _not_lost(self, paths: tuple[str, ...]) -> tuple[str, ...]:
         """Without those in outputs that there is nothing to compare with, which are noted."""
-        prefix = self._prefix(OUTPUTS)
-        names = dict.fromkeys(path.split("/")[0] for path in paths)
-        lost = tuple((prefix + name, self._lost[name]) for name in names if name in self._lost)
-        self.unread += lost
-        self.unread_count += len(lost)
+        for name in dict.fromkeys(path.split("/")[0] for path in paths):
+            if name in self._lost:
+                self._cannot_read(self._prefix(OUTPUTS) + name, self._lost[name])
         return tuple(path for path in paths if path.split("/")[0] not in self._lost)
 
     def _prefix(self, place: str) -> str:

@@ -22,6 +22,8 @@ OF_THE_SHELL = (".bash_history",)
 LOG_OF_A_CELL = ("nbs-cell-", ".log")
 """How the kernel calls the file in /tmp with the whole of a cell's long output."""
 _BLOCK = 512
+_PRIVATE = 0o700
+"""The mode of the build's directory in a new workspace."""
 _OF_THE_KERNEL = (["work"], ["store-work"])
 """What an overlay has for itself is closed to everybody."""
 
@@ -158,7 +160,7 @@ def _build_is_changed(kept: Kept, directory: int) -> bool:
         return True
     try:
         if kept.method == "overlay":
-            return bool(os.listdir(upper))
+            return stat.S_IMODE(os.fstat(upper).st_mode) != _PRIVATE or bool(os.listdir(upper))
         return is_later(os.fstat(upper), kept) or any(
             is_later(seen.status, kept) or (seen.is_directory and not seen.is_open)
             for seen in walk(upper)

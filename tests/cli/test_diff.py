@@ -161,6 +161,21 @@ def test_what_was_closed_inside_is_compared_as_well(nbs, session, kept_by_nix, s
     assert document["unread_count"] == 0
 
 
+@pytest.mark.parametrize("mode", ["300", "0"])
+def test_a_build_tree_that_was_closed_itself_is_compared_as_well(
+    nbs, session, kept_by_nix, state, user, mode
+):
+    write = "echo text > /tmp/note; echo more > /build/hello/more.txt"
+    name = session(kept_by_nix, state, f"{write}; chmod {mode} /build", user)
+    done = nbs("diff", name)
+    assert (done.returncode, done.stderr) == (1, b"")
+    assert b"not compared" not in done.stdout
+    assert b"+++ b/hello/more.txt\n" in done.stdout
+    assert b"/tmp   1 added" in done.stdout
+    patch = nbs("patch", name, "--quick")
+    assert (patch.returncode, b"+++ b/more.txt\n" in patch.stdout) == (0, True), patch.stderr
+
+
 def test_the_patch_makes_of_the_kept_source_what_was_made_of_it_inside(
     nbs, session, kept_by_nix, state, user, tmp_path
 ):

@@ -134,6 +134,12 @@ def test_a_shell_that_changed_nothing_leaves_nothing_and_says_nothing(nbs: Nbs) 
     assert os.listdir(nbs.state / "ws") == []
 
 
+@pytest.mark.parametrize("mode", ["755", "0"])
+def test_a_mode_of_the_build_s_directory_alone_is_a_change(nbs: Nbs, mode: str) -> None:
+    assert "kept as hand-made" in nbs.shell(f"chmod {mode} /build\n".encode())
+    assert [one["name"] for one in nbs.listed()] == ["hand-made"]
+
+
 def test_one_command_leaves_nothing(nbs: Nbs, run_tool: RunTool) -> None:
     words = ("--store", nbs.kept.store, nbs.kept.path)
     for done in (

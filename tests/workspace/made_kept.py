@@ -39,7 +39,7 @@ def make(place: Path, *, in_session: bool = False, **more: object) -> str:
     held = Held(str(place), "")
     create(str(place), record(place, **more), held)
     path = held.path
-    os.mkdir(f"{path}/upper")
+    os.mkdir(f"{path}/upper", 0o700)
     os.mkdir(f"{path}/work")
     note_inputs(held.directory, INPUTS)
     if in_session:
