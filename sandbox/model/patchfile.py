@@ -46,8 +46,8 @@ def comment(*lines: str) -> bytes:
     return b"".join(f"# {line}".rstrip().encode(errors="surrogateescape") + b"\n" for line in shown)
 
 
-def hindrance(old: Side | None, new: Side | None) -> str:
-    """Why GNU patch cannot carry this change; empty if it can."""
+def hindrance(old: Side | None, new: Side | None, *, exact: bool = False) -> str:
+    """Why GNU patch cannot carry this change; empty if it can. `exact`: as for `pieces`."""
     sides = [side for side in (old, new) if side is not None]
     if any(side.kind == "file" and is_binary(side.content) for side in sides):
         return "binary"
@@ -55,7 +55,9 @@ def hindrance(old: Side | None, new: Side | None) -> str:
         return "a link that says more than one line"
     if old is not None and new is None and not old.content:
         return "the removal of an empty file"
-    if old is None or new is None or (old.content, git_mode(old)) != (new.content, git_mode(new)):
+    if exact or old is None or new is None or old.content != new.content:
+        return ""
+    if git_mode(old) != git_mode(new):
         return ""
     return f"mode {old.mode:04o} to {new.mode:04o}"
 
@@ -150,13 +152,15 @@ def _blob(content: bytes) -> str:
 
 
 def _name(path: str) -> bytes:
-    r"""As git writes a name: in quotes with C's escapes if it has any but plain characters.
+    r"""As git writes a name: in quotes with C's escapes if it has any but plain characters; also
+    if a blank begins or ends it, which patch(1) would take away.
 
-    >>> _name("a/b c"), _name("a/\n")
-    (b'a/b c', b'"a/\\n"')
+    >>> _name("a/b c"), _name("a/\n"), _name("a/b ")
+    (b'a/b c', b'"a/\\n"', b'"a/b "')
     """
     raw = path.encode("utf-8", "surrogateescape")
-    if all(_FIRST <= byte <= _LAST and byte not in _QUOTED for byte in raw):
+    is_plain = all(_FIRST <= byte <= _LAST and byte not in _QUOTED for byte in raw)
+    if is_plain and raw == raw.strip(b" "):
         return raw
     return b'"' + b"".join(map(_escaped, raw)) + b'"'
 

@@ -17,7 +17,7 @@ from sandbox.model.textdiff import is_binary
 from sandbox.model.textmerge import carry
 from sandbox.model.value import Value
 from sandbox.repair.comparison import compared
-from sandbox.repair.showing import counting, sides
+from sandbox.repair.showing import FROM_A_DIRECTORY, counting, sides
 from sandbox.workspace.compared import BUILD
 from sandbox.workspace.kept import derivation_of
 from sandbox.workspace.snapshots import FAILED
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 _LATER = "the build itself changes it after `patches`"
 _NO_TEXT = "binary, or too large for a text"
-_FROM_A_DIRECTORY = "a directory on one side, and none on the other"
 
 
 class Patch(Value):
@@ -172,9 +171,9 @@ class _SortedOut:
         kinds = [entry.kind for entry in (change.old, change.new) if entry is not None]
         if len(set(kinds)) > 1 and "directory" in kinds:
             self._turned.append(f"{path}/")
-            return _FROM_A_DIRECTORY
+            return FROM_A_DIRECTORY
         if path.startswith(tuple(self._turned)):
-            return _FROM_A_DIRECTORY
+            return FROM_A_DIRECTORY
         if not {"file", "link"}.issuperset(kinds):
             return f"{kinds[-1]}, {change.what}"
         old, new, readable = sides(self.comparison, finding)

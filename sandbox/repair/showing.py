@@ -29,11 +29,13 @@ COLOURS = {
     "removed": "31",
     "note": "2",
     "warning": "2",
+    "left out": "2",
 }
-SUMMARY = ("title", "count", "warning")
+SUMMARY = ("title", "count", "warning", "left out")
 """The styles of lines that a patch has as comments."""
 
 MOST_NAMED = 10
+FROM_A_DIRECTORY = "a directory on one side, and none on the other"
 _HUNK_STYLES = {b"+": "added", b"-": "removed", b"@": "range", b"\\": "note"}
 
 
@@ -72,8 +74,16 @@ def shown(
         yield from _changed_later(comparison.changed_later())
     if stat:
         return
+    turned: tuple[str, ...] = ()
     for finding in findings:
-        if products or not finding.product:
+        is_below = finding.path.startswith(turned)
+        if _is_turned(finding):
+            turned += (f"{finding.path}/",)
+        if finding.product and not products:
+            continue
+        if is_below:
+            yield _left_out(finding, FROM_A_DIRECTORY)
+        else:
             yield from difference(comparison, finding)
 
 
@@ -137,22 +147,42 @@ def _said(style: str, text: str) -> Line:
 
 
 def difference(comparison: Comparison, finding: Finding) -> Iterator[Line]:
-    """What is different in one file."""
+    """What is different in one file; of what no patch can carry, that it is.
+
+    A header without content would make an empty file of a binary one, and of a directory git takes
+    none: with one it applies nothing at all.
+    """
     change, path = finding.change, finding.path.lstrip("/")
-    kinds = {entry.kind for entry in (change.old, change.new) if entry is not None}
-    if not kinds <= {"file", "link"}:
-        yield "head", patchfile.head_name(path)
-        yield "note", f"{_kinds(change.old, change.new)}\n".encode()
+    if not _kinds_of(finding) <= {"file", "link"}:
+        yield _left_out(finding, _kinds(change.old, change.new))
         return
     old, new, readable = sides(comparison, finding)
     if not readable:
-        yield "head", patchfile.head_lines(path, old, new, exact=True)
-        yield "note", f"binary: {_sizes(change.old, change.new)}\n".encode()
+        yield _left_out(finding, f"binary: {_sizes(change.old, change.new)}")
+        return
+    why = patchfile.hindrance(old, new, exact=True)
+    if why:
+        yield _left_out(finding, why)
         return
     for kind, piece in patchfile.pieces(path, old, new, exact=True):
         for line in piece[:-1].split(b"\n"):
             style = "head" if kind == "head" else _HUNK_STYLES.get(line[:1], "")
             yield style, line + b"\n"
+
+
+def _kinds_of(finding: Finding) -> set[str]:
+    sides = (finding.change.old, finding.change.new)
+    return {entry.kind for entry in sides if entry is not None}
+
+
+def _is_turned(finding: Finding) -> bool:
+    """Is it a directory on one side, and something else on the other?"""
+    kinds = _kinds_of(finding)
+    return len(kinds) > 1 and "directory" in kinds
+
+
+def _left_out(finding: Finding, why: str) -> Line:
+    return _said("left out", f"not in this patch: {finding.path} ({why})")
 
 
 def sides(

@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -113,7 +114,9 @@ def test_what_was_changed_inside_is_told(nbs, session, kept_by_nix, state, user)
     assert f"used last: {name}\n".encode() in whole.stderr
     assert b"\nold mode 100644\nnew mode 100755\n" in whole.stdout
     assert b"+no newline\n\\ No newline at end of file\n" in whole.stdout
-    assert b"binary: nothing before, 3 bytes now\n" in whole.stdout
+    assert b"# not in this patch: hello/image (binary: nothing before, 3 bytes now)\n" in (
+        whole.stdout
+    )
     assert b"a/hello/program" not in whole.stdout
     data = json.loads(nbs("diff", name, "--json").stdout)
     made = {change["path"] for change in data["changes"] if change["product"]}
@@ -197,6 +200,58 @@ def test_the_patch_makes_of_the_kept_source_what_was_made_of_it_inside(
     assert os.readlink(tmp_path / "hello/link") == "hello.c"
     assert not (tmp_path / "hello/test.sh").exists()
     assert not (tmp_path / "hello/program").exists()
+
+
+ODD = """
+cd /build/hello
+printf '\\0\\1\\2' > bin.dat; printf '\\0' >> test.sh
+mkfifo pipe; mkdir empty
+rm Makefile; mkdir Makefile; echo > Makefile/below
+rm nothing
+printf 'spaces\\n' > 'trail '
+printf 'two\\n' > 'a  b '
+printf 'line\\n' > $'new\\nline'
+ln -s $'one\\ntwo' lines
+chmod 600 hello.c; echo '// more' >> hello.c
+echo text > private; chmod 640 private
+"""
+
+
+@pytest.mark.parametrize("tool", [("patch", "-p1", "--fuzz=0"), ("git", "apply")])
+def test_a_difference_applies_with_all_but_what_no_patch_can_carry(
+    nbs, session, kept_by_nix, state, user, tmp_path, tool
+):
+    program(tool[0])
+    kept = tmp_path / os.path.basename(kept_by_nix.path)
+    shutil.copytree(kept_by_nix.path, kept, symlinks=True)
+    (kept / "hello/nothing").write_text("")
+    if user is not None and os.getuid() == 0:
+        for path in (kept, *kept.rglob("*")):
+            os.chown(path, user, user, follow_symlinks=False)
+        # Unlike the directories of pytest.
+        kept = shutil.move(kept, os.path.join(os.path.dirname(state), f"odd-{kept.name}"))
+    name = session(replace(kept_by_nix, path=str(kept)), state, ODD, user)
+    done = nbs("diff", name)
+    assert done.returncode == 1, done.stderr
+    left = [line[2:] for line in done.stdout.decode().splitlines() if "not in this" in line]
+    assert [line.split(" ", 5)[4] for line in left] == [
+        *("hello/Makefile", "hello/Makefile/below", "hello/bin.dat", "hello/empty"),
+        *("hello/lines", "hello/nothing", "hello/pipe", "hello/test.sh"),
+    ]
+    applied = tmp_path / "applied"
+    shutil.copytree(kept, applied, symlinks=True)
+    subprocess.run(tool, input=done.stdout, cwd=applied, check=True)
+    upper = f"{state}/ws/{name}/upper/hello"
+    there = sorted(os.listdir(applied / "hello"))
+    assert there == sorted(
+        {*os.listdir(upper), "nothing", "Makefile", *os.listdir(f"{kept}/hello")}
+        - {"bin.dat", "empty", "lines", "pipe"}
+    )
+    for file in ("trail ", "a  b ", "new\nline", "hello.c", "private"):
+        with open(f"{upper}/{file}", "rb") as made:
+            assert (applied / "hello" / file).read_bytes() == made.read()
+    assert (applied / "hello/Makefile").is_file()
+    shutil.rmtree(kept)
 
 
 def test_files_can_be_left_out_and_the_rest_taken_in(nbs, session, kept_by_nix, state, user):
