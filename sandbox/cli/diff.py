@@ -93,7 +93,7 @@ def _told(compared: sandbox.Comparison, asked: argparse.Namespace) -> Iterator[A
         yield _document(compared, findings, exact=asked.exact)
     elif asked.names:
         yield sandbox.showing.not_compared(compared.unread, compared.unread_count)
-        yield from (f"{LETTERS[finding.change.what]} {finding.path}" for finding in findings)
+        yield from ((LETTERS[finding.change.what], finding.path) for finding in findings)
     else:
         yield from sandbox.showing.shown(
             compared, stat=asked.stat, products=asked.all, later=asked.exact
@@ -146,12 +146,12 @@ def _through_pager(lines: Iterator[str]) -> bool:
         return True
 
 
-def _print_names(lines: Iterator[str], *, has_colour: bool) -> None:
-    for line in lines:
+def _print_names(names: Iterator[tuple[str, str]], *, has_colour: bool) -> None:
+    for letter, path in names:
         if has_colour:
-            print(sandbox.one_line(line))
+            print(sandbox.one_line(f"{letter} {path}"))
         else:
-            sys.stdout.buffer.write(os.fsencode(line) + b"\n")
+            sys.stdout.buffer.write(b"%s %s\n" % (letter.encode(), sandbox.showing.named(path)))
     sys.stdout.flush()
 
 

@@ -59,7 +59,23 @@ def hindrance(old: Side | None, new: Side | None, *, exact: bool = False) -> str
         return ""
     if git_mode(old) != git_mode(new):
         return ""
-    return f"mode {old.mode:04o} to {new.mode:04o}"
+    return f"mode {lost_mode(old, new)}"
+
+
+def lost_mode(old: Side | None, new: Side | None) -> str:
+    """What a patch that carries the content does not carry of a mode; empty for nothing.
+
+    >>> script = Side(kind="file", mode=0o755, content=b"")
+    >>> lost_mode(script.replace(mode=0o644), script), lost_mode(None, script.replace(mode=0o700))
+    ('', '0700')
+    """
+    before = old if old is not None and old.kind == "file" else None
+    if new is None or new.kind != "file" or (before is not None and before.mode == new.mode):
+        return ""
+    is_told = before is None or git_mode(before) != git_mode(new)
+    if is_told and git_mode(new, exact=True) == git_mode(new):
+        return ""
+    return f"{new.mode:04o}" if before is None else f"{before.mode:04o} to {new.mode:04o}"
 
 
 def git_mode(side: Side, *, exact: bool = False) -> str:
@@ -131,13 +147,13 @@ def head_lines(
 
 def head_name(path: str, prefix: Prefix = GIT) -> bytes:
     """The line `diff --git` alone."""
-    names = [_name(f"{before}{path}") for before in prefix]
+    names = [quoted_name(f"{before}{path}") for before in prefix]
     return b"diff --git " + b" ".join(names) + b"\n"
 
 
 def name_lines(path: str, old: Side | None, new: Side | None, prefix: Prefix = GIT) -> bytes:
     """The lines `---` and `+++`."""
-    before, after = (_name(f"{before}{path}") for before in prefix)
+    before, after = (quoted_name(f"{before}{path}") for before in prefix)
     names = [
         b"--- " + (b"/dev/null" if old is None else before + _end(before)),
         b"+++ " + (b"/dev/null" if new is None else after + _end(after)),
@@ -151,11 +167,11 @@ def _blob(content: bytes) -> str:
     return name.hexdigest()[:12]
 
 
-def _name(path: str) -> bytes:
+def quoted_name(path: str) -> bytes:
     r"""As git writes a name: in quotes with C's escapes if it has any but plain characters; also
     if a blank begins or ends it, which patch(1) would take away.
 
-    >>> _name("a/b c"), _name("a/\n"), _name("a/b ")
+    >>> quoted_name("a/b c"), quoted_name("a/\n"), quoted_name("a/b ")
     (b'a/b c', b'"a/\\n"', b'"a/b "')
     """
     raw = path.encode("utf-8", "surrogateescape")

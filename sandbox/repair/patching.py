@@ -180,8 +180,13 @@ class _SortedOut:
         if not readable:
             return _NO_TEXT
         if self.comparison.told_apart:
-            return self._carry_over(finding, path, old, new)
-        return self._take(path, old, new)
+            why = self._carry_over(finding, path, old, new)
+        else:
+            why = self._take(path, old, new)
+        lost = patchfile.lost_mode(old, new)
+        if lost and not why:
+            self.left_out.append((f"{path}, its mode", lost))
+        return why
 
     def _take(self, path: str, old: Side | None, new: Side | None) -> str:
         why = patchfile.hindrance(old, new)

@@ -47,6 +47,11 @@ def for_eyes(style: str, line: bytes, *, colour: bool) -> str:
     return f"\x1b[{COLOURS[style]}m{text}\x1b[0m" if colour and style in COLOURS else text
 
 
+def named(path: str) -> bytes:
+    """A path for a program that reads lines, as git writes it: no name can be two of them."""
+    return patchfile.quoted_name(path)
+
+
 def counting(comparison: Comparison) -> tuple[Finding, ...]:
     """The changes, without directories that only came or went with what is in them."""
     above = {finding.path.rpartition("/")[0] for finding in comparison.findings}

@@ -254,6 +254,29 @@ def test_a_difference_applies_with_all_but_what_no_patch_can_carry(
     shutil.rmtree(kept)
 
 
+def test_a_mode_that_the_patch_does_not_carry_is_named_beside_the_content(
+    nbs, session, kept_by_nix, state, user
+):
+    script = "cd /build/hello; chmod 600 hello.c; echo '//' >> hello.c; chmod 755 Makefile"
+    script += "; echo text > private; chmod 600 private; echo 'true' > run; chmod 755 run"
+    name = session(kept_by_nix, state, script, user)
+    done = nbs("patch", "--quick", name)
+    named = [line for line in done.stderr.decode().splitlines() if line.startswith("not in")]
+    assert named == [
+        "not in the patch: hello.c, its mode (0644 to 0600)",
+        "not in the patch: private, its mode (0600)",
+    ]
+    assert b"# not in this patch: private, its mode (0600)\n" in done.stdout
+    assert b"+++ b/hello.c\n" in done.stdout
+
+
+def test_no_name_is_two_lines_of_names(nbs, session, kept_by_nix, state, user):
+    name = session(kept_by_nix, state, "cd /build/hello; echo > $'x\nD hello.c'; echo > 'a '", user)
+    done = nbs("diff", "--names", name)
+    assert done.stdout == b'A "hello/a "\nA "hello/x\\nD hello.c"\n', done.stderr
+    assert len(nbs("diff", "--names", "--color=always", name).stdout.splitlines()) == 2
+
+
 def test_files_can_be_left_out_and_the_rest_taken_in(nbs, session, kept_by_nix, state, user):
     name = session(kept_by_nix, state, EDITS, user)
     less = nbs("patch", name, "--exclude", "po", "--exclude", "new*", "--exclude", "hello.c")
