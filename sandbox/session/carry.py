@@ -12,7 +12,7 @@ import os
 
 from sandbox.errors import EvidenceError, MachineError, stdout_unwritable
 from sandbox.linux import syscalls
-from sandbox.model.spec import Bind, BuildDirectory, Directory, Output, Sandbox
+from sandbox.model.spec import Bind, BuildDirectory, Directory, Inputs, Output, Sandbox
 from sandbox.session.visit import Visit, Visited
 from sandbox.workspace import parcel
 from sandbox.workspace.parcel import BrokenParcelError, Record
@@ -218,6 +218,7 @@ def _receive_in(root: int, place: Place, base: str, source: int, answer: int) ->
 
     try:
         directory, name = open_place(open_path, _full_path(root, place), base)
+        _require_to_stay(directory, place.sandbox)
         made = receive(directory, name, source, left_out)
     except Refused as error:
         parcel.write(answer, parcel.refused("", error))
@@ -228,6 +229,18 @@ def _receive_in(root: int, place: Place, base: str, source: int, answer: int) ->
         parcel.write(answer, parcel.refused(path, error))
     else:
         parcel.write(answer, Record(kind=parcel.DONE, number=made))
+
+
+def _require_to_stay(directory: int, sandbox: Sandbox) -> None:
+    """Nothing is made where it would go with the sandbox. Raises OSError.
+
+    Where an open directory is, by whatever links it was come to, proc_pid_fd(5) tells.
+    """
+    is_at = os.readlink(syscalls.own_descriptor(directory))
+    tops = [e.path for e in sandbox.entries if isinstance(e, BuildDirectory | Inputs)]
+    if not any(f"{is_at}/".startswith(f"{top}/") for top in (*tops, "/tmp")):  # noqa: S108
+        why = "only the build's directory, /tmp and outputs stay"
+        raise OSError(errno.EPERM, why, is_at)
 
 
 def _full_path(root: int, place: Place) -> str:

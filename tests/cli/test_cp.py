@@ -206,6 +206,15 @@ def test_a_workspace_into_which_nothing_came_is_not_kept(case: Case, hand_made: 
     assert not list(case.state.glob("ws/*"))
 
 
+@pytest.mark.parametrize("target", ["/dev/shm/x", "src/shm/x", "/proc/x", "/etc/x", "/x"])
+def test_nothing_is_copied_to_where_it_would_not_stay(case: Case, target: str) -> None:
+    (case.kept / "src/shm").symlink_to("/dev/shm")
+    done = case.cp("-", f"{case.kept}:{target}", input=b"mine")
+    assert (done.returncode, b"(copy-failed, 125)" in done.stderr) == (125, True)
+    assert b"only the build's directory, /tmp and outputs stay" in done.stderr
+    assert not list(case.state.glob("ws/*"))
+
+
 def test_tmp_and_outputs_of_a_workspace_stay_in_it(case: Case) -> None:
     tree = case.own / "tree"
     (tree / "sub").mkdir(parents=True)
@@ -217,6 +226,8 @@ def test_tmp_and_outputs_of_a_workspace_stay_in_it(case: Case) -> None:
     assert case.cp(str(tree), f"{case.kept}:/tmp").returncode == 0
     (name,) = (path.name for path in case.state.glob("ws/*"))
     assert case.text(f"{name}:/tmp/tree/sub/file") == b"text"
+    assert case.cp("-", f"{name}:/nix/store/output", input=b"made").returncode == 0
+    assert case.text(f"{name}:/nix/store/output") == b"made"
     assert b"Nix build user" in case.text(f"{name}:/tmp/tree/link")
 
 
@@ -234,6 +245,8 @@ def test_what_lives_in_a_session_sees_what_comes_and_is_seen(case: Case, hand_ma
         assert case.cp("-", f"{name}:third", input=b"three\n").returncode == 0
         refused = case.cp("-", f"{name}:{hand_made.packages['bash']}/x", input=b"x")
         assert b"(copy-failed, 125)" in refused.stderr
+        refused = case.cp("-", f"{name}:/dev/shm/x", input=b"x")
+        assert b"/tmp and outputs stay" in refused.stderr
         assert living.communicate(b"\n", timeout=30)[0] == b"three\n1000\n"
         assert living.returncode == 0
     finally:
