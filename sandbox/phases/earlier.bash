@@ -56,7 +56,7 @@ __nbs_restore_told() {
 # The phase's directory: before the source is unpacked, the build's own; then where the failing phase
 # began, as env-vars has it.
 __nbs_begin_there() {
-  local unpacked gone='is gone'
+  local unpacked gone='is gone' before=${OLDPWD-}
   unpacked=$(__nbs_index unpackPhase || :)
   if [[ $__nbs_place ]]; then
     cd -- "$__nbs_place" || builtin exit
@@ -64,8 +64,10 @@ __nbs_begin_there() {
     # Not if one is there: OLDPWD would be another than the build's.
     if [[ $PWD != "$NIX_BUILD_TOP" ]]; then cd -- "$NIX_BUILD_TOP" || builtin exit; fi
   elif [[ $__nbs_started ]]; then
-    if ! cd -- "$__nbs_started" 2>/dev/null; then
-      # env-vars has set PWD.
+    # env-vars has set PWD and OLDPWD, and no directory.
+    if cd -- "$__nbs_started" 2>/dev/null; then
+      OLDPWD=$before
+    else
       cd -- "$NIX_BUILD_TOP" || builtin exit
       if [[ -e $__nbs_started ]]; then gone='cannot be entered'; fi
       __nbs_say "$__nbs_started $gone: ${__nbs_names[0]} begins in $PWD instead"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import sandbox
+from tests.conftest import ROOT
 from tests.nix.world import CASES, HERE, NixWorld, RealFailure
 
 if TYPE_CHECKING:
@@ -271,6 +272,14 @@ def test_a_phase_whose_directory_is_gone_is_told_where_it_begins(world, failure,
         "/build/inner is gone: checkPhase begins in /build instead",
         "Running phase: checkPhase",
     ]
+
+
+def test_a_phase_can_go_back_to_where_the_build_was_before(world, failure, phase: Phase):
+    recipe = f"""{{ name = "back-1.0"; src = {ROOT}/sandbox/demo/hello; doCheck = true;
+      checkPhase = "pwd; cd -; false"; }}"""
+    found = failure(f"(import {HERE}/stdenv.nix {{ }}).mkDerivation {recipe}")
+    assert "/build/hello\n/build\n" in found.log
+    assert "/build/hello\n/build\n" in phase(found.kept, store=store(world)).stdout
 
 
 def test_a_phase_that_passes_without_what_it_failed_by_is_told_of(world, failure, phase: Phase):

@@ -13,7 +13,6 @@ from sandbox.repair.patching import patch
 from sandbox.workspace import sources
 from sandbox.workspace.compared import Comparison, Where
 from sandbox.workspace.kept import find_workspace
-from sandbox.workspace.lower import identity
 from tests.workspace import made_kept
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ def made(tmp_path: Path):
                 content = contents[number]
                 if content is not None:
                     _write(tree / file, content)
-        made_kept.make(tmp_path, method="copy", identity=identity(str(tmp_path / "kept")))
+        made_kept.make(tmp_path, method="copy")
         workspace = find_workspace(str(tmp_path), "hello-1.0")
         os.rmdir(workspace.upper)
         shutil.copytree(tmp_path / "now", workspace.upper, symlinks=True)
