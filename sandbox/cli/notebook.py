@@ -116,10 +116,12 @@ def _excerpt(log: sandbox.BuildLog) -> tuple[str, tuple[str, ...]]:
 
 
 def _logged(kept: str, store: str, derivation: str) -> sandbox.LoggedBuild | None:
-    """The build with its log, where that is kept and can be read."""
+    """The build with its log, where that is kept and can be read; why not is said."""
     try:
         return sandbox.logged_build(kept, store=store, derivation=derivation)
-    except Error:
+    except Error as error:
+        if error.reason != "log-missing":
+            speak.say(sandbox.one_line(error.message))
         return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sandbox.errors import EvidenceError
+from sandbox.errors import OUT_OF_DESCRIPTORS, EvidenceError
 from sandbox.host.builddir import is_of_a_build, read_env_vars, read_kept_directory
 from sandbox.host.database import open_database
 from sandbox.host.derivation import Finder, Found, read_derivation
@@ -356,7 +356,9 @@ def _store_of_others(store: str) -> tuple[Looked, ...]:
     """
     try:
         return () if is_ours(store) else (look_at_store(store),)
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in OUT_OF_DESCRIPTORS:
+            raise
         # There is none. What is looked for in it will be missing.
         return ()
 

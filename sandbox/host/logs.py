@@ -9,6 +9,7 @@ import os
 import stat
 
 from sandbox.errors import EvidenceError
+from sandbox.host.owners import open_file
 from sandbox.model import storepath
 from sandbox.model.value import Value
 
@@ -38,7 +39,7 @@ class LogFile(Value):
 def read_log_of(derivation: str, log_dir: str) -> LogFile | None:
     """The log of the last attempt to build a derivation, or None if Nix keeps none.
 
-    Raises EvidenceError: `not-a-store-path`, `log-unreadable`.
+    Raises EvidenceError: `not-a-store-path`, `log-unreadable`, `store-redirected`.
     """
     for path in _candidates(derivation, log_dir):
         try:
@@ -59,10 +60,10 @@ def _candidates(derivation: str, log_dir: str) -> Iterator[str]:
 def read_log_file(path: str) -> LogFile:
     """A log by its path, unpacked if its name ends in .bz2, as far as it goes.
 
-    Raises FileNotFoundError, and EvidenceError (`log-unreadable`).
+    Raises FileNotFoundError, and EvidenceError (`log-unreadable`, `store-redirected`).
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = open_file(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(path) from error
     except OSError as error:
