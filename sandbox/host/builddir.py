@@ -11,12 +11,14 @@ import stat
 
 from sandbox.errors import OUT_OF_DESCRIPTORS, EvidenceError, UsageError
 from sandbox.host.machine import FIRST_LIMIT, beyond_execve
-from sandbox.host.owners import as_looked_at
+from sandbox.host.owners import as_looked_at, open_file
 from sandbox.model import envvars, storepath
 from sandbox.model.facts import EnvVars, KeptDirectory
 
 MOST_BYTES = 64 << 20
 """Longer than any environment that execve(2) takes; an env-vars beyond it is none."""
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 INNER_NAMES = ("build", "b")
 BASE32 = frozenset("0123456789abcdfghijklmnpqrsvwxyz")
@@ -163,11 +165,13 @@ def read_bounded(
 ) -> tuple[bytes, str, int]:
     """A regular file's bytes, its state as `facts.EnvVars` has it, and its mtime in nanoseconds.
 
-    The path may be relative to an open directory.
+    The path may be relative to an open directory. Raises EvidenceError (`store-redirected`).
     """
     try:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-        descriptor = os.open(path, flags, dir_fd=directory)
+        if directory is None:
+            descriptor = open_file(path, linked=False)
+        else:
+            descriptor = os.open(path, _FLAGS, dir_fd=directory)
     except FileNotFoundError:
         return b"", "absent", 0
     except PermissionError:

@@ -412,7 +412,11 @@ def derivation_of(build: str, store: str = "") -> str:
 
 
 def find_derivation(kept: KeptDirectory, locations: NixLocations) -> Found | None:
-    """The derivation that was built in `kept`, or None. Raises `EvidenceError` as `Finder.find`."""
+    """The derivation that was built in `kept`, or None.
+
+    Raises `EvidenceError` as `Finder.find` and `open_database`, and `store-redirected`.
+    """
+    _store_of_others(locations.real_store_dir)
     database = open_database(locations.state_dir)
     try:
         return Finder(kept, locations, database).find()

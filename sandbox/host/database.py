@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 
 from sandbox.errors import EvidenceError
-from sandbox.host.owners import is_ours
+from sandbox.host.owners import is_ours, open_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ else:
 
 BUSY_TIMEOUT_S = 2.0
 WITH_LOCKS = "mode=ro&readonly_shm=1"
+WITHOUT = "immutable=1"
 
 # Older libraries take 999 parameters in a statement.
 _BATCH = 900
@@ -125,25 +126,49 @@ class Database:
 def open_database(state_dir: str) -> Database | None:
     """The database below a state directory, or None where there is none.
 
-    Raises EvidenceError: `database-unreadable` (no permission, locked for too long), and
-    `database-damaged` (not a database, or not Nix's).
+    Raises EvidenceError: `database-unreadable` (no permission, locked for too long),
+    `database-damaged` (not a database, or not Nix's), `store-redirected`, `evidence-changed`.
     """
     path = f"{state_dir}/db/db.sqlite"
     try:
-        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
+        looked = open_file(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
-    return _open(path)
+    ours = is_ours(path)
+    try:
+        if ours:
+            # SQLite's locks on a file are gone once another descriptor of it is closed.
+            os.close(looked)
+        database = _open(path, ours=ours)
+        if not ours and not _is_open_twice(looked):
+            database.close()
+            raise _exchanged(path)
+        return database
+    finally:
+        if not ours:
+            os.close(looked)
 
 
-def _open(path: str) -> Database:
+def _is_open_twice(descriptor: int) -> bool:
+    """Is the file open by another descriptor too? SQLite opens by path what others can exchange."""
+    status = os.fstat(descriptor)
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if int(name) != descriptor and os.path.samestat(os.fstat(int(name)), status):
+                return True
+        except OSError:
+            continue  # The one that listed them.
+    return False
+
+
+def _open(path: str, *, ours: bool) -> Database:
     seen = _fingerprint(path)
     if not seen[0]:
         raise _damaged(path, "it is empty")
     problem = ""
-    for way in _ways(path):
+    for way in _ways(path) if ours else (WITHOUT,):
         try:
             return Database(path, _connect(path, way), locked=way == WITH_LOCKS, seen=seen)
         except sqlite3.OperationalError as error:
@@ -157,7 +182,7 @@ def _ways(path: str) -> tuple[str, ...]:
     """How to open it, the best way first. Without a log to read, none is made."""
     log, shared, journal = (_size(path + end) for end in ("-wal", "-shm", "-journal"))
     lockable = journal > 0 or (log >= 0 and shared >= 0)
-    return (WITH_LOCKS, "immutable=1") if lockable and is_ours(path) else ("immutable=1",)
+    return (WITH_LOCKS, WITHOUT) if lockable else (WITHOUT,)
 
 
 def _connect(path: str, way: str) -> sqlite3.Connection:
@@ -207,6 +232,15 @@ def _unreadable(path: str, detail: str) -> EvidenceError:
         reason="database-unreadable",
         evidence=(detail,),
         hint=f"`ls -l {path}` shows who may",
+    )
+
+
+def _exchanged(path: str) -> EvidenceError:
+    return EvidenceError(
+        f"`{path}` was exchanged for another while it was opened",
+        reason="evidence-changed",
+        evidence=("SQLite has opened something else than what was looked at",),
+        hint=f"see who may write there, `namei -l {path}`, and start again",
     )
 
 

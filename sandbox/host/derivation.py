@@ -183,7 +183,7 @@ def store_option(kept: KeptDirectory, locations: NixLocations) -> str:
 def read_derivation(path: str, locations: NixLocations) -> Derivation:
     """The derivation at `path`, a path in the store or any file.
 
-    Raises `EvidenceError` (`derivation-missing`) and `DerivationSyntaxError`.
+    Raises `EvidenceError` (`derivation-missing`, `store-redirected`), `DerivationSyntaxError`.
     """
     real = path
     if storepath.is_store_path(path, locations.store_dir):

@@ -9,7 +9,9 @@ from __future__ import annotations
 import os
 import stat
 
+from sandbox.errors import EvidenceError
 from sandbox.host.builddir import INNER_NAMES, name_in
+from sandbox.host.owners import look_at_store
 from sandbox.model.storepath import NIX32
 from sandbox.model.value import Value
 
@@ -94,11 +96,11 @@ def _folders(
     seen = set()
     for folder, own in folders:
         try:
-            status = os.stat(folder)
-        except OSError:
-            continue
-        if (status.st_dev, status.st_ino) not in seen:
-            seen.add((status.st_dev, status.st_ino))
+            looked = look_at_store(folder)
+        except (OSError, EvidenceError):
+            continue  # None, or a link of another user's to what that user may not list.
+        if (looked.device, looked.inode) not in seen:
+            seen.add((looked.device, looked.inode))
             yield folder, own
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import bz2
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from sandbox.errors import EvidenceError
+from sandbox.host import database
+from sandbox.host.derivation import read_derivation
 from tests.host.made_store import MadeStore, env_vars, output, store_path
 
 root_alone = pytest.mark.skipif(os.getuid() != 0, reason="root alone has what is another user's")
@@ -171,3 +175,82 @@ def test_a_log_of_a_build_user_s_group_is_read_in_a_store_of_root_s(store, run_n
     os.chown(store.log, unprivileged, unprivileged)
     store.log.chmod(0o640)
     assert run_nbs("log", str(store.kept)).stdout.decode() == f"{LOG}\n"
+
+
+def store_by_a_link(store: Store, closed: Path) -> None:
+    (store.root / "nix/store").rename(closed / "store")
+    (store.root / "nix/store").symlink_to(closed / "store")
+
+
+def database_by_a_link(store: Store, closed: Path) -> None:
+    path = store.made.state / "db/db.sqlite"
+    path.rename(closed / "db.sqlite")
+    path.symlink_to(closed / "db.sqlite")
+
+
+def database_by_a_link_above(store: Store, closed: Path) -> None:
+    (store.made.state / "db").rename(closed / "db")
+    (store.made.state / "db").symlink_to(closed / "db")
+
+
+FILES = [
+    store_by_a_link,
+    database_by_a_link,
+    database_by_a_link_above,
+]
+
+
+@root_alone
+@pytest.mark.parametrize("lead", FILES)
+@pytest.mark.parametrize("verb", ["log", "plan"])
+def test_what_nix_knows_is_not_read_where_another_user_has_led(
+    theirs, secret, unprivileged, run_nbs, lead, verb
+):
+    lead(theirs, secret.parent)
+    for path in secret.parent.rglob("*"):
+        os.chown(path, 0, 0)
+    give_links(theirs, unprivileged)
+    done = run_nbs(verb, str(theirs.kept))
+    assert (done.returncode, done.stdout) == (125, b"")
+    assert REFUSED in done.stderr
+
+
+@root_alone
+def test_a_derivation_that_another_user_has_linked_from_elsewhere_is_not_read(theirs, secret):
+    path = Path(f"{theirs.root}{theirs.drv}")
+    assert read_derivation(theirs.drv, theirs.made.locations).builder == "/bin/sh"
+    path.unlink()
+    os.link(secret, path)
+    secret.chmod(0o600)
+    with pytest.raises(EvidenceError) as caught:
+        read_derivation(theirs.drv, theirs.made.locations)
+    assert caught.value.reason == "store-redirected"
+
+
+@root_alone
+def test_a_database_that_is_exchanged_while_it_is_opened_is_not_asked(theirs, secret, monkeypatch):
+    connect = database._connect
+
+    def exchange_and_connect(path, way):
+        file = theirs.made.state / "db/db.sqlite"
+        shutil.copy(file, secret)
+        file.unlink()
+        file.symlink_to(secret)
+        return connect(path, way)
+
+    monkeypatch.setattr(database, "_connect", exchange_and_connect)
+    with pytest.raises(EvidenceError) as caught:
+        database.open_database(str(theirs.made.state))
+    assert caught.value.reason == "evidence-changed"
+
+
+@root_alone
+def test_a_folder_of_builds_to_which_another_user_has_led_is_not_listed(
+    theirs, secret, unprivileged, run_nbs
+):
+    theirs.kept.parent.rename(secret.parent / "builds")
+    theirs.kept.parent.symlink_to(secret.parent / "builds")
+    os.chown(secret.parent / "builds", 0, 0)
+    give_links(theirs, unprivileged)
+    done = run_nbs("ls", "--json", "--store", str(theirs.root))
+    assert b"nix-1-2" not in done.stdout + done.stderr
