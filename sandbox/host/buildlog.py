@@ -1,11 +1,12 @@
 """The log of a build that a person names, and the files below its kept directory that it points to.
 
 The directory is the work of whatever was built: no link in it is followed, nothing in it is waited
-for, and what is listed and read is bounded.
+for, what is listed and read is bounded, and another that came to its place is not looked into.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -118,7 +119,7 @@ def pointed_files(build: LoggedBuild) -> tuple[PointedFile, ...]:
     since = build.kept.env_vars.mtime_ns
     wanted = {name.rpartition("/")[2] for name in mentions} | WELL_KNOWN
     found: list[tuple[int, PointedFile]] = []
-    for relative, status in _files(build.kept.path):
+    for relative, status in _files(build.kept):
         if relative.rpartition("/")[2] not in wanted:
             continue
         place = next(
@@ -142,23 +143,24 @@ def read_pointed(build: LoggedBuild, relative: str) -> tuple[tuple[str, ...], bo
 
     Raises `EvidenceError` (`log-unreadable`).
     """
-    top = build.kept.path if build.kept is not None else "/"
+    kept = build.kept
+    assert kept is not None  # noqa: S101  else there is no such file
     try:
-        data, cut = _read(top, relative.split("/"))
+        data, cut = _read(kept, relative.split("/"))
     except OSError as error:
         raise EvidenceError(
             f"`{relative}` cannot be read",
             reason="log-unreadable",
             evidence=(error.strerror or str(error),),
-            hint=f"`ls -l {top}/{relative}` shows who may",
+            hint=f"`ls -l {kept.path}/{relative}` shows who may",
         ) from None
     text = data.decode("utf-8", "replace").removesuffix("\n")
     return tuple(whole_line(line) for line in text.split("\n")), cut
 
 
-def _read(top: str, parts: list[str]) -> tuple[bytes, bool]:
+def _read(kept: KeptDirectory, parts: list[str]) -> tuple[bytes, bool]:
     """The end of a regular file, and whether that is not all of it."""
-    folder = _open_folder(top, parts[:-1])
+    folder = _open_folder(kept, parts[:-1])
     try:
         descriptor = os.open(parts[-1], _FILE, dir_fd=folder)
     finally:
@@ -167,15 +169,22 @@ def _read(top: str, parts: list[str]) -> tuple[bytes, bool]:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise OSError(0, "it is not a file")
+        if status.st_uid != kept.uid and not status.st_mode & stat.S_IROTH:
+            # A hard link to another's file, which some kernels let users make.
+            raise OSError(errno.EACCES, "it is closed to the owner of what was kept")
         cut = status.st_size > MOST_BYTES
         if cut:
             file.seek(-MOST_BYTES, os.SEEK_END)
         return file.read(MOST_BYTES), cut
 
 
-def _open_folder(top: str, parts: list[str]) -> int:
-    """A directory below `top`; each on the way is one, and no link."""
-    here = os.open(top, _FOLDER)
+def _open_folder(kept: KeptDirectory, parts: list[str]) -> int:
+    """A directory below what was kept; each on the way is one, and no link. Raises OSError."""
+    here = os.open(kept.path, _FOLDER)
+    status, looked = os.fstat(here), kept.looked
+    if looked is None or (status.st_dev, status.st_ino) != (looked.device, looked.inode):
+        os.close(here)
+        raise OSError(errno.ESTALE, "another directory came to the place of the one that was kept")
     for part in parts:
         above = here
         try:
@@ -185,13 +194,13 @@ def _open_folder(top: str, parts: list[str]) -> int:
     return here
 
 
-def _files(top: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Regular files below a directory, with their paths relative to it, up to a bound."""
+def _files(kept: KeptDirectory) -> Iterator[tuple[str, os.stat_result]]:
+    """Regular files below what was kept, with their paths relative to it, up to a bound."""
     left = MOST_ENTRIES
     waiting: list[list[str]] = [[]]
     while waiting and left > 0:
         parts = waiting.pop()
-        files, folders = _entries(top, parts, left)
+        files, folders = _entries(kept, parts, left)
         left -= len(files) + len(folders)
         if len(parts) < MOST_DEPTH:
             waiting += [[*parts, name] for name in folders]
@@ -199,13 +208,13 @@ def _files(top: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def _entries(
-    top: str, parts: list[str], most: int
+    kept: KeptDirectory, parts: list[str], most: int
 ) -> tuple[list[tuple[str, os.stat_result]], list[str]]:
     """The files of a directory, with what stat(2) says, and its directories."""
     files: list[tuple[str, os.stat_result]] = []
     folders: list[str] = []
     try:
-        folder = _open_folder(top, parts)
+        folder = _open_folder(kept, parts)
     except OSError:
         return files, folders
     try:

@@ -138,3 +138,36 @@ def test_a_deep_tree_needs_no_more_descriptors_than_a_flat_one(store, kept):
     write(deep / "config.log")
     write(kept / "d/d/config.log")
     assert names(store, kept) == ["d/d/config.log"]
+
+
+@pytest.mark.parametrize("by_a_link", [True, False])
+def test_another_directory_in_the_place_of_what_was_kept_is_not_looked_into(
+    store, kept, tmp_path, by_a_link
+):
+    write(kept / "config.log")
+    write(tmp_path / "closed/build/config.log", "the caller's alone\n")
+    build = look(store, kept)
+    assert pointed_files(build)
+    kept.parent.rename(tmp_path / "away")
+    if by_a_link:
+        kept.parent.symlink_to(tmp_path / "closed")
+    else:
+        (tmp_path / "closed").rename(kept.parent)
+    assert pointed_files(build) == ()
+    with pytest.raises(EvidenceError) as caught:
+        read_pointed(build, "config.log")
+    assert caught.value.reason == "log-unreadable"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone reads what is closed to all others")
+def test_what_is_closed_to_the_owner_of_what_was_kept_is_not_read_for_it(store, kept):
+    for name, mode in (("config.log", 0o600), ("open.log", 0o644)):
+        write(kept / name)
+        (kept / name).chmod(mode)
+    os.chown(kept, 12345, 12345)
+    assert read_pointed(look(store, kept), "open.log") == (("x",), False)
+    with pytest.raises(EvidenceError) as caught:
+        read_pointed(look(store, kept), "config.log")
+    assert caught.value.reason == "log-unreadable"
+    os.chown(kept / "config.log", 12345, 12345)
+    assert read_pointed(look(store, kept), "config.log") == (("x",), False)
