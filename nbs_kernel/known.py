@@ -66,17 +66,20 @@ def find(
     derivation: str = "",
     workspace: str = "",
     tools: tuple[str, ...] = (),
+    *,
+    telling: bool = False,
 ) -> Found:
     """The build that is meant, "" for the newest failure of this machine; or a kept workspace.
 
     `tools` are names of programs of the host, for the word `tool`, besides those of `TOOLS`.
+    `telling`: as for `sandbox.read`.
     Raises `sandbox.Error` as `sandbox.find_build`, `find_workspace`, `read`, `describe` and
     `find_tools` do.
     """
     if workspace:
         return _resumed(sandbox.find_workspace(workspace), tools)
     path = sandbox.find_build(build, store=store)
-    case = sandbox.read(path, store=store, derivation=derivation, start=True)
+    case = sandbox.read(path, store=store, derivation=derivation, start=True, telling=telling)
     given = (("--store", store), ("--derivation", derivation))
     found = _found(case, path, Request(), tools)
     notices = (*(() if build else (_chosen(found),)), *_left_behind(path))

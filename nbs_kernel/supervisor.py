@@ -224,13 +224,13 @@ class Supervisor:
                 kernel.errand = errand or kernel.errand
 
     def _enter(self, kernel: Kernel, asked: Enter) -> Entered | Refused:
-        found = kernel.found
-        if not asked.build and not asked.workspace and found is not None:
+        own = None if asked.build or asked.workspace else kernel.found
+        if own is not None:
             asked = asked.replace(
-                build=found.path,
-                store=found.store,
-                derivation=found.derivation,
-                tools=asked.tools or found.tools,
+                build=own.path,
+                store=own.store,
+                derivation=own.derivation,
+                tools=asked.tools or own.tools,
             )
         try:
             wanted = find(
@@ -239,6 +239,8 @@ class Supervisor:
                 asked.derivation,
                 asked.workspace,
                 _named(asked.tools),
+                # Else a cell could name any directory of the caller's, and a derivation with it.
+                telling=own is None,
             )
             self._successor = self._make(_told_what_stays(wanted, kernel.session))
         except Error as error:

@@ -109,6 +109,8 @@ ENTER = Magic(
     usage="%enter [--store STORE] [--derivation DRV] [--with-tool NAME]… BUILD | %enter --ws NAME",
     summary="move into the sandbox of another failed build, or a kept workspace",
     help="BUILD and the options are those of `nbs shell`: a kept directory, a .drv, or a name.\n"
+    "A directory has to tell of a build itself, by an env-vars or a name that Nix gives; with\n"
+    "--derivation, too. Any other is for `nbs shell --derivation DRV DIR`, in a terminal.\n"
     "The kernel and its notebook stay; shell, variables and files are those of the other build.\n"
     "--ws NAME is a workspace that a shell or a kernel left: `nbs ws ls`.\n"
     "--with-tool NAME gives the cells a program of the host, found on PATH: `tool NAME …`.\n"

@@ -70,7 +70,8 @@ def describe(kept: str, *, store: str = "", derivation: str = "") -> sandbox.Fai
     """What a notebook tells of a kept directory. Raises `Error` as `sandbox.read` does."""
     store = os.path.abspath(store) if store else ""
     derivation = os.path.abspath(derivation) if derivation else ""
-    case = sandbox.read(kept, store=store, derivation=derivation, start=True)
+    # What its first cell could not enter gets no notebook.
+    case = sandbox.read(kept, store=store, derivation=derivation, start=True, telling=True)
     given = (("--store", store), ("--derivation", derivation))
     enter = [word for name, value in given if value for word in (name, value)]
     failure = sandbox.Failure(

@@ -68,17 +68,22 @@ def read(
     whole: bool = False,
     start: bool = False,
     recalled: Recalled | None = None,
+    telling: bool = False,
 ) -> Case:
     """Look at the kept directory `build` and at what Nix knows about it.
 
     `store` as for Nix's `--store`, `derivation` a .drv, `profile` a version of Nix; `whole` shows
     the whole store instead of the inputs; `start` finds out what Nix started the build with even
     where env-vars says all that a command wants. `recalled` counts where the derivation is gone.
+    `telling`: the directory has to tell itself that a build ran in it, also where `derivation` or
+    `whole` would do without.
     Raises `UsageError` and `EvidenceError`.
     """
     settings = read_settings(os.environ)
     locations = find_locations(os.environ, settings, store or store_of(build))
     kept = read_kept_directory(build, locations.store_dir)
+    if telling:
+        _require_of_a_build(kept)
     chosen = find_profile(kept, os.environ, profile)
     if recalled is not None and os.path.lexists(locations.real(recalled.path)):
         recalled = None
@@ -111,8 +116,8 @@ def _case(
     try:
         if found is None:
             found = finder.find()
-        if found is None and not whole and not is_of_a_build(kept):
-            raise _not_of_a_build(kept)
+        if found is None and not whole:
+            _require_of_a_build(kept)
         kept = _named(kept, found)
         inputs = _inputs(kept, locations, database, found, settings, whole=whole, known=known)
         if not whole:
@@ -156,8 +161,11 @@ def _named(kept: KeptDirectory, found: Found | None) -> KeptDirectory:
     return kept.replace(name_hint=storepath.derivation_name(found.path))
 
 
-def _not_of_a_build(kept: KeptDirectory) -> EvidenceError:
-    return EvidenceError(
+def _require_of_a_build(kept: KeptDirectory) -> None:
+    """Raises EvidenceError `not-a-build` where the directory itself says nothing of a build."""
+    if is_of_a_build(kept):
+        return
+    raise EvidenceError(
         f"`{kept.outer}` is not the kept directory of a build",
         reason="not-a-build",
         evidence=("there is no env-vars in it, and its name is none that Nix gives",),

@@ -416,3 +416,11 @@ def test_writing_a_notebook_needs_nothing_of_jupyter(kept):
     environment = {**os.environ, "PYTHONPATH": root}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.endswith("set()\n")
+
+
+def test_a_directory_that_no_cell_can_enter_gets_no_notebook(kept, tmp_path):
+    (tmp_path / "copy").mkdir()
+    store = str(tmp_path / "s")
+    drv = store_path("hello-1.0.drv", "a")
+    words = ("--no-open", "--store", store, "--derivation", drv, str(tmp_path / "copy"))
+    assert reason_of(notebook.command, *words) == "not-a-build"

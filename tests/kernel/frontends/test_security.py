@@ -161,3 +161,30 @@ def test_a_module_planted_where_python_looks_is_not_loaded(session):
     )
     assert run(client, "%lsmagic")[0]["status"] == "ok"
     assert run(client, "echo on")[1] == "on\n"
+
+
+def test_a_cell_enters_no_directory_that_is_of_no_build_with_a_derivation_either(
+    in_home, failed_builds, tmp_path
+):
+    del in_home
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    (private / "notes").write_text("the caller's alone\n")
+    store = failed_builds[0].partition("/nix/var/")[0]
+    (drv,) = Path(f"{store}/nix/store").glob("*-hello-1.0.drv")
+    named = f"--store {store} --derivation /nix/store/{drv.name}"
+    with kernel() as (_, client):
+        for place in (private, _link_to(private)):
+            reply, said = run(client, f"%enter {named} {place}\ncat notes")
+            assert (reply["status"], reply["evalue"], said) == ("error", "not-a-build", "")
+        reply, said = run(client, f"%enter {named} {failed_builds[1]}\necho $name")
+        assert (reply["status"], said.splitlines()[-1]) == ("ok", "hello-1.0")
+        # One more move, to the build that the cell before has named with its derivation.
+        reply, said = run(client, "%reset\necho $name")
+        assert (reply["status"], said.splitlines()[-1]) == ("ok", "hello-1.0")
+
+
+def _link_to(place: Path) -> Path:
+    link = place.with_name("nix-build-hello-1.0.drv-0")
+    link.symlink_to(place)
+    return link
