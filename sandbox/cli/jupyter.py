@@ -6,7 +6,7 @@ import os
 import sys
 
 import sandbox
-from sandbox.cli import pasteable
+from sandbox.cli import kernel, pasteable
 from sandbox.errors import MachineError
 
 TYPE_CHECKING = False
@@ -64,8 +64,19 @@ def require_kernel(program: str, name: str = KERNEL) -> None:
         )
 
 
-def _kernels(program: str) -> list[str] | None:
-    """The names that the Jupyter of a program knows; None if it does not tell."""
+def starts_ours(program: str, name: str) -> bool:
+    """Is what the Jupyter of `program` starts by this name the kernel of this program?
+
+    Where it does not tell, its own name alone is believed.
+    """
+    known = _kernels(program)
+    return name == KERNEL if known is None else known.get(name, False)
+
+
+def _kernels(program: str) -> dict[str, bool] | None:
+    """The names that the Jupyter of a program knows, and whether each starts the kernel of this
+    program; None if it does not tell.
+    """
     import json
     import subprocess
 
@@ -78,8 +89,9 @@ def _kernels(program: str) -> list[str] | None:
             timeout=LIMIT_S,
             check=True,
         )
-        return sorted(json.loads(done.stdout)["kernelspecs"])
-    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
+        listed = json.loads(done.stdout)["kernelspecs"]
+        return {name: kernel.is_ours(listed[name]["spec"]) for name in sorted(listed)}
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
 

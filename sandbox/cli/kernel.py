@@ -225,13 +225,13 @@ def _installed(jupyter: Any) -> Iterator[tuple[str, str, Kernelspec]]:
         listed += of_folder.find_kernel_specs().items()
     for name, place in sorted(listed, key=lambda one: one[0]):
         found = _read(f"{place}/kernel.json")
-        if _is_ours(found):
+        if is_ours(found):
             yield name, place, found
 
 
 def _check_free(jupyter: Any, name: str) -> None:
     place = jupyter.find_kernel_specs().get(name)
-    if place is not None and not _is_ours(_read(f"{place}/kernel.json")):
+    if place is not None and not is_ours(_read(f"{place}/kernel.json")):
         raise UsageError(
             f"`{name}` is the name of another kernel",
             reason="kernel-name-taken",
@@ -240,7 +240,8 @@ def _check_free(jupyter: Any, name: str) -> None:
         )
 
 
-def _is_ours(specification: Kernelspec) -> bool:
+def is_ours(specification: Kernelspec) -> bool:
+    """Does what Jupyter starts by it become this program's kernel?"""
     return MODULE in specification.get("argv", ())
 
 
@@ -260,7 +261,7 @@ def _read(path: str) -> Kernelspec:
 def _kernelspec() -> Kernelspec:
     """The kernelspec as this project has it, and pip installs it."""
     found = _read(f"{_source()}/kernel.json")
-    if not _is_ours(found):
+    if not is_ours(found):
         raise EvidenceError(
             "the kernel's own files are not where they were installed",
             reason="installation-damaged",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 
 import sandbox
 from sandbox.cli import jupyter, speak
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MAY_FAIL = "raises-exception"
 EPILOG = """\
+A notebook for another kernel, whose cells would run on this machine itself, is refused.
+
 Exit status 1 if a cell failed that is not tagged `raises-exception`; the page is written all the
 same, with every cell.
 
@@ -62,8 +65,10 @@ def command(argv: list[str]) -> int:
     _require_place(page)
     program = jupyter.require("jupyter-nbconvert")
     jupyter.require_kernel(program, name)
+    if not jupyter.starts_ours(program, name):
+        raise _foreign(asked.file, name)
     with TemporaryDirectory() as made:
-        done = _run(program, asked.file, made)
+        done = _run(program, asked.file, name, made)
         html = _convert(program, done, made, "--to", "html")
         _move(html, page)
         failed = tuple(_failed(_read(done)))
@@ -103,9 +108,22 @@ def _kernel_name(notebook: Notebook) -> str:
         return jupyter.KERNEL
 
 
-def _run(program: str, file: str, place: str) -> str:
+def _foreign(file: str, name: str) -> UsageError:
+    words = shlex.join(["jupyter", "nbconvert", "--execute", "--to", "html", file])
+    return UsageError(
+        f"the cells of `{file}` are not for the kernel of this program, but for `{name}`",
+        reason="notebook-foreign",
+        evidence=("they would run on this machine itself, in no sandbox",),
+        hint=f"if you trust whoever wrote it: `{words}`",
+    )
+
+
+def _run(program: str, file: str, kernel: str, place: str) -> str:
     """The notebook with the outputs of its cells, under its own name."""
-    done = _convert(program, file, place, "--to", "notebook", "--execute", "--allow-errors")
+    # Else the file, which may be another by now, would say once more whose cells they are.
+    chosen = f"--ExecutePreprocessor.kernel_name={kernel}"
+    options = ("--to", "notebook", "--execute", "--allow-errors", chosen)
+    done = _convert(program, file, place, *options)
     named = f"{place}/{os.path.basename(file)}"
     os.replace(done, named)
     return named

@@ -148,9 +148,45 @@ def test_a_kernel_that_jupyter_does_not_know_is_told(nbs, notebook):
 
 def of_no_kernel(notebook):
     """Who runs it comes to this end first."""
+    of_kernel(notebook, "no-such-kernel")
+
+
+def of_kernel(notebook, name):
     read = json.loads(notebook.read_text())
-    read["metadata"]["kernelspec"]["name"] = "no-such-kernel"
+    read["metadata"]["kernelspec"]["name"] = name
     notebook.write_text(json.dumps(read))
+
+
+def test_cells_for_another_kernel_are_not_run_on_the_host(nbs, notebook, tmp_path):
+    require(modules=("ipykernel",))
+    ran = tmp_path / "ran"
+    change(notebook, enter=f"open({str(ran)!r}, 'w')")
+    of_kernel(notebook, "python3")
+    done = nbs("report", "it.ipynb")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "(notebook-foreign, 2)" in done.stderr
+    assert "`jupyter nbconvert --execute --to html it.ipynb`" in done.stderr
+    assert not ran.exists()
+
+
+def test_a_notebook_that_names_no_kernel_runs_in_the_sandbox(nbs, notebook, tmp_path):
+    read = json.loads(notebook.read_text())
+    del read["metadata"]["kernelspec"]
+    notebook.write_text(json.dumps(read))
+    change(notebook, **{"try": f"[ ! -e '{tmp_path}' ] && pwd"})
+    done = nbs("report", "it.ipynb")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "/build/hello" in notebook.with_suffix(".html").read_text()
+
+
+def test_an_entry_for_one_build_is_a_kernel_of_ours(home, nbs, notebook, failed_builds):
+    done = nbs("kernel", "install", "--build", failed_builds[1], "--name", "mine")
+    assert done.returncode == 0, done.stderr
+    try:
+        of_kernel(notebook, "mine")
+        assert nbs("report", "it.ipynb").returncode == 0
+    finally:
+        shutil.rmtree(home.path / "jupyter/kernels/mine")
 
 
 def test_the_first_cell_names_the_store_where_the_directory_does_not_lead_to_it(
