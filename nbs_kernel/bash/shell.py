@@ -223,7 +223,8 @@ class Shell:
         self._trapping = self._trapping or lines.speaks_of_interrupts(code)
         self._foreground = Foreground(self._process, self._group, trapping=self._trapping)
         if wrong != COMPLETE:
-            self._due.append(Finished(cell=self.cell, outcome=_wrong(wrong, self.directory)))
+            outcome = _wrong(wrong, self.cell, self.directory)
+            self._due.append(Finished(cell=self.cell, outcome=outcome))
             return self.cell
         self._debugging = self._debugging or lines.speaks_of_debug(code)
         self._send_cell()
@@ -320,7 +321,7 @@ class Shell:
                 self._extglob = True
                 self._send_cell()
                 return
-            outcome = _wrong(verdict, self.directory)
+            outcome = _wrong(verdict, self.cell, self.directory)
         elif outcome.why == "errexit" and self._foreground.interrupted and not self._trapping:
             # What the interrupt ended has failed.
             outcome = outcome.replace(why="interrupt", status=outcomes.INTERRUPTED)
@@ -371,8 +372,8 @@ class Shell:
         return end.why
 
 
-def _wrong(verdict: Syntax, directory: str) -> Outcome:
-    frames = (Frame(function="", file="", line=verdict.line),) if verdict.line else ()
+def _wrong(verdict: Syntax, cell: int, directory: str) -> Outcome:
+    frames = (Frame(function="", file="", line=verdict.line, cell=cell),) if verdict.line else ()
     return Outcome(
         status=SYNTAX_STATUS,
         why="syntax",

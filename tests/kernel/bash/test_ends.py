@@ -283,6 +283,7 @@ def test_a_syntax_error_runs_nothing_and_names_its_line(driver, tmp_path, code, 
     assert (ran.outcome.why, ran.outcome.status, ran.output) == ("syntax", 2, b"")
     assert ran.outcome.message
     assert line is None or ran.outcome.frames[0].line == line
+    assert all(frame.cell == ran.cell for frame in ran.outcome.frames)
     assert not (tmp_path / "made").exists()
     assert driver.run("echo $?").outcome.status == 0
 
