@@ -6,7 +6,8 @@
 # head (nonce, kind, number of the cell or question, count of fields) and its fields, each ended by NUL.
 #
 # All that could be a function of the user's is called through `builtin`, and `builtin` itself is
-# looked after at the end of each cell. What a user may have made readonly is never assigned to.
+# looked after at the end of each cell. What a user may have made readonly is never assigned to. Where
+# the case of a letter counts it is not told by `==`, nor by `case`: `shopt -s nocasematch` turns them.
 
 exec 9<&- >/dev/null 2>&1
 builtin set +H +o history
@@ -123,7 +124,7 @@ __nbs_err() {
 # Before a trap of the user's, in which nothing may end the shell: bash 5.2 loses count of its calls.
 __nbs_err_of_the_users() {
   __nbs_note 2 "${__nbs_fault[@]}" && builtin :
-  if [[ $- == *e* && $BASHPID == "$$" ]]; then
+  if [[ -o errexit && $BASHPID == "$$" ]]; then
     __nbs_flags=$-
     { builtin set +e; } 2>/dev/null
   fi
@@ -134,7 +135,7 @@ __nbs_stop() {
   if [[ $BASHPID != "$$" ]]; then builtin return; fi
   if [[ $__nbs_halt ]]; then
     __nbs_throw interrupt
-  elif [[ ${__nbs_flags:-$-} == *e* ]]; then
+  elif [[ -o errexit || ($__nbs_flags && ! ${__nbs_flags##*e*}) ]]; then
     if [[ $__nbs_passed ]]; then __nbs_throw passed; else __nbs_throw errexit; fi
   fi
 }
@@ -144,7 +145,7 @@ __nbs_stop() {
 # bash ends at once where a variable is unset or readonly, or a file to source is not there, and runs
 # the EXIT trap before it has left anything: there is a way back.
 __nbs_place() {
-  if [[ ! $__nbs_ran || $BASHPID != "$$" || ($__nbs_fatal && $- != *e*) ]]; then builtin return; fi
+  if [[ ! $__nbs_ran || $BASHPID != "$$" || ($__nbs_fatal && ! -o errexit) ]]; then builtin return; fi
   __nbs_flags=$-
   { builtin set +euxvTk; } 2>/dev/null
   __nbs_forget
@@ -159,7 +160,7 @@ __nbs_place() {
 __nbs_interrupted() {
   if [[ ! $__nbs_ran || $BASHPID != "$$" ]]; then
     __nbs_halt='' __nbs_leaving=''
-  elif [[ $__nbs_waits != ... && ($__nbs_erring$__nbs_fatal || $- == *E* && ($- != *e* || $__nbs_leaving != 0)) ]]; then
+  elif [[ $__nbs_waits != ... && ($__nbs_erring$__nbs_fatal || -o errtrace && (! -o errexit || $__nbs_leaving != 0)) ]]; then
     __nbs_waits+=.
   else
     __nbs_forget
@@ -386,7 +387,7 @@ __nbs_done() {
     *) __nbs_forget ;;
   esac
   # The group of a pipeline that was being made would be that of the next one, in bash 5.3.
-  if [[ $__nbs_why && $- == *m* ]]; then
+  if [[ $__nbs_why && -o monitor ]]; then
     builtin set +m
     builtin set -m
   fi
@@ -408,7 +409,7 @@ __nbs_done() {
     builtin printf -v files '%s\036' "${__nbs_files[@]}"
     definitions=$(__nbs_definitions 2>/dev/null) || builtin :
   fi
-  if [[ $flags == *E* ]]; then trap=; fi
+  if [[ ! ${flags##*E*} ]]; then trap=; fi
   if ((${#__nbs_tried[@]})); then __nbs_record passed "$1" "${__nbs_tried[@]}"; fi
   __nbs_tried=()
   {

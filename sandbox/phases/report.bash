@@ -56,9 +56,9 @@ __nbs_place_in() {
 # complain of its own books (pop_var_context) on the build's stderr. A subshell leaves word for the one
 # that it is part of; often that goes on all the same, so nothing is looked up yet.
 __nbs_failed() {
-  if [[ ! $__nbs_left && $- == *e* ]]; then
+  if [[ ! $__nbs_left && -o errexit ]]; then
     __nbs_note_failure "$@"
-  elif [[ $__nbs_trace && $- == *x* ]]; then
+  elif [[ $__nbs_trace && -o xtrace ]]; then
     exec {BASH_XTRACEFD}>&"$__nbs_traced"
   fi
 }

@@ -19,6 +19,7 @@ phase() {
 # variables whose names no shell can hold: those can only be inherited.
 __nbs_phase_leave() {
   builtin set +efuvxTk +o posix
+  builtin shopt -u nocasematch
   builtin local IFS=$' \t\n' __nbs_letter __nbs_name __nbs_rm
   builtin local -a __nbs_names __nbs_here __nbs_more
   __nbs_rm=$(builtin type -P rm)

@@ -89,6 +89,12 @@ def test_the_innermost_failure_is_the_one_told(run, text, command):
     assert told[told.index("buildPhase failed: exit status 1") + 1] == f"  {command}"
 
 
+def test_what_fails_without_errexit_is_not_the_failure_in_whatever_case_a_text_matches(run):
+    text = "shopt -s nocasematch; set +e; false early; set -e; false late"
+    told = run("build", f"buildPhase={text}").stderr.decode().splitlines()
+    assert told[told.index("buildPhase failed: exit status 1") + 1] == "  false late"
+
+
 def test_what_a_build_does_when_it_fails_is_done(run):
     hooks = ("failureHook=echo first", "failureHooks=echo second")
     done = run("build", "buildPhase=false", *hooks)
@@ -268,6 +274,14 @@ def test_a_phase_does_not_see_what_the_shell_exports_unless_told_so(type_in):
         "phase --here check",
     )
     assert told.count("from the shell\n") == 1
+
+
+def test_what_the_shell_exports_is_taken_in_whatever_case_it_matches(type_in):
+    told = type_in(
+        "shopt -s nocasematch; export pwd=taken",
+        "phase --here build buildPhase='echo \"pwd: ${pwd-}\"'",
+    )
+    assert "pwd: taken\n" in told
 
 
 def test_neither_options_nor_functions_of_the_shell_reach_a_phase(type_in):

@@ -153,6 +153,13 @@ def test_options_of_shopt_survive_cells(driver, tmp_path):
     assert driver.run("shopt -o posix").outcome.status == 0
 
 
+def test_matching_without_case_turns_no_option_of_set(driver):
+    assert driver.run("shopt -s nocasematch; false; echo on").output == b"on\n"
+    assert driver.run("trap 'echo trapped' ERR; false; echo on").output == b"trapped\non\n"
+    assert driver.run("set +E -e; false; echo not this").output == b"trapped\n"
+    assert driver.run("set +e; false; echo on").output == b"trapped\non\n"
+
+
 def test_tracing_shows_the_cell_s_commands_alone(driver):
     driver.run("set -x")
     traced = driver.run("echo one\nf() { echo two; }\nf").output
