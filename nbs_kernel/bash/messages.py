@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from nbs_kernel.bash.answers import OUR_EXIT
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +25,8 @@ _READS = re.compile(r"(?:\\?builtin )?(?:source|\.|eval)\s")
 _PHASE = re.compile(r"(?:^|\n)\S[^\n]* failed: exit status (\d{1,3})((?:\n  [^\n]*){1,9})\s*\Z")
 _NO_LINE = ("case ", "select ", "((")
 """What bash names with the line of the command before; `((` may be the first part of a `for`."""
+
+_EVALUATES = frozenset(["((", "[[", "let", "declare", "typeset", "local", "export", "readonly"])
 
 _FUNCTION = re.compile(r"(\S+) \(\) ?")
 
@@ -83,7 +87,7 @@ def subject(message: str) -> str:
     ('CC', '1/0')
     """
     about, _, rest = message.partition(": ")
-    return subject(rest) if about in {"((", "[[", "let"} else about.strip()
+    return subject(rest) if about in _EVALUATES and ": " in rest else about.strip()
 
 
 def mentions(about: str, code: str, functions: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -102,7 +106,7 @@ def _functions_with(finder: re.Pattern[str], functions: str) -> Iterator[str]:
         head = _FUNCTION.fullmatch(line)
         if head:
             name = head[1]
-        elif name and finder.search(line) and not name.startswith("__nbs_"):
+        elif name and finder.search(line) and not name.startswith("__nbs_") and name != OUR_EXIT:
             yield name
 
 

@@ -363,7 +363,10 @@ __nbs_done() {
   if [[ ! $__nbs_ran ]]; then
     __nbs_why=syntax
   elif [[ ! $__nbs_why && ! ${2:-} ]]; then
+    # All of the line is dropped: for an interrupt, whose status is above 128, or for an error that
+    # bash takes no further, as in `declare -i n=1/0`, which leaves the status from before.
     __nbs_why=interrupt
+    if ((__nbs_now < 128)); then __nbs_why=expansion status=1; fi
     __nbs_forget
   elif [[ ! $__nbs_why && ! $__nbs_ended ]]; then
     __nbs_why=expansion

@@ -206,6 +206,34 @@ def test_an_error_of_expansion_ends_the_cell(driver, code, message):
     assert driver.run("echo $kept").output == b"yes\n"
 
 
+@pytest.mark.parametrize(
+    ("code", "message", "about"),
+    [
+        ("declare -i n=1/0", 'declare: 1/0: division by 0 (error token is "0")', "1/0"),
+        ("a[1/0]=2", '1/0: division by 0 (error token is "0")', "1/0"),
+        ("local -i n=2/0", 'local: 2/0: division by 0 (error token is "0")', "2/0"),
+        ("test -v 'a[1/0]'", '1/0: division by 0 (error token is "0")', "1/0"),
+        ("set -u; let k=NOPE", "NOPE: unbound variable", "NOPE"),
+        ("exit 1 2", "exit: too many arguments", "exit"),
+    ],
+)
+@pytest.mark.parametrize("before", ["true", "false"])
+def test_an_error_that_drops_the_whole_line_is_no_interrupt(driver, code, message, about, before):
+    ran = driver.run(f"kept=yes\nf() {{ {code}; echo not this; }}\n{before}\nf")
+    outcome = ran.outcome
+    why = "unset" if "unbound" in message else "expansion"
+    assert (outcome.status, outcome.why) == (1, why)
+    assert (outcome.message, outcome.mentioned) == (message, (about, (2,), ("f",)))
+    assert b"not this" not in ran.output
+    assert driver.run("set +u; echo $kept").output == b"yes\n"
+
+
+@pytest.mark.parametrize("said", ["", "echo 'bash: x: unbound variable'; "])
+def test_a_shell_that_interrupts_itself_is_interrupted_whatever_was_said(driver, said):
+    outcome = driver.run(f"(exit 7); {said}kill -INT $$; sleep 60").outcome
+    assert (outcome.status, outcome.why) == (130, "interrupt")
+
+
 def test_exit_in_a_function_keeps_the_shell_and_its_state(driver):
     ran = driver.run("die() {\n  cd /\n  exit 3\n}\nkept=yes\ndie\necho not this")
     assert ran.output == b""
