@@ -6,7 +6,8 @@
 # head (nonce, kind, number of the cell or question, count of fields) and its fields, each ended by NUL.
 #
 # All that could be a function of the user's is called through `builtin`, and `builtin` itself is
-# looked after at the end of each cell. What a user may have made readonly is never assigned to. Where
+# looked after at the end of each cell. What a user may have made readonly is never assigned to: names
+# of ours begin with __nbs_, those that are local as well, which would take over what is readonly. Where
 # the case of a letter counts it is not told by `==`, nor by `case`: `shopt -s nocasematch` turns them.
 
 exec 9<&- >/dev/null 2>&1
@@ -67,27 +68,28 @@ __nbs_note() {
 
 # Whether what was kept has failed in a call that this command made.
 __nbs_passes_on() {
-  builtin local ours=$(($1 + 1)) inner kept here
-  inner=$((__nbs_depth - ${#FUNCNAME[@]} + ours))
-  if ((inner < 0)); then builtin return 1; fi
-  if ((inner >= 60)); then builtin return 0; fi
-  if ((inner == 0)) && [[ $3 != "$__nbs_command" && $3 != *eval\ * ]]; then builtin return 1; fi
-  builtin printf -v kept '%s ' "${__nbs_lines[@]:inner}" "${__nbs_calls[@]:inner}"
-  builtin printf -v here '%s ' "$4" "${BASH_LINENO[@]:ours:60-inner}" "${FUNCNAME[@]:ours:60-inner}"
-  [[ $kept == "$here" ]]
+  builtin local __nbs_ours=$(($1 + 1)) __nbs_inner __nbs_kept __nbs_here
+  __nbs_inner=$((__nbs_depth - ${#FUNCNAME[@]} + __nbs_ours))
+  if ((__nbs_inner < 0)); then builtin return 1; fi
+  if ((__nbs_inner >= 60)); then builtin return 0; fi
+  if ((__nbs_inner == 0)) && [[ $3 != "$__nbs_command" && $3 != *eval\ * ]]; then builtin return 1; fi
+  builtin printf -v __nbs_kept '%s ' "${__nbs_lines[@]:__nbs_inner}" "${__nbs_calls[@]:__nbs_inner}"
+  builtin printf -v __nbs_here '%s ' "$4" "${BASH_LINENO[@]:__nbs_ours:60-__nbs_inner}" \
+    "${FUNCNAME[@]:__nbs_ours:60-__nbs_inner}"
+  [[ $__nbs_kept == "$__nbs_here" ]]
 }
 
 # Whether bash names the command before the one that failed: it does when the files of a compound
 # command cannot be opened, which touches neither BASH_COMMAND nor LINENO. Nor does it touch
 # PIPESTATUS, which all that fails sets but for `((`, `[[` and the jobs that `%` stands for.
 __nbs_is_stale() {
-  builtin local status=$1 i
+  builtin local __nbs_of=$1 __nbs_part
   # The last of what is run before a cell.
   # shellcheck disable=SC2016
   if [[ $2 == 'builtin return "$__nbs_last"' ]]; then builtin return 0; fi
   if [[ $2 == '(('* || $2 == '[['* || $2 == %* ]]; then builtin return 1; fi
-  for i in "${@:3}"; do
-    if [[ $i == "$status" ]]; then builtin return 1; fi
+  for __nbs_part in "${@:3}"; do
+    if [[ $__nbs_part == "$__nbs_of" ]]; then builtin return 1; fi
   done
 }
 
@@ -110,13 +112,13 @@ __nbs_throw() {
 # The ERR trap: under `set -e` bash would end after it. What changes nothing of what is kept is known
 # when it fails again, as in loops; but words of ours, which say how they were called, all end alike.
 __nbs_err() {
-  builtin local key="|$- ${__nbs_fault[*]} ${BASH_LINENO[*]:1} ${FUNCNAME[*]:1}|"
+  builtin local __nbs_key="|$- ${__nbs_fault[*]} ${BASH_LINENO[*]:1} ${FUNCNAME[*]:1}|"
   if [[ $__nbs_fatal$__nbs_halt ]]; then
     __nbs_place 3
   else
     __nbs_note 2 "${__nbs_fault[@]}" && builtin :
     if ((${#__nbs_noted} > 4000)); then __nbs_noted=; fi
-    if [[ ${__nbs_fault[1]} != 'builtin return' ]]; then __nbs_noted+=$key; fi
+    if [[ ${__nbs_fault[1]} != 'builtin return' ]]; then __nbs_noted+=$__nbs_key; fi
     __nbs_stop
   fi
 }
@@ -228,29 +230,33 @@ __nbs_trap() {
 # The traps without what is ours.
 # shellcheck disable=SC2064
 __nbs_list_traps() {
-  builtin local listed quote="'\\''" name ours theirs
-  listed=$(builtin trap "$@") || builtin return
-  for name in ERR EXIT RTMAX SIGRTMAX; do
-    case $name in
-      ERR) ours=$__nbs_err_trap theirs=$__nbs_user_err ;;
-      EXIT) ours=$__nbs_exit_trap theirs=$__nbs_user_exit ;;
-      *) ours=$__nbs_interrupt_trap theirs='' ;;
+  builtin local __nbs_listed __nbs_quote="'\\''" __nbs_name __nbs_ours __nbs_theirs
+  __nbs_listed=$(builtin trap "$@") || builtin return
+  for __nbs_name in ERR EXIT RTMAX SIGRTMAX; do
+    case $__nbs_name in
+      ERR) __nbs_ours=$__nbs_err_trap __nbs_theirs=$__nbs_user_err ;;
+      EXIT) __nbs_ours=$__nbs_exit_trap __nbs_theirs=$__nbs_user_exit ;;
+      *) __nbs_ours=$__nbs_interrupt_trap __nbs_theirs='' ;;
     esac
-    ours="trap -- '${ours//\'/"$quote"}' $name"
-    if [[ $theirs ]]; then theirs="trap -- '${theirs//\'/"$quote"}' $name"; else ours+=$'\n'; fi
-    listed=$listed$'\n'
-    listed=${listed//"$ours"/"$theirs"}
-    listed=${listed%$'\n'}
+    __nbs_ours="trap -- '${__nbs_ours//\'/"$__nbs_quote"}' $__nbs_name"
+    if [[ $__nbs_theirs ]]; then
+      __nbs_theirs="trap -- '${__nbs_theirs//\'/"$__nbs_quote"}' $__nbs_name"
+    else
+      __nbs_ours+=$'\n'
+    fi
+    __nbs_listed=$__nbs_listed$'\n'
+    __nbs_listed=${__nbs_listed//"$__nbs_ours"/"$__nbs_theirs"}
+    __nbs_listed=${__nbs_listed%$'\n'}
   done
-  builtin printf '%s' "${listed:+$listed$'\n'}"
+  builtin printf '%s' "${__nbs_listed:+$__nbs_listed$'\n'}"
 }
 
 # A cell that exits keeps its shell, and all that it has set.
 exit() {
-  builtin local "status=$?"
+  builtin local "__nbs_before=$?"
   if [[ ${1:-} == -- ]]; then builtin shift; fi
   if [[ $BASHPID != "$$" || $# -gt 1 || $__nbs_ending ]]; then
-    builtin exit "${@:-$status}"
+    builtin exit "${@:-$__nbs_before}"
     builtin return
   fi
   if [[ ${1:-} && ! $1 =~ ^[[:space:]]*[-+]?[0-9]+[[:space:]]*$ ]]; then
@@ -258,32 +264,34 @@ exit() {
     builtin set -- 2
   fi
   __nbs_forget
-  __nbs_note 2 "$((${1:-$status} & 255))" "exit${1:+ $1}" "${BASH_LINENO[0]}" && builtin :
+  __nbs_note 2 "$((${1:-$__nbs_before} & 255))" "exit${1:+ $1}" "${BASH_LINENO[0]}" && builtin :
   __nbs_throw exit
 }
 
 # What bash would do, or say, before each command line.
 __nbs_put_prompt_away() {
-  builtin local name
-  for name in PS0 PS1 PS2 TMOUT MAILCHECK; do
-    if [[ ${!name+set} ]]; then __nbs_prompt+=("$name" "${!name}"); fi
-    builtin unset -v "$name"
+  builtin local __nbs_name
+  for __nbs_name in PS0 PS1 PS2 TMOUT MAILCHECK; do
+    if [[ ${!__nbs_name+set} ]]; then __nbs_prompt+=("$__nbs_name" "${!__nbs_name}"); fi
+    builtin unset -v "$__nbs_name"
   done
   if [[ ${PROMPT_COMMAND[*]+set} ]]; then
-    for name in "${PROMPT_COMMAND[@]}"; do __nbs_prompt+=(PROMPT_COMMAND "$name"); done
+    for __nbs_name in "${PROMPT_COMMAND[@]}"; do __nbs_prompt+=(PROMPT_COMMAND "$__nbs_name"); done
     builtin unset -v PROMPT_COMMAND
   fi
 }
 
 __nbs_take_prompt_back() {
-  builtin local i count=0
-  for ((i = 0; i < ${#__nbs_prompt[@]}; i += 2)); do
-    if [[ ${__nbs_prompt[i]} == PROMPT_COMMAND ]]; then
-      builtin printf -v "PROMPT_COMMAND[$count]" %s "${__nbs_prompt[i + 1]}"
-      count=$((count + 1))
+  builtin local __nbs_count=0
+  builtin set -- "${__nbs_prompt[@]}"
+  while (($#)); do
+    if [[ $1 == PROMPT_COMMAND ]]; then
+      builtin printf -v "PROMPT_COMMAND[$__nbs_count]" %s "$2"
+      __nbs_count=$((__nbs_count + 1))
     else
-      builtin printf -v "${__nbs_prompt[i]}" %s "${__nbs_prompt[i + 1]}"
+      builtin printf -v "$1" %s "$2"
     fi
+    builtin shift 2
   done
   __nbs_prompt=()
 }
@@ -358,32 +366,33 @@ __nbs_done() {
   fi
   __nbs_keep_builtin || builtin :
   { builtin set +euxvETk; } 2>/dev/null
-  builtin local status flags parts='' calls='' files='' lines='' definitions='' trap=unknown
-  status=$__nbs_now flags=${__nbs_flags:-$__nbs_now_flags}
+  builtin local __nbs_all_parts='' __nbs_all_calls='' __nbs_all_files='' __nbs_all_lines='' __nbs_defined=''
+  builtin local __nbs_trap_told=unknown
+  __nbs_now_flags=${__nbs_flags:-$__nbs_now_flags}
   if [[ ! $__nbs_ran ]]; then
     __nbs_why=syntax
   elif [[ ! $__nbs_why && ! ${2:-} ]]; then
     # All of the line is dropped: for an interrupt, whose status is above 128, or for an error that
     # bash takes no further, as in `declare -i n=1/0`, which leaves the status from before.
     __nbs_why=interrupt
-    if ((__nbs_now < 128)); then __nbs_why=expansion status=1; fi
+    if ((__nbs_now < 128)); then __nbs_why=expansion __nbs_now=1; fi
     __nbs_forget
   elif [[ ! $__nbs_why && ! $__nbs_ended ]]; then
     __nbs_why=expansion
   elif [[ ! $__nbs_why && $__nbs_reached ]]; then
-    status=$__nbs_reached
+    __nbs_now=$__nbs_reached
   fi
   case $__nbs_why in
-    errexit | exit | fatal) status=$__nbs_status ;;
+    errexit | exit | fatal) __nbs_now=$__nbs_status ;;
     interrupt) ;;
     passed)
-      status=$__nbs_passed __nbs_why=${__nbs_ended:-expansion}
+      __nbs_now=$__nbs_passed __nbs_why=${__nbs_ended:-expansion}
       __nbs_why=${__nbs_why#1}
       __nbs_forget
       ;;
     '')
       # What was seen last did not fail as the ERR trap has it: `! true`, or `false && true`.
-      if [[ $status != "$__nbs_status" || ($__nbs_seen && $__nbs_seen != "${__nbs_fault[1]-}") ]]; then
+      if [[ $__nbs_now != "$__nbs_status" || ($__nbs_seen && $__nbs_seen != "${__nbs_fault[1]-}") ]]; then
         __nbs_forget
       fi
       ;;
@@ -394,7 +403,7 @@ __nbs_done() {
     builtin set +m
     builtin set -m
   fi
-  if [[ $__nbs_ran ]]; then __nbs_options=${flags//[^euxvTk]/}; fi
+  if [[ $__nbs_ran ]]; then __nbs_options=${__nbs_now_flags//[^euxvTk]/}; fi
   if [[ $__nbs_int ]]; then builtin eval "builtin $__nbs_int"; fi
   if [[ $__nbs_own_trap && $(builtin declare -f trap) == *__nbs_trap* ]]; then builtin unset -f trap; fi
   if [[ $__nbs_own_display ]]; then __nbs_forget_display; fi
@@ -404,28 +413,29 @@ __nbs_done() {
     builtin unalias '{' '}' 2>/dev/null || builtin :
   fi
   if ((${#__nbs_lines[@]})); then
-    builtin printf -v parts '%s\036' "${__nbs_parts[@]}"
-    builtin printf -v lines '%s\036' "${__nbs_lines[@]}"
+    builtin printf -v __nbs_all_parts '%s\036' "${__nbs_parts[@]}"
+    builtin printf -v __nbs_all_lines '%s\036' "${__nbs_lines[@]}"
   fi
   if ((${#__nbs_calls[@]})); then
-    builtin printf -v calls '%s\036' "${__nbs_calls[@]}"
-    builtin printf -v files '%s\036' "${__nbs_files[@]}"
-    definitions=$(__nbs_definitions 2>/dev/null) || builtin :
+    builtin printf -v __nbs_all_calls '%s\036' "${__nbs_calls[@]}"
+    builtin printf -v __nbs_all_files '%s\036' "${__nbs_files[@]}"
+    __nbs_defined=$(__nbs_definitions 2>/dev/null) || builtin :
   fi
-  if [[ ! ${flags##*E*} ]]; then trap=; fi
+  if [[ ! ${__nbs_now_flags##*E*} ]]; then __nbs_trap_told=; fi
   if ((${#__nbs_tried[@]})); then __nbs_record passed "$1" "${__nbs_tried[@]}"; fi
   __nbs_tried=()
   {
-    builtin printf '%s\0' "@$__nbs_nonce done $1 15" "$status" "$__nbs_why" "$__nbs_command" "$parts" "$calls" \
-      "$files" "$lines" "$definitions" "$__nbs_base" "$PWD" "$__nbs_options" "${__nbs_debug:+traced}"
-    if [[ ! $trap ]]; then builtin trap -p ERR; fi
-    builtin printf '%s\0' "$trap"
+    builtin printf '%s\0' "@$__nbs_nonce done $1 15" "$__nbs_now" "$__nbs_why" "$__nbs_command" \
+      "$__nbs_all_parts" "$__nbs_all_calls" "$__nbs_all_files" "$__nbs_all_lines" "$__nbs_defined" \
+      "$__nbs_base" "$PWD" "$__nbs_options" "${__nbs_debug:+traced}"
+    if [[ ! $__nbs_trap_told ]]; then builtin trap -p ERR; fi
+    builtin printf '%s\0' "$__nbs_trap_told"
     builtin trap -p EXIT
     builtin printf '\0'
     if [[ $__nbs_why == expansion || $__nbs_why == fatal ]]; then builtin declare -f; fi
     builtin printf '\0'
   } >&62
-  __nbs_reported=$1 __nbs_last=$status __nbs_ran='' __nbs_flags='' __nbs_reached='' __nbs_int=''
+  __nbs_reported=$1 __nbs_last=$__nbs_now __nbs_ran='' __nbs_flags='' __nbs_reached='' __nbs_int=''
   __nbs_own_trap='' __nbs_own_display='' __nbs_disabling='' __nbs_halt='' __nbs_fatal='' __nbs_erring=''
   __nbs_waits='' __nbs_leaving=''
 }

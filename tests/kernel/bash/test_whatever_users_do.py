@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -102,6 +104,54 @@ def test_a_time_out_of_the_prompt_does_not_end_the_shell(driver):
     last = time.monotonic() + 1.5
     driver.idle_until(lambda _: time.monotonic() > last)
     assert driver.run("echo $TMOUT").output == b"1\n"
+
+
+NAMES = "status flags parts calls files lines definitions trap i key name count listed ours here"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"readonly {NAMES}",
+        f"readonly {' '.join(f'{name}=x' for name in NAMES.split())}",
+        f"shopt -s localvar_inherit; declare -i {NAMES}",
+        f"shopt -s localvar_inherit; declare -au {NAMES}",
+    ],
+)
+def test_no_variable_of_the_user_s_is_the_driver_s(driver, code):
+    ran = driver.run(f"{code}\nPS1=kept\nexit 4")
+    assert (ran.output, ran.outcome.status, ran.outcome.command) == (b"", 4, "exit 4")
+    ran = driver.run("f() {\n  false\n}\ntrap 'echo $PS1' ERR; trap -p ERR; f || exit; f; true")
+    assert ran.output == b"trap -- 'echo $PS1' ERR\n"
+    ran = driver.run("trap - ERR\nf")
+    assert (ran.output, ran.outcome.command) == (b"", "false")
+    assert [(f.function, f.line) for f in ran.outcome.frames] == [("f", 2), ("", 2)]
+    works(driver)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "nbs_kernel/bash/display.bash",
+        "nbs_kernel/bash/questions.bash",
+        "nbs_kernel/bash/startup.bash",
+        "sandbox/phases/snapshots.bash",
+        "sandbox/phases/word.bash",
+    ],
+)
+def test_what_runs_in_the_user_s_shell_has_names_of_its_own(path):
+    lines = (Path(__file__).parents[3] / path).read_text().split("\n")
+    code = [line for line in lines if not line.lstrip().startswith("#")]
+    declared = [
+        text for line in code for text in re.findall(r"builtin (?:local|read)([^;&|]*)", line)
+    ]
+    names = [
+        name for text in declared for name in re.findall(r'\s"?([A-Za-z]\w*)(?=[\s="]|$)', text)
+    ]
+    names += [name for line in code for name in re.findall(r"\bfor \(*([A-Za-z]\w*)", line)]
+    names += [name for line in code for name in re.findall(r"(?:^|\s)([a-z]\w*)\+?=", line)]
+    assert declared
+    assert set(names) <= {"IFS"}
 
 
 def test_what_is_readonly_does_not_stop_the_driver(driver):
