@@ -188,16 +188,17 @@ __nbs_set_traps() {
   builtin trap -- "$__nbs_exit_trap" EXIT
 }
 
-# What is in quotes is for the time when a trap is run. What fails again and again has been noted.
+# What is in quotes is for the time when a trap is run. What fails again and again has been noted. Nothing
+# of ours is traced, which would be more than all of the user's.
 # shellcheck disable=SC2016
 builtin readonly \
-  __nbs_plain_err_trap='__nbs_erring=1 __nbs_fault=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_noted in *"|$__nbs_fatal$__nbs_halt$- ${__nbs_fault[*]} ${BASH_LINENO[*]} ${FUNCNAME[*]}|"*) ;; *) __nbs_err; esac; __nbs_erring=' \
-  __nbs_full_err_trap='__nbs_erring=1 __nbs_fault=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_fatal$__nbs_halt in "") __nbs_err_of_the_users && builtin :; case $__nbs_passed in "")
+  __nbs_plain_err_trap='{ __nbs_erring=1 __nbs_fault=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); case $__nbs_noted in *"|$__nbs_fatal$__nbs_halt$- ${__nbs_fault[*]} ${BASH_LINENO[*]} ${FUNCNAME[*]}|"*) ;; *) __nbs_err; esac; __nbs_erring=; } 2>/dev/null' \
+  __nbs_full_err_trap='{ __nbs_erring=1 __nbs_fault=("$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}"); } 2>/dev/null; case $__nbs_fatal$__nbs_halt in "") { __nbs_err_of_the_users && builtin :; } 2>/dev/null; case $__nbs_passed in "")
 @USER@
-esac; __nbs_stop;; *) __nbs_place 2; esac; __nbs_erring=' \
+esac; { __nbs_stop; } 2>/dev/null;; *) { __nbs_place 2; } 2>/dev/null; esac; { __nbs_erring=; } 2>/dev/null' \
   __nbs_plain_exit_trap='{ \builtin :; } 2>"/dev/null${__nbs_none/${__nbs_leaving:=$?}${__nbs_fatal:=1}}" <"/dev/null${__nbs_ran:+${BASH_COMMAND##'"'\\builtin eval '*'__nbs_begin \"\$LINENO\" \"'*"'}}"; __nbs_leave && builtin :
 ' \
-  __nbs_interrupt_trap='{ \builtin :; } 2>"/dev/null${__nbs_none/${__nbs_leaving:=$?}${__nbs_halt:=interrupt}}" <"/dev/null${-##*e*}"; __nbs_interrupted "$BASH_COMMAND"'
+  __nbs_interrupt_trap='{ \builtin :; } 2>"/dev/null${__nbs_none/${__nbs_leaving:=$?}${__nbs_halt:=interrupt}}" <"/dev/null${-##*e*}"; { __nbs_interrupted "$BASH_COMMAND"; } 2>/dev/null'
 
 # Takes what `trap -p` said of the user's trap for `err` or `exit`.
 __nbs_adopt() {
@@ -253,19 +254,23 @@ __nbs_list_traps() {
 
 # A cell that exits keeps its shell, and all that it has set.
 exit() {
-  builtin local "__nbs_before=$?"
-  if [[ ${1:-} == -- ]]; then builtin shift; fi
-  if [[ $BASHPID != "$$" || $# -gt 1 || $__nbs_ending ]]; then
+  {
+    builtin local "__nbs_before=$?"
+    if [[ ${1:-} == -- ]]; then builtin shift; fi
+  } 2>/dev/null
+  if { [[ $BASHPID != "$$" || $# -gt 1 || $__nbs_ending ]]; } 2>/dev/null; then
     builtin exit "${@:-$__nbs_before}"
     builtin return
   fi
-  if [[ ${1:-} && ! $1 =~ ^[[:space:]]*[-+]?[0-9]+[[:space:]]*$ ]]; then
+  if { [[ ${1:-} && ! $1 =~ ^[[:space:]]*[-+]?[0-9]+[[:space:]]*$ ]]; } 2>/dev/null; then
     builtin printf '%s\n' "bash: exit: $1: numeric argument required" >&2
     builtin set -- 2
   fi
-  __nbs_forget
-  __nbs_note 2 "$((${1:-$__nbs_before} & 255))" "exit${1:+ $1}" "${BASH_LINENO[0]}" && builtin :
-  __nbs_throw exit
+  {
+    __nbs_forget
+    __nbs_note 2 "$((${1:-$__nbs_before} & 255))" "exit${1:+ $1}" "${BASH_LINENO[0]}" && builtin :
+    __nbs_throw exit
+  } 2>/dev/null
 }
 
 # What bash would do, or say, before each command line.

@@ -218,6 +218,29 @@ def test_tracing_shows_the_cell_s_commands_alone(driver):
     assert driver.run("echo on").output == b"on\n"
 
 
+@pytest.mark.parametrize("errexit", ["", "set -e\n"])
+def test_tracing_shows_nothing_of_the_driver_s_where_a_command_fails(driver, errexit):
+    ran = driver.run(f"{errexit}set -x\nf() {{ (builtin exit 3); }}\nf")
+    assert ran.output.replace(b"++", b"+") == b"+ f\n+ builtin exit 3\n"
+    assert (ran.outcome.status, ran.outcome.command) == (3, "( builtin exit 3 )")
+    assert [frame.function for frame in ran.outcome.frames] == ["f", ""]
+    ran = driver.run("exit 4")
+    assert ran.output.replace(b"++", b"+") == b"+ exit 4\n"
+    assert (ran.outcome.status, ran.outcome.why) == (4, "exit")
+    traced = driver.run("(exit 5) || (trap 'echo bye >&2' EXIT; builtin exit 6)").output
+    assert traced.replace(b"++", b"+").startswith(b"+ exit 5\n+ builtin exit 5\n")
+    assert b"\nbye\n" in traced
+
+
+def test_tracing_shows_the_user_s_trap_for_what_fails(driver):
+    driver.run("trap 'echo failed >&2' ERR; set -x")
+    traced = driver.run("false; true").output
+    assert b"echo failed\nfailed\n" in traced
+    assert traced.replace(b"+", b"").count(b"\n") == len(
+        ["false", "case", "case", "echo", "failed", "true"]
+    )
+
+
 def test_an_err_trap_is_run_and_survives(driver):
     ran = driver.run("trap 'echo \"failed: $? $BASH_COMMAND\"' ERR\n(exit 3)\necho on")
     assert ran.output == b"failed: 3 ( exit 3 )\non\n"
