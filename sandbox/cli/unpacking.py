@@ -11,6 +11,7 @@ def take_sources(kept: sandbox.Kept) -> None:
 
     Then a few signs tell sources from what the build made, and the kept files are the base of a
     patch, which may not apply where the recipe itself has changed them.
+    Raises `MachineError` (`request-stopped`).
     """
     if sandbox.has_sources(kept):
         return
@@ -19,6 +20,8 @@ def take_sources(kept: sandbox.Kept) -> None:
     try:
         sandbox.take_sources(kept, sandbox.phase_scripts())
     except sandbox.Error as error:
+        if error.reason == "request-stopped":
+            raise
         speak.say(sandbox.one_line(f"going on without: {error.message} ({error.reason})"))
         for line in error.evidence:
             speak.say(f"  {sandbox.one_line(line)}")

@@ -12,7 +12,8 @@ from sandbox.model import patched, rules
 from sandbox.model.command import shell_word
 from sandbox.model.experiment import emptied
 from sandbox.model.spec import File
-from sandbox.session.run import enter
+from sandbox.session.living import given_up
+from sandbox.session.run import enter, was_interrupted
 from sandbox.workspace.changes import compare
 from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.layers import Layer, View
@@ -181,7 +182,8 @@ def make_sources(
 
     What the recipe itself changes then, in postPatch, is not in it: a further patch is applied
     before that. `path` is not there yet. Raises as `describe_replay` and `run.enter`, and
-    `EvidenceError` (`source-unmade`) where the phases fail or there is no source.
+    `EvidenceError` (`source-unmade`) where the phases fail or there is no source; `MachineError`
+    (`request-stopped`) where a signal that was passed on to them has ended them.
     """
     described = describe_replay(case, request.replace(interactive=False, term=""), PATCHED)
     null = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
@@ -192,6 +194,8 @@ def make_sources(
     finally:
         os.close(said)
         os.close(null)
+    if was_interrupted(status):
+        raise given_up()
     if status:
         lines = tail.decode("utf-8", "surrogateescape").splitlines()
         raise EvidenceError(

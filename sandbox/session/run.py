@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 SHOWN_NAMES = 3
+SIGNALLED = 128
 WORDS = os.path.join(os.path.dirname(os.path.dirname(__file__)), "phases", "snapshots.bash")
 
 
@@ -59,6 +60,11 @@ def enter(
         return or_with_copy(sandbox, lambda one: _enter(one, state, run))
     finally:
         caller.restore()
+
+
+def was_interrupted(status: int) -> bool:
+    """Whether a signal that `enter` passed on has ended the run, as what it gave tells."""
+    return status - SIGNALLED in launch.SIGNALS_PASSED_ON
 
 
 class Run(Value):

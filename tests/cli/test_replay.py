@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pty
 import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,9 @@ import pytest
 import sandbox
 from sandbox.workspace.workspace import sweep
 from tests.conftest import _give, _other_user, _python
+from tests.kernel.frontends import processes
+
+LIMIT_S = 60
 
 
 @pytest.fixture
@@ -283,18 +288,75 @@ def test_a_build_without_a_source_is_told_so(nix_world, tmp_path, monkeypatch) -
     assert "unpacks no source" in " ".join(caught.value.evidence)
 
 
-@pytest.fixture
-def run_python(tool_command):
-    """Run a text of Python that may import the front door, as a user."""
+UNPACKING = """
+import sys, sandbox
+from sandbox.cli import unpacking
+from sandbox.host.case import of_derivation
+from sandbox.model.patched import repaired
+from sandbox.model.recipe import Attribute
+from sandbox.repair import sources
 
-    def run(text: str, *argv: str, as_user=None) -> subprocess.CompletedProcess[bytes]:
+def slowly(kept):
+    case = sandbox.read(sys.argv[1], store=sys.argv[2], start=True)
+    attributes = (Attribute(name="prePatch", value="echo slow; sleep 1000"),)
+    repair = sandbox.Repair(attributes=attributes)
+    return of_derivation(case, repaired(case.nix.derivation, repair, case.nix.store_dir))
+
+sources.read_again = slowly
+try:
+    unpacking.take_sources(sandbox.find_workspace("hello-1.0"))
+except sandbox.Error as error:
+    print(error.reason, error.exit_code)
+else:
+    print("it went on")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_who_interrupts_the_unpacking_of_sources_wants_nothing_else_to_go_on(
+    run_python, start_python, kept_by_nix, workspaces, user, number
+) -> None:
+    made = run_python(SESSION, kept_by_nix.path, kept_by_nix.store, as_user=user)
+    assert made.returncode == 0, made.stderr
+    running = start_python(UNPACKING, kept_by_nix.path, kept_by_nix.store, as_user=user)
+    try:
+        last = time.monotonic() + LIMIT_S
+        while not any(one.name == "sleep" for one in processes.below(running.pid)):
+            assert running.poll() is None, running.communicate()
+            assert time.monotonic() < last
+        running.send_signal(number)
+        told, said = running.communicate(timeout=LIMIT_S)
+    finally:
+        running.kill()
+    assert told == b"request-stopped 130\n"
+    assert b"going on without" not in said
+    assert not (workspaces / "hello-1.0/sources").exists()
+
+
+@pytest.fixture
+def start_python(tool_command):
+    """Start a text of Python that may import the front door, as a user."""
+
+    def start(text: str, *argv: str, as_user=None) -> subprocess.Popen[bytes]:
         _, environment = tool_command("", as_user)
         user = _other_user(as_user)
         who = {} if user is None else {"user": user, "group": user, "extra_groups": ()}
-        command = [_python(user), "-c", text, *argv]
-        return subprocess.run(
-            command, cwd="/", env=environment, capture_output=True, check=False, **who
-        )
+        return subprocess.Popen(
+            [_python(user), "-c", text, *argv], cwd="/", env=environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **who,
+        )  # fmt: skip
+
+    return start
+
+
+@pytest.fixture
+def run_python(start_python):
+    """Run such a text to its end."""
+
+    def run(text: str, *argv: str, as_user=None) -> subprocess.CompletedProcess[bytes]:
+        with start_python(text, *argv, as_user=as_user) as process:
+            told, said = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, told, said)
 
     return run
 
