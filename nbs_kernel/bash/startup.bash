@@ -93,6 +93,13 @@ __nbs_is_stale() {
   done
 }
 
+# A word of ours in which the cell was is told as it was called, and not by what it does.
+__nbs_note_call() {
+  if [[ ! $__nbs_called || ${__nbs_calls[0]-} != "${__nbs_called%% *}" ]]; then builtin return; fi
+  __nbs_command=$__nbs_called
+  __nbs_calls=("${__nbs_calls[@]:1}") __nbs_files=("${__nbs_files[@]:1}") __nbs_lines=("${__nbs_lines[@]:1}")
+}
+
 # Back to the command lines, as an interrupt gets there: nothing else leaves all files, functions
 # and evals at once and keeps what they did. The interrupt is taken at one of the next commands.
 __nbs_throw() {
@@ -152,13 +159,14 @@ __nbs_place() {
   { builtin set +euxvTk; } 2>/dev/null
   __nbs_forget
   __nbs_note "$1" "${__nbs_fault[@]:0:3}" && builtin :
+  __nbs_note_call
   if [[ $__nbs_fatal ]]; then __nbs_why=${__nbs_halt:-fatal}; else __nbs_throw interrupt; fi
 }
 
 # The trap that the driver interrupts with, which no trap of the user's replaces. Bash takes a trap
 # for running for ever that is left from within another: the traps for ERR and EXIT throw themselves.
-# Which of them is about to begin only the status tells, and one of the user's may not end by itself. Under `set -e` nothing may fail here, so that
-# the line of what ran is not to be had.
+# Which of them is about to begin only the status tells, and one of the user's may not end by itself.
+# Under `set -e` nothing may fail here, so that the line of what ran is not to be had.
 __nbs_interrupted() {
   if [[ ! $__nbs_ran || $BASHPID != "$$" ]]; then
     __nbs_halt='' __nbs_leaving=''
@@ -167,6 +175,7 @@ __nbs_interrupted() {
   else
     __nbs_forget
     __nbs_note 2 "$__nbs_leaving" "$1" 0 && builtin :
+    __nbs_note_call
     __nbs_throw interrupt
   fi
 }
@@ -445,8 +454,8 @@ __nbs_done() {
   __nbs_waits='' __nbs_leaving=''
 }
 
-builtin readonly -f __nbs_record __nbs_phase_passed __nbs_forget __nbs_note __nbs_passes_on __nbs_is_stale __nbs_throw \
-  __nbs_err __nbs_err_of_the_users __nbs_stop __nbs_place __nbs_interrupted __nbs_leave __nbs_set_traps \
+builtin readonly -f __nbs_record __nbs_phase_passed __nbs_forget __nbs_note __nbs_note_call __nbs_passes_on \
+  __nbs_is_stale __nbs_throw __nbs_err __nbs_err_of_the_users __nbs_stop __nbs_place __nbs_interrupted __nbs_leave __nbs_set_traps \
   __nbs_adopt __nbs_trap __nbs_list_traps __nbs_put_prompt_away __nbs_take_prompt_back __nbs_begin \
   __nbs_end __nbs_keep_builtin __nbs_definitions __nbs_done __nbs_variables __nbs_answer
 __nbs_adopt err "$(builtin trap -p ERR)"

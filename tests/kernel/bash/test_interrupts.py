@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from importlib.resources import files
 
 import pytest
 
@@ -154,6 +155,31 @@ def test_an_interrupt_tells_where_the_cell_was(driver, options, command, told):
     # Bash tells no line where it goes on by itself and nothing may fail.
     line = 0 if options and told == ":" else 3
     assert [(f.function, f.line) for f in outcome.frames] == [("f", line), ("", 6)]
+
+
+@pytest.mark.parametrize("options", ["", "set -e; "])
+@pytest.mark.parametrize(
+    ("code", "told", "places"),
+    [
+        ("phase check -j1", "phase check -j1", [("", 2)]),
+        ("f() {\n  phase\n}\nf", "phase", [("f", 3), ("", 5)]),
+    ],
+)
+def test_an_interrupted_phase_is_told_as_it_was_called(
+    driver, tmp_path, options, code, told, places
+):
+    word = files("sandbox").joinpath("phases/word.bash").read_text()
+    # As the parent of a phase does, which says how it ended.
+    leave = "__nbs_phase_leave() { trap : INT; echo ready; sleep 1000; exit 130; }"
+    # A cell that speaks of traps for interrupts is interrupted as those have it.
+    (tmp_path / "word").write_text(f"{word}\n{leave}\n")
+    driver.run("source ./word")
+    ran = driver.begin_until(f"{options}true\n{code}", b"ready")
+    driver.go_on(ran, lambda _: rests_in(driver, "sleep"))
+    driver.shell.interrupt()
+    outcome = driver.go_on(ran).outcome
+    assert (outcome.why, outcome.command) == ("interrupt", told)
+    assert [(f.function, f.line) for f in outcome.frames] == places
 
 
 def rests_in(driver, command):
