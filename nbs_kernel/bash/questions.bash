@@ -1,23 +1,25 @@
 # shellcheck shell=bash disable=SC2154  # the rest is in startup.bash
 # Read before startup.bash, as a part of it: what the driver asks between cells.
 
+# Their names begin with one of these. For each of them bash looks at all there are, and takes a time
+# that grows with the square of that: a cell that waits already goes first, and nothing is answered.
 __nbs_variables() {
-  __nbs_names=(
-    "${!a@}" "${!b@}" "${!c@}" "${!d@}" "${!e@}" "${!f@}" "${!g@}" "${!h@}" "${!i@}" "${!j@}" "${!k@}" \
-    "${!l@}" "${!m@}" "${!n@}" "${!o@}" "${!p@}" "${!q@}" "${!r@}" "${!s@}" "${!t@}" "${!u@}" "${!v@}" \
-    "${!w@}" "${!x@}" "${!y@}" "${!z@}" "${!A@}" "${!B@}" "${!C@}" "${!D@}" "${!E@}" "${!F@}" "${!G@}" \
-    "${!H@}" "${!I@}" "${!J@}" "${!K@}" "${!L@}" "${!M@}" "${!N@}" "${!O@}" "${!P@}" "${!Q@}" "${!R@}" \
-    "${!S@}" "${!T@}" "${!U@}" "${!V@}" "${!W@}" "${!X@}" "${!Y@}" "${!Z@}" "${!_@}"
-  )
+  __nbs_names=()
+  for __nbs_letter in a b c d e f g h i j k l m n o p q r s t u v w x y z A B C D E F G H I J K L M N O P Q R S T \
+    U V W X Y Z _; do
+    if builtin read -r -t 0; then builtin return 1; fi
+    builtin eval "__nbs_names+=(\"\${!$__nbs_letter@}\")"
+  done
 }
 
 # What the driver asks between cells: its number, the question, and a name. Nothing of the user's is
 # run for it, and variables that change when they are looked at are left out.
 __nbs_answer() {
-  builtin local IFS=$' \t\n' __nbs_name
+  builtin local IFS=$' \t\n' __nbs_name __nbs_letter
+  builtin local -a __nbs_names
   case $2 in
     names)
-      __nbs_variables
+      __nbs_variables || builtin return
       {
         builtin printf '%s\0' "@$__nbs_nonce answer $1 4"
         builtin declare -F
@@ -31,7 +33,7 @@ __nbs_answer() {
       } >&62
       ;;
     environment)
-      __nbs_variables
+      __nbs_variables || builtin return
       builtin set -- "$1"
       for __nbs_name in "${__nbs_names[@]}"; do
         case $__nbs_name in
@@ -61,5 +63,4 @@ __nbs_answer() {
       } >&62
       ;;
   esac
-  builtin unset -v __nbs_names
 }

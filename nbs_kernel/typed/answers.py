@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from nbs_kernel.magics.context import manual
 from nbs_kernel.magics.registry import MAGICS
 from nbs_kernel.magics.typed import complete_magic, inspect_magic
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 OWN = {"display": manual(MAGICS["display"])}
 QUESTIONS = 12
 VALUES = 5_000
+REST_S = 60.0
+"""So long a shell that did not answer is not asked but by the user: cells would wait for it."""
 
 
 def nothing_kept(kind: str) -> tuple[str, ...]:
@@ -40,16 +44,19 @@ class Answers:
         self.begun: Mapping[str, str] = {}
         self._names = Names()
         self._environment: dict[str, str] = {}
+        self._rests_until = 0.0
         self._phase_help = phase_help
         self._kept = kept
 
     def refresh(self, shell: Asked | None) -> None:
         """Ask an idle shell for what completion needs, so that it works while a cell runs."""
-        if shell is None:
+        if shell is None or time.monotonic() < self._rests_until:
             return
         answer = shell.ask(("names",))
-        if answer is not None:
-            self._names = names(answer)
+        if answer is None:
+            self._rests_until = time.monotonic() + REST_S
+            return
+        self._names = names(answer)
         environment = shell.ask(("environment",))
         if environment is not None:
             self._environment = described(environment)

@@ -111,6 +111,15 @@ def test_questions_do_not_turn_the_random_numbers_on(drivers):
     assert numbers[0] == numbers[1]
 
 
+def test_a_cell_goes_before_a_question_that_takes_long(driver):
+    driver.run('for ((i = 0; i < 10000; i++)); do printf -v "v$i" x; done')
+    for question in (("names",), ("environment",)):
+        assert driver.shell.ask(question, limit_s=0.1) is None
+        # A tenth of what all of the answer takes.
+        assert driver.run("echo on", limit_s=5).output == b"on\n"
+    assert driver.shell.ask(("describe", "v1")) == ("variable", 'declare -- v1="x"')
+
+
 def test_a_busy_shell_answers_nothing_and_is_not_waited_for(driver, tmp_path, monkeypatch):
     ran = driver.begin(until_there("go"))
     with monkeypatch.context() as patch:

@@ -228,6 +228,17 @@ def test_positions_count_code_points() -> None:
     assert content["matches"] == ["out"]
 
 
+def test_a_shell_that_does_not_answer_is_left_alone_for_a_while(monkeypatch):
+    shell, answers = Told(busy=True), Answers()
+    answers.refresh(shell)
+    answers.refresh(shell)
+    assert shell.asked == [("names",)]
+    shell.busy = False
+    monkeypatch.setattr("nbs_kernel.typed.answers.time.monotonic", lambda: answers._rests_until)
+    answers.refresh(shell)
+    assert shell.asked[1:] == [("names",), ("environment",)]
+
+
 def test_a_busy_shell_is_asked_once_and_what_it_said_last_is_offered(tmp_path) -> None:
     (tmp_path / "file").touch()
     shell = Told("/", out=str(tmp_path))
