@@ -30,6 +30,8 @@ UNREAD_MESSAGES = 50
 RETURN_S = 5.0
 RETURN_RETRY_S = 0.02
 LINGER_MS = 1000
+HELD_BYTES = 16 << 20
+"""Well below what a message to the supervisor may have."""
 LARGEST_MESSAGE = 1 << 29
 AT_ONCE = 200
 UNCOUNTED = frozenset({"status", "execute_input"})
@@ -49,6 +51,7 @@ class Channels:
     def __init__(self, connection: Connection, listening: Mapping[str, int]) -> None:
         self.wire = Wire(connection.key, connection.signature_scheme)
         self.subscribers = self._expected = 0
+        self._held_until = 0.0
         self.ports = {f"{channel}_port": port for channel, port in connection.ports}
         self._context = zmq.Context(io_threads=1)
         self._sockets = {name: self._socket(name, connection, fd) for name, fd in listening.items()}
@@ -96,10 +99,41 @@ class Channels:
         self._outbox.keep_pace(on)
 
     def hold(self, subscribers: int) -> None:
-        """Publish nothing until so many clients listen, for RETURN_S at most."""
-        self._expected = subscribers
+        """Publish nothing until so many clients listen, or one, after RETURN_S.
+
+        A client subscribes again when it looks for messages, and not before. What is published to
+        nobody is lost, so until then it waits, unless it becomes too much.
+        """
         if self.subscribers < subscribers:
-            self._outbox.hold(time.monotonic() + RETURN_S)
+            self._expected, self._held_until = subscribers, time.monotonic() + RETURN_S
+            self._outbox.hold(self._held_until)
+
+    def _hold_on(self, now: float) -> None:
+        if not self._expected or now < self._held_until:
+            return
+        if self.subscribers or self.full:
+            self._go_on()
+        else:
+            self._held_until = now + RETURN_S
+            self._outbox.hold(self._held_until)
+
+    def _go_on(self) -> None:
+        self._expected = 0
+        self._outbox.hold(0.0)
+
+    def held(self) -> tuple[int, tuple[tuple[bytes, ...], ...]]:
+        """How many clients listen, or are waited for, and what is held back from these.
+
+        It is not published here any more. What is more than HELD_BYTES is left out.
+        """
+        parcels = self._outbox.taken() if self._expected else ()
+        if sum(parcel.size() for parcel in parcels) > HELD_BYTES:
+            parcels = ()
+        return max(self.subscribers, self._expected), tuple(tuple(p.frames) for p in parcels)
+
+    def publish_again(self, frames: tuple[bytes, ...]) -> None:
+        """To every client: what a kernel before this one has held back."""
+        self._put(Parcel(frames=list(frames), counted=True))
 
     def poll(
         self, watch: Mapping[int, int], timeout_s: float | None
@@ -112,6 +146,7 @@ class Channels:
         self._watch(watch)
         self._send_late()
         now = time.monotonic()
+        self._hold_on(now)
         if self._outbox.timeout(now) is not None:
             self._outbox.pump(now)
         # Whoever uses a socket takes notice of what came, and then no poll tells it any more.
@@ -148,7 +183,12 @@ class Channels:
         _, frames = self.wire.pack(kind, content, parent, (kind.encode(),), metadata)
         idle = kind == "status" and content.get("execution_state") == "idle"
         parcel = Parcel(frames=frames, counted=kind not in UNCOUNTED, ends=parent if idle else None)
-        self._outbox.put(parcel, time.monotonic())
+        self._put(parcel)
+
+    def _put(self, parcel: Parcel) -> None:
+        now = time.monotonic()
+        self._hold_on(now)
+        self._outbox.put(parcel, now)
 
     def reply(
         self,
@@ -167,6 +207,7 @@ class Channels:
 
     def close(self) -> None:
         """Stop listening; what clients have not taken after LINGER_MS is lost."""
+        self._go_on()
         deadline = time.monotonic() + LINGER_MS / 1000
         while self._outbox.timeout(0.0) is not None and time.monotonic() < deadline:
             self._outbox.pump(time.monotonic())
@@ -221,7 +262,7 @@ class Channels:
                 if first[:1] == b"\x01":
                     self.subscribers += 1
                     if self.subscribers >= self._expected:
-                        self._outbox.hold(0.0)
+                        self._go_on()
                     self._welcome_to(first[1:])
                 elif first[:1] == b"\x00":
                     self.subscribers -= 1

@@ -41,15 +41,20 @@ def encode(message: Passed) -> bytes:
     """The bytes that travel."""
     fields = message.fields()
     if isinstance(message, Handover):
-        fields["requests"] = [
-            [channel, [base64.b64encode(frame).decode() for frame in frames]]
-            for channel, frames in message.requests
-        ]
+        fields["requests"] = _as_text(message.requests)
+        fields["published"] = _as_text(message.published)
     content = {"version": VERSION, "kind": type(message).__name__, **fields}
     body = json.dumps(content).encode()
     if len(body) > LARGEST_MESSAGE:
         raise Malformed(f"a message of {len(body)} bytes is too long")
     return len(body).to_bytes(LENGTH_BYTES, "big") + body
+
+
+def _as_text(messages: tuple[tuple[str, tuple[bytes, ...]], ...]) -> list[list[object]]:
+    return [
+        [channel, [base64.b64encode(frame).decode() for frame in frames]]
+        for channel, frames in messages
+    ]
 
 
 def decode(body: bytes) -> Passed:

@@ -140,6 +140,8 @@ class Kernel:
         elif waiting:
             # Clients reconnect on their own; what was published before, they would not get.
             self.channels.hold(self._handover.subscribers)
+            for _, frames in self._handover.published:
+                self.channels.publish_again(frames)
             self._executor.arrive(waiting.pop(0), self._handover)
         for message in waiting:
             self._receive(message)
@@ -152,10 +154,13 @@ class Kernel:
         # What comes from now on nobody here answers, but the other kernel.
         unread = self._under_way(QUIET_BEFORE_MOVE_S)
         waiting = tuple((m.channel, m.frames) for m in (*stop.requests, *self.queue, *unread))
-        subscribers = self.channels.subscribers
+        subscribers, held = self.channels.held()
+        published = tuple(("iopub", frames) for frames in held)
         # Only then do the sockets belong to the other kernel alone.
         self.channels.close()
-        handover = stop.handover.replace(requests=waiting, subscribers=subscribers)
+        handover = stop.handover.replace(
+            requests=waiting, published=published, subscribers=subscribers
+        )
         self.outside.hand_over(handover)
 
     def _under_way(self, quiet_s: float) -> list[Message]:

@@ -117,6 +117,13 @@ class Outbox:
         """Publish nothing before; 0.0: go on."""
         self._held_until = self._again = until
 
+    def taken(self) -> tuple[Parcel, ...]:
+        """All that waits, which nobody here publishes any more."""
+        waiting = tuple(self._waiting)
+        self._waiting.clear()
+        self._size = 0
+        return waiting
+
     def pump(self, now: float) -> None:
         """Publish what can be."""
         if now < self._held_until:

@@ -97,13 +97,15 @@ class Handover(Value):
     """What a kernel leaves to the one that takes its place. Not answered.
 
     `requests` are raw messages that are not answered yet, with their channels; where `moved`, the
-    first is the one that asked for the move. `subscribers` is how many clients were listening.
+    first is the one that asked for the move. `published` is what was held back from clients that
+    were still coming back from a move before, and `subscribers` how many listen, or will.
     `settings` are those of the kernel, by name.
     """
 
     execution_count: int = 0
     moved: bool = False
     requests: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
+    published: tuple[tuple[str, tuple[bytes, ...]], ...] = ()
     subscribers: int = 0
     settings: tuple[tuple[str, int], ...] = ()
 

@@ -70,6 +70,7 @@ MESSAGES = st.one_of(
         execution_count=NUMBERS,
         moved=st.booleans(),
         requests=st.lists(st.tuples(TEXTS, FRAMES), max_size=3).map(tuple),
+        published=st.lists(st.tuples(TEXTS, FRAMES), max_size=3).map(tuple),
         subscribers=NUMBERS,
         settings=st.lists(st.tuples(TEXTS, NUMBERS), max_size=3).map(tuple),
     ),

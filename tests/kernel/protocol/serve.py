@@ -95,9 +95,21 @@ def failure() -> Error:
     )
 
 
+def hold_hastily(hold: Any) -> Any:
+    def hastily(channels: Channels, subscribers: int) -> None:
+        hold(channels, subscribers)
+        channels._held_until = 0.0
+        channels._outbox.hold(0.0)
+
+    return hastily
+
+
 def wait_longer() -> None:
     """However busy the machine is, what is asked of bash is answered."""
     shell.ANSWER_S = parser.LIMIT_S = 30.0
+    if "--hasty" in sys.argv:
+        # Whoever waits for clients to come back has waited long enough at once.
+        channels_of_kernel.Channels.hold = hold_hastily(channels_of_kernel.Channels.hold)  # type: ignore[method-assign]
     if "--patient" in sys.argv:
         # Whoever waits for clients to come back waits for them, and not for the end of a time.
         channels_of_kernel.RETURN_S = 600.0

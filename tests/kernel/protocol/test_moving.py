@@ -69,6 +69,31 @@ def test_another_client_moves_along(serve: Callable[..., Served]) -> None:
     assert other.get_shell_msg(timeout=30)["parent_header"]["msg_id"] == msg_id
 
 
+@pytest.mark.parametrize("moves", [1, 2])
+@pytest.mark.parametrize("pace", ["--hasty", "--patient"])
+def test_a_client_that_reads_its_replies_first_gets_all_that_was_published(
+    serve: Callable[..., Served], moves: int, pace: str
+) -> None:
+    kernel = serve(pace)
+    asked = []
+    for number in range(moves):
+        asked.append(kernel.client.execute(f"%enter next-door\necho moved {number}"))
+        assert kernel.reply(asked[-1])["content"]["status"] == "ok"
+    asked.append(kernel.client.execute("echo last"))
+    assert kernel.reply(asked[-1])["content"]["status"] == "ok"
+    ended, text = [], ""
+    while len(ended) < len(asked):
+        message = kernel.client.get_iopub_msg(timeout=30)
+        text += message["content"].get("text", "")
+        if message["content"].get("execution_state") == "idle":
+            ended.append(message["parent_header"]["msg_id"])
+    assert ended == asked
+    assert [line for line in text.splitlines() if "moved" in line or line == "last"] == [
+        *(f"moved {number}" for number in range(moves)),
+        "last",
+    ]
+
+
 def test_a_move_that_is_refused_leaves_all_as_it_was(kernel: Served) -> None:
     kernel.run("a=1")
     run = kernel.run("%enter nowhere")
