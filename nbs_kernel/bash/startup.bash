@@ -328,7 +328,12 @@ __nbs_begin() {
   if [[ ${4:-} ]]; then __nbs_adopt exit "$4"; fi
   __nbs_set_traps
   if [[ ! $__nbs_options ]]; then builtin return "$__nbs_last"; fi
-  { builtin set -"$__nbs_options"; } 2>/dev/null
+  # Under `set -e` what was before would end the cell, and under `set -T` traps would see this.
+  if [[ $__nbs_options == *[eT]* ]]; then
+    { builtin set -"$__nbs_options"; } 2>/dev/null
+  else
+    { builtin set -"$__nbs_options" && builtin return "$__nbs_last"; } 2>/dev/null
+  fi
 }
 
 # The last command of a cell.

@@ -36,6 +36,14 @@ def test_a_cell_sees_the_status_of_the_one_before(driver):
     assert driver.run("echo $?").output == b"7\n"
 
 
+@pytest.mark.parametrize("option", ["-u", "-x", "-o pipefail"])
+def test_a_cell_sees_it_with_options_of_the_shell_as_well(driver, option):
+    driver.run(f"set {option}; (exit 7)")
+    assert b"7" in driver.run("echo $?").output.split()
+    assert driver.run("(exit 7); set -e").outcome.status == 0
+    assert b"0" in driver.run("echo $?").output.split()
+
+
 def test_a_failing_command_is_told_with_its_line(driver):
     outcome = driver.run("echo one\n\nls /nowhere 2>/dev/null").outcome
     assert (outcome.status, outcome.why, outcome.command) == (2, "", "ls /nowhere 2> /dev/null")
