@@ -326,7 +326,7 @@ def _exchange(one: Exchange, ways: Ways, path: str) -> None:
     if not os.path.lexists(f"{restoring}/old"):
         return
     above = os.path.dirname(one.place)
-    if above and ways.is_missing(above):
+    if above == OUTPUTS and ways.is_missing(above):
         os.mkdir(f"{path}/{above}", 0o700)
     try:
         place = ways.at(one.place)

@@ -57,8 +57,8 @@ class Ways:
         return () if self.is_missing(relative) else tuple(os.listdir(self.directory(relative)))
 
     def is_missing(self, relative: str) -> bool:
-        """Is it not there, as may be of what lies directly in the workspace between sessions?"""
-        return "/" not in relative and not os.path.lexists(f"{self._path}/{relative}")
+        """Is nothing there, not even a link? Raises as `at`."""
+        return not os.path.lexists(self.at(relative))
 
     def _opened(self, relative: str) -> int:
         top = os.open(self._path, OPEN_DIRECTORY)

@@ -230,6 +230,24 @@ def test_a_build_without_a_sandbox_can_be_entered_in_both_ways_at_its_own_path(
 
 
 @pytest.mark.namespaces
+@pytest.mark.nix
+def test_what_shows_the_host_is_put_back_though_its_tmp_is_the_host_s(
+    undiverted_world, run_nbs, tmp_path
+):
+    # A private /tmp would hide the store of this world.
+    failure = undiverted_world.fail(WITHOUT_SANDBOX)
+    settings = undiverted_world.environment | {"NBS_STATE_HOME": str(tmp_path / "state")}
+    script = (
+        b"echo 1 > new; snapshot one; echo 2 > new; cd /; restore one; cat $NIX_BUILD_TOP/hello/new"
+    )
+    done = run_nbs("shell", "--unsandboxed", failure.kept, input=script, env=settings)
+    assert done.stdout.decode().splitlines()[1:] == [
+        "restored: one; what it replaced is `undone`",
+        "1",
+    ], done.stderr.decode()
+
+
+@pytest.mark.namespaces
 def test_the_command_that_is_printed_enters(nix, run_nbs, nix_world):
     done = nix("lib", options=("--no-enter", "--inputs", "rw"))
     assert done.returncode == 100
