@@ -328,8 +328,8 @@ __nbs_begin() {
   if [[ ${4:-} ]]; then __nbs_adopt exit "$4"; fi
   __nbs_set_traps
   if [[ ! $__nbs_options ]]; then builtin return "$__nbs_last"; fi
-  # Under `set -e` what was before would end the cell, and under `set -T` traps would see this.
-  if [[ $__nbs_options == *[eT]* ]]; then
+  # Under `set -e` what was before would end the cell; traps and traces of the user's would see this.
+  if [[ $__nbs_options == *[eTx]* ]]; then
     { builtin set -"$__nbs_options"; } 2>/dev/null
   else
     { builtin set -"$__nbs_options" && builtin return "$__nbs_last"; } 2>/dev/null

@@ -23,17 +23,15 @@ STARTUP = f"/dev/fd/{STARTUP_DESCRIPTOR}"
 PLACES = ("PWD", "sourceRoot")
 """What a log tells of directories, among variables."""
 
-BEFORE_SETUP = (
-    'noDumpEnvVars=1; __nbs_words=("$@"); '
+SETUP = 'noDumpEnvVars=1; if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi; '
+AFTER_SETUP = "unset noDumpEnvVars; trap - EXIT; set +eu; "
+OWN_TRAP = (
     'case "$SHELLOPTS" in *posix*) ;; *) trap() { '
     'case " $* " in *" EXIT "* | *" 0 "*) ;; *) builtin trap "$@" ;; esac; } ;; esac; '
-    "__nbs_go() { unset -v noDumpEnvVars; unset -f trap; trap - EXIT; set +eu; "
-    'set -- "${__nbs_words[@]}"; '
 )
-SETUP = (
-    "; }; builtin trap 'echo \"the set-up of this build ends here, with status $?: "
+SETUP_ENDS = (
+    "builtin trap 'echo \"the set-up of this build ends here, with status $?: "
     "what it would have set afterwards is missing\" >&2; __nbs_go' EXIT; "
-    'if [ -e "$stdenv/setup" ]; then source "$stdenv/setup"; fi; __nbs_go'
 )
 MOST_SHOWN = 10
 SHELLS = ("bash", "dash", "sh")
@@ -144,7 +142,9 @@ def _from_derivation(kept: KeptDirectory, nix: NixFacts, request: Request, top: 
     shell = builder if name_of(builder) in SHELLS else ""
     if derivation is not None and _reads_as_nixpkgs_does(derivation):
         structured = derivation.structured_attributes
-        argv = _run(shell, lambda last: _with_setup(structured=structured, last=last), request)
+        argv = _run(
+            shell, lambda last: _with_setup(shell, structured=structured, last=last), request
+        )
     elif request.command:
         argv = request.command
     elif shell:
@@ -223,19 +223,23 @@ def _reads_as_nixpkgs_does(derivation: Derivation) -> bool:
     return name_of(derivation.builder) == "sh" and names_stdenv(derivation)
 
 
-def _with_setup(*, structured: bool, last: str) -> str:
+def _with_setup(shell: str, *, structured: bool, last: str) -> str:
     """As nixpkgs' default builder begins; then `last`, without an env-vars or an EXIT trap left.
 
     A set-up that ends the shell, as it may have ended the build, leaves what it had set by then,
-    and `last` comes all the same: the trap is for that, so the set-up gets none of its own. Bash
-    in POSIX mode has no functions of such names, and ends there.
+    and `last` comes all the same: the trap is for that, so the set-up gets none of its own. No
+    other shell but bash reads that, nor does bash in POSIX mode.
     NIX_ATTRS_SH_FILE of an older Nix names a path outside, and the builder looks beside it.
     """
     attributes = (
         'for attributes in "${NIX_ATTRS_SH_FILE-}" "$NIX_BUILD_TOP/.attrs.sh"; do '
         'if [ -e "$attributes" ]; then source "$attributes"; break; fi; done; unset attributes; '
     )
-    return f"{attributes if structured else ''}{BEFORE_SETUP}{last}{SETUP}"
+    begin = attributes if structured else ""
+    if not is_bash(shell):
+        return f"{begin}{SETUP}{AFTER_SETUP}{last}"
+    go = f'__nbs_go() {{ unset -f trap; {AFTER_SETUP}set -- "${{__nbs_words[@]}}"; {last}; }}; '
+    return f'{begin}__nbs_words=("$@"); {OWN_TRAP}{go}{SETUP_ENDS}{SETUP}__nbs_go'
 
 
 def _read_first(shell: str, request: Request) -> tuple[tuple[str, str], ...]:

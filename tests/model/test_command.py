@@ -19,6 +19,7 @@ from sandbox.model.command import (
 )
 from sandbox.model.environment import BuildEnvironment
 from sandbox.model.facts import EnvVars, Request
+from tests.conftest import program
 from tests.model import made
 
 CLOSED = made.KEPT.replace(env_vars=EnvVars(state="unreadable"))
@@ -126,6 +127,15 @@ def test_what_is_written_for_bash_is_read_by_no_other_shell(name):
 def test_bash_reads_structured_attributes_by_whatever_name_stdenv_calls_it(name, attributes):
     nix = from_derivation(f"/nix/store/x/bin/{name}", variables={}, __json=attributes)
     assert "NIX_ATTRS_SH_FILE" in line(CLOSED, nix, command=("/bin/x",)).argv[2]
+
+
+@pytest.mark.parametrize("shell", [("dash",), ("busybox", "sh"), ("bash", "--posix"), ("bash",)])
+def test_whatever_shell_is_called_sh_the_command_is_run(shell):
+    nix = from_derivation("/nix/store/x/bin/sh", variables={}, stdenv="/not/there")
+    run = line(CLOSED, nix, command=("echo", "a  b"))
+    words = [program(shell[0]), *shell[1:], *run.argv[1:]]
+    done = subprocess.run(words, capture_output=True, check=True, env={"PATH": "/usr/bin:/bin"})
+    assert (done.stdout, done.stderr) == (b"a  b\n", b"")
 
 
 @pytest.mark.parametrize("name", ["sh", "dash"])

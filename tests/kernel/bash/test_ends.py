@@ -36,7 +36,7 @@ def test_a_cell_sees_the_status_of_the_one_before(driver):
     assert driver.run("echo $?").output == b"7\n"
 
 
-@pytest.mark.parametrize("option", ["-u", "-x", "-o pipefail"])
+@pytest.mark.parametrize("option", ["-u", "-v", "-o pipefail"])
 def test_a_cell_sees_it_with_options_of_the_shell_as_well(driver, option):
     driver.run(f"set {option}; (exit 7)")
     assert b"7" in driver.run("echo $?").output.split()
