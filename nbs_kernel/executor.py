@@ -192,7 +192,7 @@ class Executor:
     def _abort(self, requests: tuple[Message, ...]) -> None:
         for request in requests:
             self._kernel.state("busy", request)
-            content = {"status": "aborted", "execution_count": self.count}
+            content = {"status": "aborted"}
             self._kernel.channels.reply(request, "execute_reply", content)
             self._kernel.state("idle", request)
 

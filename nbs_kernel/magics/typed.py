@@ -44,7 +44,7 @@ def _names(head: re.Match[str], start: int) -> Completion:
     found = [
         Match(text=mark + magic.name, kind="magic")
         for magic in sorted(MAGICS.values(), key=lambda magic: magic.name)
-        if magic.name.startswith(begun) and (mark == "%" or magic.takes == "code")
+        if magic.name.startswith(begun) and (mark == "%" or magic.takes in ("code", "cell"))
     ]
     return Completion(matches=tuple(found), start=start, end=head.end())
 

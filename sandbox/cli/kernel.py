@@ -75,8 +75,8 @@ def install(argv: list[str]) -> int:
             reason="option-value",
             hint=f"`--name {_as_kernel_name(name)}`, and the rest as `--display-name`",
         )
-    _check_free(jupyter, name)
     prefix = sys.prefix if asked.sys_prefix else asked.prefix
+    _check_free(jupyter, name, prefix)
     place = _write(jupyter, specification, name, prefix)
     named = sandbox.one_line(specification["display_name"])
     print(f"{name}: {named}, in {sandbox.one_line(place)}")
@@ -112,7 +112,9 @@ def name_of_build(kept: str, store: str = "") -> str:
 def _as_kernel_name(text: str) -> str:
     """`text` of those characters alone that the name of a kernel may have."""
     kept = (c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in text.lower())
-    return "".join(kept)
+    name = "".join(kept)
+    # Jupyter replaces the directory of that name, and all that is in it.
+    return f"nbs{name}" if name in (".", "..") else name
 
 
 def _write(jupyter: Any, specification: Kernelspec, name: str, prefix: str) -> str:
@@ -229,15 +231,18 @@ def _installed(jupyter: Any) -> Iterator[tuple[str, str, Kernelspec]]:
             yield name, place, found
 
 
-def _check_free(jupyter: Any, name: str) -> None:
-    place = jupyter.find_kernel_specs().get(name)
-    if place is not None and not is_ours(_read(f"{place}/kernel.json")):
-        raise UsageError(
-            f"`{name}` is the name of another kernel",
-            reason="kernel-name-taken",
-            evidence=(place,),
-            hint=f"`--name nbs-{name}`",
-        )
+def _check_free(jupyter: Any, name: str, prefix: str) -> None:
+    """What this Jupyter starts by that name, and what would be replaced, have to be ours."""
+    known = jupyter.find_kernel_specs().get(name)
+    written = f"{os.path.abspath(prefix)}/share/jupyter/kernels/{name}" if prefix else None
+    for place in (known, written):
+        if place and os.path.lexists(place) and not is_ours(_read(f"{place}/kernel.json")):
+            raise UsageError(
+                f"`{name}` is the name of another kernel",
+                reason="kernel-name-taken",
+                evidence=(place,),
+                hint=f"`--name nbs-{name}`",
+            )
 
 
 def is_ours(specification: Kernelspec) -> bool:

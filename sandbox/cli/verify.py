@@ -44,6 +44,8 @@ WITH_VALUE = (*arguments.WITH_VALUE, "--output", "--patch", "--until")
 EXCLUSIVE = (("--until", "--to-end"), ("--real", "--until"), ("--real", "--to-end"))
 LARGEST_PATCH = 64 << 20
 MOST_NAMED = 5
+REFUSED = (2, 125)
+"""How the word `phase` ends where it runs nothing, and says why."""
 
 
 def command(argv: list[str]) -> int:
@@ -67,7 +69,8 @@ def command(argv: list[str]) -> int:
         status = sandbox.enter(described, say=speak.say, progress=speak.progress(), keep=left)
         failed = sandbox.replay.failed_phase(left) if status else ""
     last = "its last phase" if until == sandbox.replay.LAST else until or request.phase
-    speak.say(verdict(described.name, repair, status, last, failed))
+    if failed or status not in REFUSED:
+        speak.say(verdict(described.name, repair, status, last, failed))
     return status
 
 

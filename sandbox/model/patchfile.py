@@ -147,7 +147,8 @@ def head_lines(
 
 def head_name(path: str, prefix: Prefix = GIT) -> bytes:
     """The line `diff --git` alone."""
-    names = [quoted_name(f"{before}{path}") for before in prefix]
+    # Without a hunk patch(1) takes both names from here, and parts them at the first blank.
+    names = [quoted_name(f"{before}{path}", blanks=" " in path) for before in prefix]
     return b"diff --git " + b" ".join(names) + b"\n"
 
 
@@ -167,16 +168,16 @@ def _blob(content: bytes) -> str:
     return name.hexdigest()[:12]
 
 
-def quoted_name(path: str) -> bytes:
+def quoted_name(path: str, *, blanks: bool = False) -> bytes:
     r"""As git writes a name: in quotes with C's escapes if it has any but plain characters; also
-    if a blank begins or ends it, which patch(1) would take away.
+    if a blank begins or ends it, which patch(1) would take away, or for its `blanks`.
 
     >>> quoted_name("a/b c"), quoted_name("a/\n"), quoted_name("a/b ")
     (b'a/b c', b'"a/\\n"', b'"a/b "')
     """
     raw = path.encode("utf-8", "surrogateescape")
     is_plain = all(_FIRST <= byte <= _LAST and byte not in _QUOTED for byte in raw)
-    if is_plain and raw == raw.strip(b" "):
+    if is_plain and not blanks and raw == raw.strip(b" "):
         return raw
     return b'"' + b"".join(map(_escaped, raw)) + b'"'
 

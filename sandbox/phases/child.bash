@@ -24,12 +24,25 @@ elif [[ -f .attrs.sh ]]; then
   # shellcheck disable=SC1091
   source .attrs.sh
 fi
+# What that file declares again is what the caller says, as the set-up reads it.
+for __nbs_word in "${__nbs_settings[@]}"; do
+  unset -v "${__nbs_word%%=*}" 2>/dev/null || :
+  export "${__nbs_word?}"
+done
 if [[ ${stdenv-} && -e $stdenv/setup ]]; then
   __nbs_has_stdenv=1
   # shellcheck disable=SC1091
   source "$stdenv/setup"
 fi
 unset -v noDumpEnvVars
+
+# What the set-up has added to what the caller says stays added.
+for __nbs_number in "${!__nbs_settings[@]}"; do
+  __nbs_name=${__nbs_settings[__nbs_number]%%=*} __nbs_word=${__nbs_settings[__nbs_number]#*=}
+  if [[ $__nbs_word && ${!__nbs_name-} == *"$__nbs_word"* ]]; then
+    __nbs_settings[__nbs_number]=$__nbs_name=${!__nbs_name}
+  fi
+done
 
 # Whatever the set-up's own trap does, it comes after ours.
 __nbs_trap=$(trap -p EXIT)
@@ -141,7 +154,7 @@ __nbs_look_for_lost
 
 # Nixpkgs of before 2023 cannot run one phase, only all that a variable names. Where nothing would call
 # `dumpVars`, what is for Nix's own eyes stays, and nothing tells whether the phase was left out.
-__nbs_ran=''
+__nbs_ran='' __nbs_through=''
 if [[ $__nbs_libraries ]]; then export LD_DEBUG=libs LD_DEBUG_OUTPUT=$__nbs_libraries; fi
 if [[ ${__nbs_names[0]} == buildCommand && ${__nbs_phases[*]} == buildCommand ]]; then
   __nbs_began=buildCommand __nbs_ran=1
@@ -149,6 +162,7 @@ if [[ ${__nbs_names[0]} == buildCommand && ${__nbs_phases[*]} == buildCommand ]]
   genericBuild
   { set +x; } {BASH_XTRACEFD}>/dev/null
   unset -v BASH_XTRACEFD
+  __nbs_through=1
 else
   unset -v buildCommand buildCommandPath
   __nbs_runs_one=$(declare -F runPhase || :)
@@ -170,7 +184,11 @@ else
     { set +x; } {BASH_XTRACEFD}>/dev/null
     unset -v BASH_XTRACEFD
   done
+  __nbs_through=1
 fi
+# An error in an expression ends the script of a builder. Of what stands behind `-c`, bash goes on with the
+# next command.
+if [[ ! $__nbs_through ]]; then builtin exit 1; fi
 __nbs_write_env_vars
 trap - ERR
 # When its last phase has passed, the build ends: with its own trap.

@@ -66,7 +66,7 @@ __nbs_begin_there() {
   elif [[ $__nbs_started ]]; then
     # env-vars has set PWD and OLDPWD, and no directory.
     if cd -- "$__nbs_started" 2>/dev/null; then
-      OLDPWD=$before
+      if [[ $before ]]; then OLDPWD=$before; else unset -v OLDPWD; fi
     else
       cd -- "$NIX_BUILD_TOP" || builtin exit
       if [[ -e $__nbs_started ]]; then gone='cannot be entered'; fi

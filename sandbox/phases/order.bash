@@ -73,7 +73,7 @@ __nbs_want_stdenv() {
 __nbs_want_failing() {
   if [[ ! $__nbs_failing ]]; then
     __nbs_want_stdenv
-    __nbs_complain 'nothing tells which phase failed: there is no log' phase-unclear 2 "$1"
+    __nbs_complain 'nothing tells which phase failed: there is no log, or it names none' phase-unclear 2 "$1; \`phase builder\` runs all that Nix ran"
   fi
 }
 

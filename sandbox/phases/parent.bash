@@ -239,7 +239,13 @@ if ((status == 0)) && [[ -e $report.ended || ${__nbs_names[0]-} == builder ]]; t
   without='without that output Nix lets the build fail'
   if [[ -s $report.ended ]]; then without=$(<"$report.ended"); fi
   for output in $outputs; do
-    if [[ ! -e $output && ! -L $output ]]; then printf 'nothing is at %s: %s\n' "$output" "$without" >&2; fi
+    if [[ -e $output || -L $output ]]; then continue; fi
+    printf 'nothing is at %s: %s\n' "$output" "$without" >&2
+    # Who asks whether a build would pass is told that it would not.
+    if [[ $state == noted && ! -s $report.ended ]]; then
+      printf 'its end, for want of an output' >|"$top/.nbs-failed"
+      status=1
+    fi
   done
 fi
 if [[ $rm && (-e $report || -e $report.inner || -e $report.ended) ]]; then

@@ -30,6 +30,7 @@ __nbs_texts_of() {
   local -
   set -f
   for name in "$1" "pre${base^}" "post${base^}"; do
+    if [[ $name != [A-Za-z_]*([A-Za-z0-9_]) ]]; then continue; fi
     list="${name}Hooks[@]"
     left+=("${!name-}" ${!list+"${!list}"})
     # Where a phase is a variable, its function counts only if that calls it.

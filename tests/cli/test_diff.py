@@ -212,6 +212,7 @@ printf 'spaces\\n' > 'trail '
 printf 'two\\n' > 'a  b '
 printf 'line\\n' > $'new\\nline'
 ln -s $'one\\ntwo' lines
+mkdir 'd w'; : > 'd w/empty'; echo full > 'd w/full'
 chmod 600 hello.c; echo '// more' >> hello.c
 echo text > private; chmod 640 private
 """
@@ -251,6 +252,7 @@ def test_a_difference_applies_with_all_but_what_no_patch_can_carry(
         with open(f"{upper}/{file}", "rb") as made:
             assert (applied / "hello" / file).read_bytes() == made.read()
     assert (applied / "hello/Makefile").is_file()
+    assert (applied / "hello/d w/empty").read_bytes() == b""
     shutil.rmtree(kept)
 
 

@@ -175,6 +175,25 @@ def test_the_entry_of_another_kernel_is_left_alone(home):
     assert written(other)["argv"] == ["octave"]
 
 
+def test_the_entry_of_another_kernel_below_a_prefix_is_left_alone(home, tmp_path):
+    other = tmp_path / "prefix/share/jupyter/kernels/ir"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text(json.dumps({"argv": ["R"], "display_name": "R"}))
+    (other / "kernel.js").touch()
+    words = ("install", "--prefix", str(tmp_path / "prefix"), "--name")
+    assert reason_of(*words, "ir") == "kernel-name-taken"
+    assert sorted(os.listdir(other)) == ["kernel.js", "kernel.json"]
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_means_a_directory_of_jupyter_s_replaces_nothing(home, name):
+    other = home / "octave"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text(json.dumps({"argv": ["octave"], "display_name": "Octave"}))
+    assert reason_of("install", "--name", name) == "option-value"
+    assert written(other)["argv"] == ["octave"]
+
+
 def test_a_build_that_nobody_knows_gets_no_entry(home, tmp_path, monkeypatch):
     monkeypatch.setenv("NIX_STORE_DIR", str(tmp_path / "store"))
     assert reason_of("install", "--build", "no-such-build") in ("build-unknown", "nothing-kept")

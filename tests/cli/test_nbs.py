@@ -538,6 +538,13 @@ def test_text_beyond_ascii_is_printed_in_any_locale(run_nbs, store, builds, loca
     assert "→".encode() in done.stdout
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_what_a_terminal_s_code_has_not_is_printed_by_its_number(run_nbs, store, builds, encoding):
+    done = run_nbs("show", builds["hello-1.0"], env={"PYTHONIOENCODING": encoding})
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"\\u2192" in done.stdout
+
+
 def test_plan_carries_names_that_are_no_text(nbs, store):
     """env-vars may hold any bytes."""
     kept = store.keep("nix-1-1")

@@ -93,6 +93,32 @@ def test_a_patch_that_does_not_apply_fails_in_patch_phase(
     assert done.stderr.endswith(b" fails with of-another.patch in patchPhase: exit status 1\n")
 
 
+def test_of_a_phase_that_is_none_no_verdict_is_given(run_nbs, kept_by_nix, repair, user) -> None:
+    words = ("--store", kept_by_nix.store, kept_by_nix.path, "--until", "checkPhsae", "--patch")
+    done = run_nbs("verify", *words, repair("check-phase"), as_user=user)
+    assert done.returncode == 2
+    assert b"(phase-unknown, 2)" in done.stderr
+    assert b"fails with" not in done.stderr
+
+
+WITHOUT_OUTPUT = f"""(import {ROOT}/tests/nix/stdenv.nix {{ }}).mkDerivation {{
+  name = "half-1.0"; src = {HELLO}; outputs = [ "out" "dev" ];
+  buildPhase = "grep -q 'bash ./test.sh' Makefile"; installPhase = "mkdir $out";
+}}"""
+
+
+@pytest.mark.namespaces
+@pytest.mark.nix
+def test_a_build_that_ends_without_an_output_does_not_pass(failed, repair) -> None:
+    done = failed(WITHOUT_OUTPUT, "--to-end", "--patch", repair("check-phase"))
+    assert done.returncode == 1, done.stdout
+    assert b"-half-1.0-dev: without that output Nix lets the build fail\n" in done.stderr
+    assert done.stderr.endswith(
+        b"half-1.0 fails with check-phase.patch in its end, for want of an output: exit status 1\n"
+    )
+    assert failed(WITHOUT_OUTPUT, "--real", "--yes", "--patch", repair("check-phase")).returncode
+
+
 def test_all_phases_run_if_asked(run_nbs, kept_by_nix, repair, user) -> None:
     words = ("--store", kept_by_nix.store, kept_by_nix.path, "--to-end", "--patch")
     done = run_nbs("verify", *words, repair("check-phase"), as_user=user)

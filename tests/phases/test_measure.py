@@ -336,6 +336,50 @@ def test_an_output_that_was_not_made_is_told_where_the_build_ends(world, failure
         assert "nothing is at" not in phase(*entering, *words, store=store(world)).stdout
 
 
+HOOK = """builtins.toFile "hook.sh" ''
+  FLAGS="''${FLAGS-} -of-the-hook"; export FLAGS
+  if [[ ''${useMine-} ]]; then buildPhase='echo mine; false'; fi
+  byFunction() { local n=08; echo "next: $((n + 1))"; echo behind; }
+  if [[ ''${byFunction-} ]]; then buildPhase=byFunction; fi
+''"""
+
+
+def hooked(attributes: str) -> str:
+    """An expression of a build that a hook of an input has its part in."""
+    recipe = f"""{{ name = "hooked-1.0"; dontUnpack = true; nativeBuildInputs = [ ({HOOK}) ];
+      {attributes} }}"""
+    return f"(import {HERE}/stdenv.nix {{ }}).mkDerivation {recipe}"
+
+
+@pytest.mark.parametrize(
+    "attributes", ['byFunction = "1";', 'n = "08"; buildPhase = "x=$((n + 1)); echo behind";']
+)
+def test_an_error_in_an_expression_ends_a_phase_as_it_ends_the_build(
+    attributes, world, failure, phase: Phase
+):
+    found = failure(hooked(attributes))
+    for words in ((), ("--clean",)):
+        done = phase(*words, found.kept, store=store(world))
+        assert done.returncode == status_of(found) == 1, done.stdout
+        assert "value too great for base" in done.stdout
+        assert "behind" not in output_of(done.stdout)
+        assert "has passed" not in done.stdout
+
+
+@pytest.mark.parametrize("structured", ["", "__structuredAttrs = true;"])
+def test_what_the_set_up_adds_to_a_variable_is_added_to_the_caller_s_as_well(
+    structured, world, failure, phase: Phase
+):
+    recipe = f'{structured} FLAGS = "-given"; useMine = ""; buildPhase = "echo $FLAGS; false";'
+    found = failure(hooked(recipe))
+    assert "-given -of-the-hook" in found.log
+    for words in ((), ("--clean",)):
+        done = phase(*words, found.kept, "FLAGS=-mine", store=store(world))
+        assert "-mine -of-the-hook" in output_of(done.stdout), done.stdout
+    done = phase("--clean", found.kept, "useMine=1", store=store(world))
+    assert output_of(done.stdout)[-1] == "mine"
+
+
 def test_a_variable_takes_the_place_of_a_list(world, failure, phase: Phase):
     words = ("buildPhase=declare -p makeFlags", "makeFlags=C=3")
     done = phase(failure("structured-attributes").kept, *words, store=store(world))
