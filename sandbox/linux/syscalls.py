@@ -24,6 +24,7 @@ MOUNT_ATTR_RDONLY = 0x1
 AT_FDCWD = -100
 AT_RECURSIVE = 0x8000
 AT_EMPTY_PATH = 0x1000
+RENAME_EXCHANGE = 2
 STATX_BTIME, STATX_BYTES, BTIME_OFFSET = 0x800, 256, 80
 
 CLONE_FLAGS = {
@@ -392,6 +393,13 @@ def attach_mount(descriptor: int, path: str) -> None:
 def detach_mount(path: str) -> None:
     """umount2(2) with MNT_DETACH: it is there no longer for whoever comes by its path."""
     _check(_libc.umount2(os.fsencode(path), MNT_DETACH), f"umount2({quoted(path)}, MNT_DETACH)")
+
+
+def exchange(first: str, second: str) -> None:
+    """renameat2(2) with RENAME_EXCHANGE: each has the name of the other, all at once."""
+    call = f"renameat2({quoted(first)}, {quoted(second)}, RENAME_EXCHANGE)"
+    names = AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second)
+    _check(_libc.renameat2(*names, RENAME_EXCHANGE), call)
 
 
 def kill_by_descriptor(descriptor: int, number: int) -> None:

@@ -138,8 +138,11 @@ class Asked:
         self._worker = self._ended = -1
 
     def close(self) -> None:
-        """Wait for what is being done, and let go."""
+        """Wait for what is being done, and let go. Nobody inside listens any more: what is
+        still to be said, to an end that somebody may have sent to itself, is not waited for."""
         self._theirs.close()
+        if self._ended >= 0:
+            self._ours.shutdown(socket.SHUT_RDWR)
         if self._ended >= 0:
             self._bury()
         self._ours.close()

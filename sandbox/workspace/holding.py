@@ -8,9 +8,11 @@ then: what was locked has to be what has the name.
 from __future__ import annotations
 
 import os
+import select
 import time
 
 from sandbox.errors import MachineError
+from sandbox.linux import syscalls
 from sandbox.workspace import harvest
 from sandbox.workspace.kept import (
     DERIVATION,
@@ -19,6 +21,7 @@ from sandbox.workspace.kept import (
     SESSION,
     Kept,
     directory_of,
+    is_first_inside,
     is_name,
     living,
     name_for,
@@ -53,8 +56,8 @@ class Held:
     """A kept workspace that is ours alone from `__enter__` to `__exit__`.
 
     What a session that was killed left has been taken home by then, and nobody is inside. `kept`
-    is what it is; `directory` its open directory. With `damaged`, one whose record cannot be read
-    is held all the same, to be removed: it has no `kept`.
+    is what it is; `directory` its open directory. With `damaged` it is to be removed: nothing is
+    taken home, and one whose record cannot be read is held all the same. It has no `kept`.
     """
 
     def __init__(self, state: str, name: str, *, damaged: bool = False) -> None:
@@ -82,7 +85,11 @@ class Held:
         try:
             self._take(PATIENCE_S)
             if self._read():
-                self.harvest()
+                if self._damaged:
+                    # It goes with all that is in it.
+                    _wait_for_end(self)
+                else:
+                    self.harvest()
         except FileNotFoundError:
             self.forget()
             raise unknown(self.state, self.name) from None
@@ -132,10 +139,10 @@ class Held:
             # Only then, for what it needs takes longer to import than all else here.
             from sandbox.workspace.restore import recover  # noqa: PLC0415
 
-            _wait_for_end(self.directory)
+            _wait_for_end(self)
             recover(self.path)
         if harvest.is_left(self.directory):
-            _wait_for_end(self.directory)
+            _wait_for_end(self)
             kept = self.kept
             if kept.prepared_ns:
                 inputs = read_inputs(self.directory)
@@ -270,7 +277,7 @@ def _sweep_one(state: str, name: str) -> None:
         except FileNotFoundError:
             held.remove()
             return
-        _wait_for_end(held.directory)
+        _wait_for_end(held)
         if os.path.lexists(f"{path}/{RESTORING}") or held.is_changed():
             held.harvest()
         else:
@@ -279,12 +286,30 @@ def _sweep_one(state: str, name: str) -> None:
         held.forget()
 
 
-def _wait_for_end(directory: int) -> None:
-    """The first process of a session dies with its supervisor, but not in the same moment."""
-    pid, start = noted_session(directory)
-    until = time.monotonic() + PATIENCE_S
-    while start and start_time(pid) == start and time.monotonic() < until:
-        time.sleep(_PAUSE_S)
+def _wait_for_end(held: Held) -> None:
+    """The first process of a session dies with its supervisor, but not in the same moment; and it
+    may have asked the kernel to let it live, prctl(2). Who has the lock ends it.
+
+    Raises MachineError `workspace-in-use` if it will not go.
+    """
+    pid, start = noted_session(held.directory)
+    if not start or start_time(pid) != start:
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        if start_time(pid) == start and is_first_inside(pid):
+            syscalls.kill_by_descriptor(process, syscalls.SIGKILL)
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        if not poll.poll(PATIENCE_S * 1000):
+            raise _in_use(held.name, pid)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(process)
 
 
 def _in_use(name: str, pid: int) -> MachineError:

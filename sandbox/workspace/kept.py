@@ -327,6 +327,16 @@ def noted_session(directory: int) -> tuple[int, str]:
         return 0, ""
 
 
+def is_first_inside(pid: int) -> bool:
+    """Is it the first process of a pid namespace below ours? proc_pid_status(5): NSpid."""
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii", errors="replace") as file:
+            found = next((line.split()[1:] for line in file if line.startswith("NSpid:")), [])
+    except OSError:
+        return False
+    return len(found) > 1 and found[-1] == "1"
+
+
 def start_time(pid: int) -> str:
     """When a process was started, in ticks since boot; empty if it has ended.
 

@@ -12,12 +12,14 @@ killed is either undone or finished, and the snapshot itself is only read.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
 import time
 
 from sandbox.errors import MachineError
+from sandbox.linux import syscalls
 from sandbox.linux.looked import STALE, open_looked, require_looked
 from sandbox.model.value import Value
 from sandbox.workspace.copy import Links, copy_entry, copy_open
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
     from sandbox.workspace.snapshots import First, Progress
 
 _PLAN = "plan.json"
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR, errno.EISDIR)
 _LARGEST_PLAN = 1 << 24
 
 
@@ -337,4 +340,11 @@ def _exchange(one: Exchange, ways: Ways, path: str) -> None:
     if one.had and not os.path.lexists(old) and os.path.lexists(place):
         os.rename(place, old)
     if one.gets and os.path.lexists(new):
-        os.rename(new, place)
+        try:
+            os.rename(new, place)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
+            # A program inside has put something there in the moment before.
+            syscalls.exchange(new, place)
+            remove_tree(new)

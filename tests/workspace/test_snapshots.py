@@ -265,6 +265,30 @@ def test_failed_of_a_copy_is_the_copy_that_the_session_began_with(
     run_as_caller(check)
 
 
+def test_what_comes_to_a_place_while_it_is_exchanged_is_in_nobody_s_way(
+    trees: Trees, run_as_caller: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rename = os.rename
+
+    def with_an_intruder(source: str, target: str, **more: int) -> None:
+        rename(source, target, **more)
+        if target.endswith("restoring/old/tmp"):
+            os.mkdir(f"{trees.path}/tmp")
+            Path(trees.path, "tmp/intruder").touch()
+
+    def check() -> None:
+        Path(trees.path, "tmp/note").write_text("good")
+        make(trees, "good")
+        Path(trees.path, "tmp/note").write_text("bad")
+        monkeypatch.setattr(os, "rename", with_an_intruder)
+        restore(trees, "good")
+        assert not os.path.lexists(f"{trees.path}/tmp/intruder")
+        assert Path(trees.path, "tmp/note").read_text() == "good"
+        assert not os.path.lexists(f"{trees.path}/restoring")
+
+    run_as_caller(check)
+
+
 def test_what_was_made_unasked_is_called_what_it_is() -> None:
     made = [snapshots.Snapshot(name=name, created=0.0) for name in ("before", "undone")]
     counted = snapshots.Snapshot(name="one", created=0.0, files=1, bytes=6)
