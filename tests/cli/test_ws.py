@@ -441,9 +441,10 @@ def test_a_person_who_comes_second_is_asked_whether_a_copy_will_do(
         screen.type("")
         screen.wait_for("error: the workspace `hand-made` is in use")
         screen.type("clear; ./tool shell --ws hand-made -- cat new")
+        # The question before may still be on the screen: then the answer comes ahead of the second.
         screen.wait_for("Enter a copy of it? [y/N]")
         screen.type("y")
-        screen.wait_for("a copy of the workspace `hand-made`: hand-made-2")
+        screen.wait_for_end("a copy of the workspace `hand-made`: hand-made-2")
         screen.wait_for("changed")
     finally:
         screen.close()
