@@ -289,6 +289,16 @@ def run_tool(tool_command: Callable[..., tuple[list[str], dict[str, str]]]) -> R
     return functools.partial(_run_module, tool_command, "sandbox.cli.nix_build_shell")
 
 
+@pytest.fixture(params=["root", "unprivileged"])
+def user(request: pytest.FixtureRequest, unprivileged: int) -> int | None:
+    """Who calls, as `run_nbs` and `run_tool` take it: each of both identities, of which a user has one."""
+    if request.param == "unprivileged":
+        return unprivileged
+    if os.getuid() != 0:
+        pytest.skip("only root can be root")
+    return None
+
+
 @pytest.fixture(scope="session")
 def run_nbs(tool_command: Callable[..., tuple[list[str], dict[str, str]]]) -> RunTool:
     """Run `nbs`, as `run_tool` runs its sister."""

@@ -25,10 +25,7 @@ elif [[ -f .attrs.sh ]]; then
   source .attrs.sh
 fi
 # What that file declares again is what the caller says, as the set-up reads it.
-for __nbs_word in "${__nbs_settings[@]}"; do
-  unset -v "${__nbs_word%%=*}" 2>/dev/null || :
-  export "${__nbs_word?}"
-done
+__nbs_export "${__nbs_settings[@]}"
 if [[ ${stdenv-} && -e $stdenv/setup ]]; then
   __nbs_has_stdenv=1
   # shellcheck disable=SC1091
@@ -77,8 +74,7 @@ __nbs_write_env_vars() {
   if [[ $__nbs_state && $__nbs_dump ]]; then __nbs_dumpVars; fi
 }
 
-# What was exported when the failing phase began, and what the caller says. `export` of what is a list
-# would set its first element.
+# What was exported when the failing phase began, and what the caller says.
 __nbs_started=''
 if [[ $__nbs_env_vars && -r $__nbs_env_vars ]]; then
   mapfile -t __nbs_unset < <(__nbs_list_unset)
@@ -89,12 +85,7 @@ if [[ $__nbs_env_vars && -r $__nbs_env_vars ]]; then
 elif [[ ! $__nbs_state ]]; then
   export GZIP_NO_TIMESTAMPS=1
 fi
-for __nbs_word in "${__nbs_here[@]}" "${__nbs_settings[@]}"; do
-  # A file in its place goes before it.
-  if [[ $__nbs_word == buildCommand=* ]]; then unset -v buildCommandPath; fi
-  unset -v "${__nbs_word%%=*}" 2>/dev/null || :
-  export "${__nbs_word?}"
-done
+__nbs_export "${__nbs_here[@]}" "${__nbs_settings[@]}"
 if [[ $__nbs_jobs ]]; then export NIX_BUILD_CORES=$__nbs_jobs; fi
 
 if [[ $__nbs_has_stdenv && (${buildCommand-} || -f ${buildCommandPath-}) ]]; then

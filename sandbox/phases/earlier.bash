@@ -30,6 +30,18 @@ __nbs_list_unset() {
 
 __nbs_is_exported() { [[ -v $1 && ${!1@a} == *x* ]]; }
 
+# Words of the form NAME=VALUE, in the place of whatever has the name. `export` of what is a list would
+# set its first element.
+__nbs_export() {
+  local __nbs_word
+  for __nbs_word; do
+    # A file in its place goes before it.
+    if [[ $__nbs_word == buildCommand=* ]]; then unset -v buildCommandPath; fi
+    unset -v "${__nbs_word%%=*}" 2>/dev/null || :
+    export "${__nbs_word?}"
+  done
+}
+
 # Has the phase run before the first one, as far as is known?
 __nbs_came_before() {
   local index

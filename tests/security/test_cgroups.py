@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conftest import Kept, RunTool
 
 pytestmark = pytest.mark.namespaces
@@ -34,19 +33,8 @@ int main(void) {
 
 
 @pytest.fixture(scope="module")
-def kept(open_directory: Path, hand_made: Kept, unprivileged: int) -> str:
-    """A copy of the least kept directory, with the program in it."""
-    if shutil.which("gcc") is None:
-        assert not os.environ.get("CI"), "CI must be able to run this: no gcc"
-        pytest.skip("no gcc")
-    place = open_directory / "with-unshare"
-    shutil.copytree(hand_made.path, place)
-    command = ["gcc", "-static", "-xc", "-", "-o", str(place / "unshare")]
-    subprocess.run(command, input=PROGRAM.encode(), check=True, capture_output=True)
-    if os.getuid() == 0:
-        for path in (place, *place.iterdir()):
-            os.chown(path, unprivileged, unprivileged)
-    return str(place)
+def kept(open_directory: Path, kept_with: Callable[[Path, str, str], str]) -> str:
+    return kept_with(open_directory / "with-unshare", "unshare", PROGRAM)
 
 
 @pytest.mark.parametrize("how", ["root", "unprivileged"])

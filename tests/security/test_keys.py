@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.conftest import Kept
+    from collections.abc import Callable
+
 
 pytestmark = [
     pytest.mark.namespaces,
@@ -23,19 +24,8 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture(scope="module")
-def program(open_directory: Path, hand_made: Kept, unprivileged: int) -> str:
-    """A copy of the least kept directory, with the program that tries in it."""
-    if shutil.which("gcc") is None:
-        assert not os.environ.get("CI"), "CI must be able to run this: no gcc"
-        pytest.skip("no gcc")
-    kept = open_directory / "with-keys"
-    shutil.copytree(hand_made.path, kept)
-    command = ["gcc", "-static", "-O1", "-o", str(kept / "keys"), str(HERE / "keys.c")]
-    subprocess.run(command, check=True, capture_output=True)
-    if os.getuid() == 0:
-        for place in (kept, *kept.iterdir()):
-            os.chown(place, unprivileged, unprivileged)
-    return str(kept)
+def program(open_directory: Path, kept_with: Callable[[Path, str, str], str]) -> str:
+    return kept_with(open_directory / "with-keys", "keys", (HERE / "keys.c").read_text())
 
 
 @pytest.fixture

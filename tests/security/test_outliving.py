@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from sandbox.workspace.kept import start_time
 from tests.linux.processes import eventually
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.conftest import Kept, RunTool
@@ -62,15 +62,6 @@ int main(int count, char **words) {
 """
 
 
-@pytest.fixture(params=["root", "unprivileged"])
-def user(request: pytest.FixtureRequest, unprivileged: int) -> int | None:
-    if request.param == "unprivileged":
-        return unprivileged
-    if os.getuid() != 0:
-        pytest.skip("only root can be root")
-    return None
-
-
 @pytest.fixture
 def place(tmp_path: Path, open_directory: Path, user: int | None) -> Path:
     made = open_directory / tmp_path.name
@@ -81,19 +72,8 @@ def place(tmp_path: Path, open_directory: Path, user: int | None) -> Path:
 
 
 @pytest.fixture
-def kept(place: Path, hand_made: Kept, unprivileged: int) -> str:
-    """A copy of the least kept directory, with the program in it."""
-    if shutil.which("gcc") is None:
-        assert not os.environ.get("CI"), "CI must be able to run this: no gcc"
-        pytest.skip("no gcc")
-    made = place / "built"
-    shutil.copytree(hand_made.path, made)
-    command = ["gcc", "-static", "-xc", "-", "-o", str(made / "program")]
-    subprocess.run(command, input=PROGRAM.encode(), check=True, capture_output=True)
-    if os.getuid() == 0:
-        for path in (made, *made.iterdir()):
-            os.chown(path, unprivileged, unprivileged)
-    return str(made)
+def kept(place: Path, kept_with: Callable[[Path, str, str], str]) -> str:
+    return kept_with(place / "built", "program", PROGRAM)
 
 
 def test_a_program_that_outlives_its_supervisor_is_ended_by_the_next_one(

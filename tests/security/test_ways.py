@@ -28,15 +28,6 @@ EXCHANGE = """
 """
 
 
-@pytest.fixture(params=["root", "unprivileged"])
-def user(request: pytest.FixtureRequest, unprivileged: int) -> int | None:
-    if request.param == "unprivileged":
-        return unprivileged
-    if os.getuid() != 0:
-        pytest.skip("only root can be root")
-    return None
-
-
 @pytest.fixture
 def place(tmp_path: Path, user: int | None, open_directory: Path) -> Iterator[Path]:
     """A directory of the caller's, with what nobody else is to see."""
