@@ -208,7 +208,7 @@ ONE_COMMAND_NEEDS = {
     "": "errors",
     "cli": "arguments entering speak",
     "host": "builddir case closure database derivation inputs machine nixconf owners version",
-    "linux": "apply launch looked syscalls",
+    "linux": "apply launch looked mounts syscalls",
     "model": "aterm command envvars facts identity nixconf plan printable profile rules seccomp spec"
     " steps storepath stores value",
     "session": "run",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 
-from sandbox.linux import syscalls
+from sandbox.linux import mounts, syscalls
 from sandbox.linux.looked import open_looked
 from sandbox.model.steps import (
     BindEach,
@@ -168,7 +168,7 @@ class Linux:
     ) -> None:
         def call(found: str | int) -> None:
             place = found if isinstance(found, str) else syscalls.own_descriptor(found)
-            syscalls.mount(place, target, fstype, flags, data)
+            mounts.mount(place, target, fstype, flags, data)
 
         self._with(source, call)
 
@@ -176,7 +176,7 @@ class Linux:
         self, *, lower: str, upper: str, work: str, target: str, uid: int, gid: int
     ) -> None:
         def call(found: str | int) -> None:
-            syscalls.mount_overlay(
+            mounts.mount_overlay(
                 lower=found, upper=upper, work=work, target=target, uid=uid, gid=gid
             )
 
@@ -185,9 +185,9 @@ class Linux:
     def bind_each(self, source: str, target: str, names: tuple[str, ...]) -> None:
         def call(found: str | int) -> None:
             if isinstance(found, str):
-                syscalls.bind_each(found, target, names)
+                mounts.bind_each(found, target, names)
             else:
-                syscalls.bind_each_in(found, target, names)
+                mounts.bind_each_in(found, target, names)
 
         self._with(source, call)
 
@@ -207,10 +207,10 @@ class Linux:
     bring_up = staticmethod(syscalls.bring_up)
     sethostname = staticmethod(syscalls.sethostname)
     setdomainname = staticmethod(syscalls.setdomainname)
-    mount_setattr = staticmethod(syscalls.mount_setattr)
-    make_places = staticmethod(syscalls.make_places)
-    pivot_root = staticmethod(syscalls.pivot_root)
-    renew_proc = staticmethod(syscalls.renew_proc)
+    mount_setattr = staticmethod(mounts.mount_setattr)
+    make_places = staticmethod(mounts.make_places)
+    pivot_root = staticmethod(mounts.pivot_root)
+    renew_proc = staticmethod(mounts.renew_proc)
     personality = staticmethod(syscalls.personality)
     set_limit = staticmethod(syscalls.set_limit)
     prctl = staticmethod(syscalls.prctl)

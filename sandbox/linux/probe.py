@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from sandbox.linux import syscalls
+from sandbox.linux import mounts, syscalls
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -104,9 +104,7 @@ def try_overlay(lower: str, upper: str, work: str, target: str) -> Refusal | Non
     def action() -> None:
         _found("user", "mnt")
         _let_go_of_mounts()
-        syscalls.mount_overlay(
-            lower=lower, upper=upper, work=work, target=target, uid=1000, gid=100
-        )
+        mounts.mount_overlay(lower=lower, upper=upper, work=work, target=target, uid=1000, gid=100)
 
     return attempt(action)
 
@@ -118,20 +116,20 @@ def _found(*kinds: str) -> None:
 
 
 def _let_go_of_mounts() -> None:
-    syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+    mounts.mount("none", "/", "", mounts.MS_REC | mounts.MS_PRIVATE)
 
 
 def _renew_proc() -> None:
     """Over the /proc that is there: nobody else sees it."""
     _let_go_of_mounts()
-    syscalls.mount("none", PROC, "proc")
+    mounts.mount("none", PROC, "proc")
 
 
 def _make_read_only() -> None:
     _let_go_of_mounts()
     # With what covers parts of it: the kernel refuses to uncover them.
-    syscalls.mount(PROC, PROC, "", syscalls.MS_BIND | syscalls.MS_REC)
-    syscalls.mount_setattr(PROC, read_only=True, recursive=True)
+    mounts.mount(PROC, PROC, "", mounts.MS_BIND | mounts.MS_REC)
+    mounts.mount_setattr(PROC, read_only=True, recursive=True)
 
 
 def _in_new_process(action: Callable[[], None]) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sandbox.linux import syscalls
+from sandbox.linux import mounts, syscalls
 from sandbox.linux.apply import apply
-from sandbox.linux.syscalls import mount_flags, quoted
+from sandbox.linux.syscalls import quoted
 from sandbox.model.steps import ConnectTerminal
 
 TYPE_CHECKING = False
@@ -43,14 +43,11 @@ class Recorder:
     def mount(
         self, source: str, target: str, fstype: str = "", flags: int = 0, data: str = ""
     ) -> None:
-        what = ", ".join(map(quoted, (source, target, fstype)))
-        self.note(f"mount({what}, {mount_flags(flags)}, {quoted(data)})")
+        self.note(mounts.mount_call(source, target, fstype, flags, data))
 
     def bind_each(self, source: str, target: str, names: tuple[str, ...]) -> None:
         for name in names:
-            self.mount(
-                f"{source}/{name}", f"{target}/{name}", flags=syscalls.MS_BIND | syscalls.MS_REC
-            )
+            self.mount(f"{source}/{name}", f"{target}/{name}", flags=mounts.MS_BIND | mounts.MS_REC)
 
     def mount_overlay(
         self, *, lower: str, upper: str, work: str, target: str, uid: int, gid: int

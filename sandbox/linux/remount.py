@@ -15,7 +15,7 @@ import os
 import time
 
 from sandbox.errors import MachineError
-from sandbox.linux import launch, syscalls
+from sandbox.linux import launch, mounts, syscalls
 from sandbox.linux.apply import Linux, apply
 from sandbox.linux.looked import STALE, changed
 from sandbox.model.value import Value
@@ -196,7 +196,7 @@ def _child(
     try:
         os.close(orders.writer)
         os.close(report.reader)
-        mounts = _mounted(doors, new, calls)
+        made = _mounted(doors, new, calls)
         syscalls.setns(doors.mounts, "mnt")
         others = _others(resident=resident)
         if kill:
@@ -210,7 +210,7 @@ def _child(
         nested = _nested() if resident else []
         _tell(report, {"ready": True})
         if orders.receive() == b"go":
-            _put_in_place(new, mounts, nested)
+            _put_in_place(new, made, nested)
             _tell(report, {"done": True})
     except OSError as error:
         told = {"refused": [str(error.filename or ""), os.strerror(error.errno or 0)]}
@@ -229,25 +229,25 @@ def _mounted(doors: Doors, new: tuple[Mounted, ...], calls: Linux) -> list[int]:
     """The new mounts, attached nowhere."""
     syscalls.setns(doors.user, "user")
     syscalls.unshare("mnt")
-    syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
+    mounts.mount("none", "/", "", mounts.MS_REC | mounts.MS_PRIVATE)
     for one in new:
         for step in one.steps:
             apply(step, calls)
-    return [syscalls.clone_mount(one.top, recursive=one.whole) for one in new]
+    return [mounts.clone_mount(one.top, recursive=one.whole) for one in new]
 
 
-def _put_in_place(new: tuple[Mounted, ...], mounts: list[int], nested: list[int]) -> None:
-    _exchange(new, mounts)
+def _put_in_place(new: tuple[Mounted, ...], made: list[int], nested: list[int]) -> None:
+    _exchange(new, made)
     for namespace in nested:
-        again = [syscalls.clone_mount(one.path, recursive=one.whole) for one in new]
+        again = [mounts.clone_mount(one.path, recursive=one.whole) for one in new]
         syscalls.setns(namespace, "mnt")
         _exchange(new, again)
 
 
-def _exchange(new: tuple[Mounted, ...], mounts: list[int]) -> None:
-    for one, mount in zip(new, mounts, strict=True):
-        syscalls.detach_mount(one.path)
-        syscalls.attach_mount(mount, one.path)
+def _exchange(new: tuple[Mounted, ...], made: list[int]) -> None:
+    for one, mount in zip(new, made, strict=True):
+        mounts.detach_mount(one.path)
+        mounts.attach_mount(mount, one.path)
         os.close(mount)
 
 
@@ -294,12 +294,12 @@ def _links(pid: int) -> Iterator[tuple[str, str]]:
 
     A descriptor from outside of the sandbox is left out: its path means another file here.
     """
-    mounts = _mounts(pid)
+    seen = _mounts(pid)
     try:
         numbers = sorted(os.listdir(f"/proc/{pid}/fd"), key=int)
     except OSError:
         numbers = []
-    inside = (f"fd/{n}" for n in numbers if not mounts or _mount_of(pid, n) in mounts)
+    inside = (f"fd/{n}" for n in numbers if not seen or _mount_of(pid, n) in seen)
     for link in ("cwd", "root", *inside):
         try:
             yield link.removeprefix("fd/"), os.readlink(f"/proc/{pid}/{link}")

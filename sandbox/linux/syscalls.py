@@ -10,19 +10,9 @@ from __future__ import annotations
 
 import ctypes
 import os
-from fcntl import F_DUPFD_CLOEXEC, fcntl
 from sys import byteorder
 
-MS_RDONLY = 0x1
-MS_REMOUNT = 0x20
-MS_BIND = 0x1000
-MS_REC = 0x4000
-MS_PRIVATE = 0x40000
-MS_SHARED = 0x100000
-MNT_DETACH = 0x2
-MOUNT_ATTR_RDONLY = 0x1
 AT_FDCWD = -100
-AT_RECURSIVE = 0x8000
 AT_EMPTY_PATH = 0x1000
 RENAME_EXCHANGE = 2
 STATX_BTIME, STATX_BYTES, BTIME_OFFSET = 0x800, 256, 80
@@ -49,12 +39,6 @@ SIGCHLD, SIGCONT, SIGSTOP, SIGTSTP, SIGWINCH = 17, 18, 19, 20, 28
 SIG_BLOCK, SIG_SETMASK = 0, 2
 
 SYS_PIDFD_SEND_SIGNAL = 424
-SYS_OPEN_TREE, SYS_MOVE_MOUNT, SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT = 428, 429, 430, 431, 432
-OPEN_TREE_CLONE, OPEN_TREE_CLOEXEC = 1, 0o2000000
-LAYER_DESCRIPTORS = 64
-FSOPEN_CLOEXEC, FSMOUNT_CLOEXEC, FSCONFIG_CMD_CREATE = 1, 1, 6
-MOVE_MOUNT_F_EMPTY_PATH = 0x4
-SYS_MOUNT_SETATTR = 442
 SYS_LANDLOCK_CREATE_RULESET = 444
 SYS_LANDLOCK_RESTRICT_SELF = 446
 SYS_CLOSE_RANGE = 436
@@ -74,34 +58,13 @@ TIOCSCTTY = 0x540E
 EPERM, EINVAL, ENOSYS, EDQUOT = 1, 22, 38, 122
 KEYCTL_JOIN_SESSION_KEYRING = 1
 
-MOUNT_FLAG_NAMES = {
-    MS_RDONLY: "MS_RDONLY",
-    MS_REMOUNT: "MS_REMOUNT",
-    MS_BIND: "MS_BIND",
-    MS_REC: "MS_REC",
-    MS_PRIVATE: "MS_PRIVATE",
-    MS_SHARED: "MS_SHARED",
-}
 
-_libc = ctypes.CDLL(None, use_errno=True)
-_libc.mount.argtypes = (
-    ctypes.c_char_p,
-    ctypes.c_char_p,
-    ctypes.c_char_p,
-    ctypes.c_ulong,
-    ctypes.c_char_p,
-)
-_libc.prctl.argtypes = (ctypes.c_int, *([ctypes.c_ulong] * 4))
-_libc.personality.argtypes = (ctypes.c_ulong,)
-_libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p)
-_libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-_libc.signal.restype = ctypes.c_void_p
-
-
-def mount_flags(flags: int) -> str:
-    """The names of mount(2)'s flags, joined as strace joins them."""
-    names = [name for bit, name in MOUNT_FLAG_NAMES.items() if flags & bit]
-    return "|".join(names) or "0"
+libc = ctypes.CDLL(None, use_errno=True)
+libc.prctl.argtypes = (ctypes.c_int, *([ctypes.c_ulong] * 4))
+libc.personality.argtypes = (ctypes.c_ulong,)
+libc.ioctl.argtypes = (ctypes.c_int, ctypes.c_ulong, ctypes.c_char_p)
+libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+libc.signal.restype = ctypes.c_void_p
 
 
 LONGEST_QUOTED = 4096
@@ -119,7 +82,7 @@ def _escaped(character: str) -> str:
     return "".join(f"\\{byte:03o}" for byte in character.encode("utf-8", "surrogateescape"))
 
 
-def _check(result: int, call: str) -> int:
+def check(result: int, call: str) -> int:
     if result < 0:
         errno = ctypes.get_errno()
         raise OSError(errno, os.strerror(errno), call)
@@ -136,7 +99,7 @@ def unshare(*namespaces: str) -> None:
     for name in namespaces:
         flags |= CLONE_FLAGS[name]
     names = "|".join("CLONE_NEW" + ("NS" if n == "mnt" else n.upper()) for n in namespaces)
-    _check(_libc.unshare(flags), f"unshare({names})")
+    check(libc.unshare(flags), f"unshare({names})")
 
 
 def join_session_keyring() -> None:
@@ -146,9 +109,9 @@ def join_session_keyring() -> None:
     keys: then what it becomes cannot use any either. Nor for a user who has as many keys as the
     kernel lets users have: from those the filter keeps all keys.
     """
-    joined = _libc.syscall(_SYS_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
+    joined = libc.syscall(_SYS_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None)
     if joined >= 0 or ctypes.get_errno() not in (EPERM, ENOSYS, EDQUOT):
-        _check(joined, "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)")
+        check(joined, "keyctl(KEYCTL_JOIN_SESSION_KEYRING, NULL)")
 
 
 _SYS_KEYCTL = {"x86_64": 250, "i686": 288, "i386": 288, "ppc64le": 271, "s390x": 280}.get(
@@ -174,135 +137,9 @@ def map_ids(process: str, uid_map: str, gid_map: str) -> None:
             raise OSError(error.errno, error.strerror, f'write("{path}", "{text}")') from None
 
 
-def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
-    """mount(2): attach `source` to the tree at `target`, or change what is mounted there."""
-    if _libc.mount(
-        os.fsencode(source), os.fsencode(target), os.fsencode(fstype), flags, os.fsencode(data)
-    ):
-        what = ", ".join(map(quoted, (source, target, fstype)))
-        _check(-1, f"mount({what}, {mount_flags(flags)}, {quoted(data)})")
-
-
-def bind_each(source: str, target: str, names: tuple[str, ...]) -> None:
-    """mount(2) with MS_BIND|MS_REC for each name below `source`, at the same name below `target`.
-
-    One function, for the thousands of a large closure: most of the time is the kernel's. `target`
-    is the working directory afterwards: in it the kernel walks no path to each of them.
-    """
-    call, flags = _libc.mount, MS_BIND | MS_REC
-    os.chdir(target)
-    above = os.fsencode(source) + b"/"
-    for name in names:
-        raw = os.fsencode(name)
-        if call(above + raw, raw, b"", flags, b""):
-            paths = f"{quoted(f'{source}/{name}')}, {quoted(f'{target}/{name}')}"
-            _check(-1, f'mount({paths}, "", {mount_flags(flags)}, "")')
-
-
-def bind_each_in(directory: int, target: str, names: tuple[str, ...]) -> None:
-    """The same for names in an open directory that others may change: no link is followed."""
-    for name in names:
-        try:
-            handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
-        except OSError as error:
-            call = f"openat({directory}, {quoted(name)}, O_PATH|O_NOFOLLOW)"
-            raise OSError(error.errno, error.strerror, call) from None
-        try:
-            mount(own_descriptor(handle), f"{target}/{name}", "", MS_BIND | MS_REC)
-        finally:
-            os.close(handle)
-
-
 def own_descriptor(descriptor: int) -> str:
     """proc_pid_fd(5): a path to what is open, for calls that take no descriptor."""
     return f"/proc/self/fd/{descriptor}"
-
-
-def mount_overlay(
-    *, lower: str | int, upper: str, work: str, target: str, uid: int, gid: int
-) -> None:
-    """mount(2) of an overlay whose own files belong to `uid` and `gid`, as this namespace counts.
-
-    `lower` may be open already, in the mount namespace of this process.
-
-    The kernel makes a directory in `work` with the caller's file system ids and then has to change
-    its attributes; that is refused for ids that the namespace does not map, as those of root
-    outside. With the mapped ids in turn the paths could not be walked, so they are opened before.
-    The mount table then shows no path of the host either.
-    """
-    opened: dict[str, int] = {}
-    try:
-        for name, path in (("l", lower), ("u", upper), ("w", work), ("t", target)):
-            opened[name] = _open_layer(path)
-        _libc.setfsuid(uid)
-        _libc.setfsgid(gid)
-        at = {name: own_descriptor(fd) for name, fd in opened.items()}
-        options = f"lowerdir={at['l']},upperdir={at['u']},workdir={at['w']},userxattr"
-        mount("overlay", at["t"], "overlay", 0, options)
-    finally:
-        _set_back_file_system_ids()
-        for fd in opened.values():
-            os.close(fd)
-
-
-def _set_back_file_system_ids() -> None:
-    """setreuid(2) sets them to the effective ones, which may have no number here."""
-    os.setreuid(-1, -1)
-    os.setregid(-1, -1)
-
-
-def _open_layer(layer: str | int) -> int:
-    """From 64 on: the mount table shows the numbers, and shall be the same whoever mounts."""
-    if isinstance(layer, int):
-        try:
-            return fcntl(layer, F_DUPFD_CLOEXEC, LAYER_DESCRIPTORS)
-        except OSError:
-            # So few may be open: another number is better than no overlay, and a copy of all.
-            return fcntl(layer, F_DUPFD_CLOEXEC, 3)
-    low = os.open(layer, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        return _open_layer(low)
-    finally:
-        os.close(low)
-
-
-def mount_setattr(target: str, *, read_only: bool, recursive: bool) -> None:
-    """mount_setattr(2), Linux 5.12: make a mount, or all below it too, read-only or writable.
-
-    Unlike a remount with MS_BIND, it leaves the other attributes of each mount as they are, so
-    none of those that a user namespace may not clear has to be known.
-    """
-    bits = (MOUNT_ATTR_RDONLY, 0) if read_only else (0, MOUNT_ATTR_RDONLY)
-    attributes = (ctypes.c_uint64 * 4)(*bits, 0, 0)
-    flags = AT_RECURSIVE if recursive else 0
-    _check(
-        _libc.syscall(
-            SYS_MOUNT_SETATTR, AT_FDCWD, os.fsencode(target), flags, attributes, ctypes.c_size_t(32)
-        ),
-        f"mount_setattr(AT_FDCWD, {quoted(target)}, {'AT_RECURSIVE' if recursive else '0'}, "
-        f"{{attr_{'set' if read_only else 'clr'}=MOUNT_ATTR_RDONLY}})",
-    )
-
-
-def make_places(
-    path: str, directories: tuple[str, ...], files: tuple[str, ...], uid: int, gid: int
-) -> None:
-    """mkdir(2) and mknod(2) of empty directories and files below `path`, to be mounted on.
-
-    In a file system of this namespace, for `uid` and `gid` as it counts: an id that it does not
-    map, as that of root outside, can own nothing there.
-    """
-    place = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        _libc.setfsuid(uid)
-        _libc.setfsgid(gid)
-        for name in directories:
-            os.mkdir(name, 0o755, dir_fd=place)
-        for name in files:
-            os.mknod(name, 0o644, dir_fd=place)
-    finally:
-        _set_back_file_system_ids()
-        os.close(place)
 
 
 def write_all(descriptor: int, data: bytes) -> None:
@@ -312,100 +149,22 @@ def write_all(descriptor: int, data: bytes) -> None:
         left = left[os.write(descriptor, left) :]
 
 
-def pivot_root(new_root: str) -> None:
-    """pivot_root(2) onto `new_root`, and let go of the old root.
-
-    The old root is stacked over the new one and detached, so no directory is needed for it. A
-    chroot(2) would not do: a process that is in one may not make user namespaces, which builds do.
-    """
-    os.chdir(new_root)
-    _check(_libc.syscall(_SYS_PIVOT_ROOT, b".", b"."), 'pivot_root(".", ".")')
-    _check(_libc.umount2(b".", MNT_DETACH), 'umount2(".", MNT_DETACH)')
-    os.chdir("/")
-
-
-_SYS_PIVOT_ROOT = {"x86_64": 155, "i686": 217, "i386": 217, "ppc64le": 203, "s390x": 217}.get(
-    os.uname().machine, 41
-)
-
-
-def renew_proc(path: str) -> None:
-    """fsopen(2), fsmount(2), umount2(2), move_mount(2): a new proc in place of the one at `path`.
-
-    The kernel lets a user namespace have a new one only while it can see another in full, so the
-    old one goes after the new one is made. Where it may not go, as it came from the host, the new
-    one covers it.
-    """
-    context = _check(_libc.syscall(SYS_FSOPEN, b"proc", FSOPEN_CLOEXEC), 'fsopen("proc")')
-    mounted = -1
-    try:
-        _check(
-            _libc.syscall(SYS_FSCONFIG, context, FSCONFIG_CMD_CREATE, None, None, 0),
-            "fsconfig(FSCONFIG_CMD_CREATE)",
-        )
-        mounted = _check(_libc.syscall(SYS_FSMOUNT, context, FSMOUNT_CLOEXEC, 0), "fsmount(proc)")
-        if _libc.umount2(os.fsencode(path), MNT_DETACH) and ctypes.get_errno() != EINVAL:
-            _check(-1, f"umount2({quoted(path)}, MNT_DETACH)")
-        _check(
-            _libc.syscall(
-                SYS_MOVE_MOUNT,
-                mounted,
-                b"",
-                AT_FDCWD,
-                os.fsencode(path),
-                MOVE_MOUNT_F_EMPTY_PATH,
-            ),
-            f'move_mount(proc, "", AT_FDCWD, {quoted(path)}, MOVE_MOUNT_F_EMPTY_PATH)',
-        )
-    finally:
-        for descriptor in (context, mounted):
-            if descriptor >= 0:
-                os.close(descriptor)
-
-
 def setns(descriptor: int, kind: str) -> None:
     """setns(2): into the namespace of `kind` that an open /proc/PID/ns/KIND stands for."""
-    _check(_libc.setns(descriptor, CLONE_FLAGS[kind]), f"setns({descriptor}, {kind})")
-
-
-def clone_mount(path: str, *, recursive: bool = False) -> int:
-    """open_tree(2) with OPEN_TREE_CLONE: what is mounted at `path`, once more and attached nowhere.
-
-    With what is mounted below it, if `recursive`. It is gone when the descriptor is closed.
-    """
-    flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (AT_RECURSIVE if recursive else 0)
-    return _check(
-        _libc.syscall(SYS_OPEN_TREE, AT_FDCWD, os.fsencode(path), flags),
-        f"open_tree(AT_FDCWD, {quoted(path)}, OPEN_TREE_CLONE{'|AT_RECURSIVE' * recursive})",
-    )
-
-
-def attach_mount(descriptor: int, path: str) -> None:
-    """move_mount(2): put a mount that is attached nowhere to `path`."""
-    _check(
-        _libc.syscall(
-            SYS_MOVE_MOUNT, descriptor, b"", AT_FDCWD, os.fsencode(path), MOVE_MOUNT_F_EMPTY_PATH
-        ),
-        f'move_mount({descriptor}, "", AT_FDCWD, {quoted(path)}, MOVE_MOUNT_F_EMPTY_PATH)',
-    )
-
-
-def detach_mount(path: str) -> None:
-    """umount2(2) with MNT_DETACH: it is there no longer for whoever comes by its path."""
-    _check(_libc.umount2(os.fsencode(path), MNT_DETACH), f"umount2({quoted(path)}, MNT_DETACH)")
+    check(libc.setns(descriptor, CLONE_FLAGS[kind]), f"setns({descriptor}, {kind})")
 
 
 def exchange(first: str, second: str) -> None:
     """renameat2(2) with RENAME_EXCHANGE: each has the name of the other, all at once."""
     call = f"renameat2({quoted(first)}, {quoted(second)}, RENAME_EXCHANGE)"
     names = AT_FDCWD, os.fsencode(first), AT_FDCWD, os.fsencode(second)
-    _check(_libc.renameat2(*names, RENAME_EXCHANGE), call)
+    check(libc.renameat2(*names, RENAME_EXCHANGE), call)
 
 
 def kill_by_descriptor(descriptor: int, number: int) -> None:
     """pidfd_send_signal(2), which takes an open /proc/PID too: never to another with its number."""
-    _check(
-        _libc.syscall(SYS_PIDFD_SEND_SIGNAL, descriptor, number, None, 0),
+    check(
+        libc.syscall(SYS_PIDFD_SEND_SIGNAL, descriptor, number, None, 0),
         f"pidfd_send_signal({descriptor}, {number})",
     )
 
@@ -413,42 +172,42 @@ def kill_by_descriptor(descriptor: int, number: int) -> None:
 def set_controlling_terminal(descriptor: int) -> None:
     """setsid(2) and TIOCSCTTY, see tty_ioctl(2): a session of its own with this terminal."""
     os.setsid()
-    _check(_libc.ioctl(descriptor, TIOCSCTTY, None), f"ioctl({descriptor}, TIOCSCTTY)")
+    check(libc.ioctl(descriptor, TIOCSCTTY, None), f"ioctl({descriptor}, TIOCSCTTY)")
 
 
 def sethostname(name: str) -> None:
     """sethostname(2)."""
     raw = os.fsencode(name)
-    _check(_libc.sethostname(raw, len(raw)), f"sethostname({quoted(name)})")
+    check(libc.sethostname(raw, len(raw)), f"sethostname({quoted(name)})")
 
 
 def setdomainname(name: str) -> None:
     """setdomainname(2): the NIS domain, which uname(2) shows."""
     raw = os.fsencode(name)
-    _check(_libc.setdomainname(raw, len(raw)), f"setdomainname({quoted(name)})")
+    check(libc.setdomainname(raw, len(raw)), f"setdomainname({quoted(name)})")
 
 
 def bring_up(interface: str) -> None:
     """netdevice(7), SIOCSIFFLAGS: set IFF_UP. The kernel gives `lo` 127.0.0.1/8 and ::1/128."""
-    fd = _check(_libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket(AF_INET, SOCK_DGRAM)")
+    fd = check(libc.socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0), "socket(AF_INET, SOCK_DGRAM)")
     try:
         request = ctypes.create_string_buffer(interface.encode(), 40)
-        _check(_libc.ioctl(fd, SIOCGIFFLAGS, request), f"ioctl({fd}, SIOCGIFFLAGS)")
+        check(libc.ioctl(fd, SIOCGIFFLAGS, request), f"ioctl({fd}, SIOCGIFFLAGS)")
         flags = int.from_bytes(request.raw[16:18], byteorder) | IFF_UP
         ctypes.memmove(ctypes.addressof(request) + 16, flags.to_bytes(2, byteorder), 2)
-        _check(_libc.ioctl(fd, SIOCSIFFLAGS, request), f"ioctl({fd}, SIOCSIFFLAGS, IFF_UP)")
+        check(libc.ioctl(fd, SIOCSIFFLAGS, request), f"ioctl({fd}, SIOCSIFFLAGS, IFF_UP)")
     finally:
         os.close(fd)
 
 
 def prctl(option: int, argument: int) -> None:
     """prctl(2) with one argument."""
-    _check(_libc.prctl(option, argument, 0, 0, 0), f"prctl({option}, {argument})")
+    check(libc.prctl(option, argument, 0, 0, 0), f"prctl({option}, {argument})")
 
 
 def personality(persona: int) -> None:
     """personality(2)."""
-    _check(_libc.personality(persona), f"personality({persona:#x})")
+    check(libc.personality(persona), f"personality({persona:#x})")
 
 
 def seccomp_filter(program: bytes) -> None:
@@ -459,26 +218,26 @@ def seccomp_filter(program: bytes) -> None:
     fprog = ctypes.create_string_buffer(
         header.to_bytes(8, byteorder) + address.to_bytes(8, byteorder)
     )
-    _check(
-        _libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(fprog), 0, 0),
+    check(
+        libc.prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.addressof(fprog), 0, 0),
         f"prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, {{len={header}}})",
     )
 
 
 def landlock_abi() -> int:
     """landlock_create_ruleset(2) with LANDLOCK_CREATE_RULESET_VERSION; 0 where there is none."""
-    return max(0, int(_libc.syscall(SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
+    return max(0, int(libc.syscall(SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), 1)))
 
 
 def landlock_scope_abstract_sockets() -> None:
     """landlock(7): from here on, abstract sockets made outside this process cannot be reached."""
     ruleset = (ctypes.c_uint64 * 3)(0, 0, LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET)
-    fd = _check(
-        _libc.syscall(SYS_LANDLOCK_CREATE_RULESET, ruleset, ctypes.c_size_t(24), 0),
+    fd = check(
+        libc.syscall(SYS_LANDLOCK_CREATE_RULESET, ruleset, ctypes.c_size_t(24), 0),
         "landlock_create_ruleset({scoped=LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET}, 24, 0)",
     )
     try:
-        _check(_libc.syscall(SYS_LANDLOCK_RESTRICT_SELF, fd, 0), f"landlock_restrict_self({fd}, 0)")
+        check(libc.syscall(SYS_LANDLOCK_RESTRICT_SELF, fd, 0), f"landlock_restrict_self({fd}, 0)")
     finally:
         os.close(fd)
 
@@ -486,15 +245,15 @@ def landlock_scope_abstract_sockets() -> None:
 def set_limit(resource: int, soft: int | None, ceiling: int = RLIM_INFINITY) -> None:
     """setrlimit(2): the soft limit; None is the hard limit, `ceiling` at most. Hard is kept."""
     limits = (ctypes.c_uint64 * 2)()
-    _check(_libc.getrlimit(resource, limits), f"getrlimit({resource})")
+    check(libc.getrlimit(resource, limits), f"getrlimit({resource})")
     limits[0] = min(limits[1], ceiling) if soft is None else soft
-    _check(_libc.setrlimit(resource, limits), f"setrlimit({resource}, {limits[0]})")
+    check(libc.setrlimit(resource, limits), f"setrlimit({resource}, {limits[0]})")
 
 
 def close_on_exec_from(first: int) -> None:
     """close_range(2), Linux 5.11: every descriptor from `first` on is closed by the next exec."""
-    _check(
-        _libc.syscall(SYS_CLOSE_RANGE, first, ctypes.c_uint(2**32 - 1), CLOSE_RANGE_CLOEXEC),
+    check(
+        libc.syscall(SYS_CLOSE_RANGE, first, ctypes.c_uint(2**32 - 1), CLOSE_RANGE_CLOEXEC),
         f"close_range({first}, ~0U, CLOSE_RANGE_CLOEXEC)",
     )
 
@@ -505,8 +264,8 @@ def close_all_but(kept: tuple[int, ...]) -> None:
     for descriptor in sorted({*kept, 2**32 - 1}):
         if descriptor > first:
             last = ctypes.c_uint(descriptor - 1)
-            _check(
-                _libc.syscall(SYS_CLOSE_RANGE, ctypes.c_uint(first), last, 0),
+            check(
+                libc.syscall(SYS_CLOSE_RANGE, ctypes.c_uint(first), last, 0),
                 f"close_range({first}, {last.value}, 0)",
             )
         first = descriptor + 1
@@ -521,9 +280,9 @@ def open_in_root(root: int, path: str, flags: int) -> int:
     how = (ctypes.c_uint64 * 3)(flags, 0, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS)
     call = f"openat2({root}, {quoted(path)}, {{resolve=RESOLVE_IN_ROOT}})"
     for attempt in range(MOST_ATTEMPTS):
-        found = _libc.syscall(SYS_OPENAT2, root, os.fsencode(path), how, ctypes.c_size_t(24))
+        found = libc.syscall(SYS_OPENAT2, root, os.fsencode(path), how, ctypes.c_size_t(24))
         if found >= 0 or ctypes.get_errno() != EAGAIN or attempt == MOST_ATTEMPTS - 1:
-            return _check(found, call)
+            return check(found, call)
     raise AssertionError(call)
 
 
@@ -535,10 +294,10 @@ def birth_time_ns(descriptor: int) -> int:
     call = f'statx({descriptor}, "", AT_EMPTY_PATH, STATX_BTIME)'
     found = ctypes.create_string_buffer(STATX_BYTES)
     try:
-        statx = _libc.statx
+        statx = libc.statx
     except AttributeError:
         return 0
-    _check(statx(descriptor, b"", AT_EMPTY_PATH, STATX_BTIME, found), call)
+    check(statx(descriptor, b"", AT_EMPTY_PATH, STATX_BTIME, found), call)
     answer, at = found.raw, BTIME_OFFSET
     if not int.from_bytes(answer[:4], byteorder) & STATX_BTIME:
         return 0
@@ -549,14 +308,14 @@ def birth_time_ns(descriptor: int) -> int:
 def drop_capabilities() -> None:
     """capset(2): none is effective, permitted or inheritable from now on."""
     header = (ctypes.c_uint32 * 2)(LINUX_CAPABILITY_VERSION_3, 0)
-    _check(_libc.capset(header, (ctypes.c_uint32 * 6)()), "capset(0)")
+    check(libc.capset(header, (ctypes.c_uint32 * 6)()), "capset(0)")
 
 
 def child_subreaper() -> bool:
     """prctl(2), PR_GET_CHILD_SUBREAPER: do orphaned descendants become children of this process?"""
     answer = ctypes.c_int()
-    _check(
-        _libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer), 0, 0, 0),
+    check(
+        libc.prctl(PR_GET_CHILD_SUBREAPER, ctypes.addressof(answer), 0, 0, 0),
         "prctl(PR_GET_CHILD_SUBREAPER)",
     )
     return bool(answer.value)
@@ -565,20 +324,20 @@ def child_subreaper() -> bool:
 def _signal_set(signals: tuple[int, ...]) -> ctypes.Array[ctypes.c_char]:
     sigset = ctypes.create_string_buffer(128)
     for number in signals:
-        _libc.sigaddset(sigset, number)
+        libc.sigaddset(sigset, number)
     return sigset
 
 
 def set_blocked_signals(signals: tuple[int, ...]) -> None:
     """sigprocmask(2), SIG_SETMASK: exactly these are held back from now on."""
-    _check(_libc.sigprocmask(SIG_SETMASK, _signal_set(signals), None), "sigprocmask(SIG_SETMASK)")
+    check(libc.sigprocmask(SIG_SETMASK, _signal_set(signals), None), "sigprocmask(SIG_SETMASK)")
 
 
 def blocked_signals() -> tuple[int, ...]:
     """sigprocmask(2): the signals that are held back now."""
     held = _signal_set(())
-    _check(_libc.sigprocmask(SIG_BLOCK, None, held), "sigprocmask(SIG_BLOCK, NULL)")
-    return tuple(number for number in range(1, 65) if _libc.sigismember(held, number) == 1)
+    check(libc.sigprocmask(SIG_BLOCK, None, held), "sigprocmask(SIG_BLOCK, NULL)")
+    return tuple(number for number in range(1, 65) if libc.sigismember(held, number) == 1)
 
 
 def default_signals() -> None:
@@ -589,12 +348,12 @@ def default_signals() -> None:
 
 def set_signal(number: int, handler: int | None) -> None:
     """signal(2): None for the default, 1 to ignore it."""
-    _libc.signal(number, handler)
+    libc.signal(number, handler)
 
 
 def signalfd(signals: tuple[int, ...]) -> int:
     """signalfd(2): a descriptor that tells of `signals`, which must be blocked."""
-    return _check(_libc.signalfd(-1, _signal_set(signals), 0o2000000), "signalfd(-1)")
+    return check(libc.signalfd(-1, _signal_set(signals), 0o2000000), "signalfd(-1)")
 
 
 SIGNALFD_SIGINFO_SIZE = 128
@@ -612,9 +371,9 @@ def execve(path: str, argv: tuple[str, ...], environment: tuple[tuple[str, str],
     """execve(2), with the environment in the order given and names as they are, `=` in them too."""
     words = [os.fsencode(word) for word in argv]
     variables = [os.fsencode(f"{name}={value}") for name, value in environment]
-    _libc.execve(os.fsencode(path), _strings(words), _strings(variables))
+    libc.execve(os.fsencode(path), _strings(words), _strings(variables))
     shown = ", ".join(map(quoted, argv[:SHOWN_WORDS])) + (", ..." * (len(argv) > SHOWN_WORDS))
-    _check(-1, f"execve({quoted(path)}, [{shown}])")
+    check(-1, f"execve({quoted(path)}, [{shown}])")
 
 
 def _strings(words: list[bytes]) -> ctypes.Array[ctypes.c_char_p]:

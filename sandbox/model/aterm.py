@@ -200,7 +200,15 @@ class _Scanner:
         return tuple(items)
 
     def strings(self) -> tuple[str, ...]:
-        return self.sequence(self.string)
+        """A list of strings, cut at once if nothing in it is escaped: a large closure is one."""
+        data, start = self.data, self.at + 2
+        end = data.find(b'"]', start) if data.startswith(b'["', self.at) else -1
+        raw = data[start : max(end, start)]
+        items = raw.split(b'","')
+        if end < 0 or b"\\" in raw or raw.count(b'"') != 2 * (len(items) - 1):
+            return self.sequence(self.string)
+        self.at = end + 2
+        return tuple(raw.decode("utf-8", "surrogateescape").split('","'))
 
     def pair(self) -> tuple[str, str]:
         self.expect(b"(")

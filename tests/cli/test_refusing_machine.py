@@ -76,7 +76,7 @@ def checks(on):
         (WITHOUT_NETWORKS, "this machine refuses new namespaces."),
         (
             COVERED_PROC,
-            'this machine refuses mount("none", "/proc", "proc", 0, "") = Operation not permitted.',
+            'this machine refuses mount("none", "/proc", "proc", 0, NULL) = Operation not permitted.',
         ),
     ],
 )

@@ -25,7 +25,7 @@ CALLS = [
     ),
     (
         steps.Mount(source="/a", target="/w/a", flags=plan.MS_BIND | plan.MS_REC),
-        ['mount("/a", "/w/a", "", MS_BIND|MS_REC, "")'],
+        ['mount("/a", "/w/a", NULL, MS_BIND|MS_REC, NULL)'],
     ),
     (
         steps.MountOverlay(lower="/l", upper="/u", work="/k", target="/w/build", uid=1000, gid=100),
@@ -37,8 +37,8 @@ CALLS = [
     (
         steps.BindEach(source="/nix/store", target="/w/nix/store", names=("a", "b")),
         [
-            'mount("/nix/store/a", "/w/nix/store/a", "", MS_BIND|MS_REC, "")',
-            'mount("/nix/store/b", "/w/nix/store/b", "", MS_BIND|MS_REC, "")',
+            'mount("/nix/store/a", "/w/nix/store/a", NULL, MS_BIND|MS_REC, NULL)',
+            'mount("/nix/store/b", "/w/nix/store/b", NULL, MS_BIND|MS_REC, NULL)',
         ],
     ),
     (

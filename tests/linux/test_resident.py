@@ -174,7 +174,7 @@ def test_what_a_command_leaves_running_ends_with_it(lived):
 def test_a_resident_cannot_be_dumped_and_its_commands_could(lived):
     def life(inside, writer):
         del inside
-        os.write(writer, str(syscalls._libc.prctl(3, 0, 0, 0, 0)).encode())
+        os.write(writer, str(syscalls.libc.prctl(3, 0, 0, 0, 0)).encode())
         return 0
 
     said, _, _ = lived(life)

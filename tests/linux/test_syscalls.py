@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import resource
 import signal
@@ -23,12 +22,6 @@ def refused(function, *arguments, **named) -> OSError:
     return caught.value
 
 
-def test_a_refused_mount_is_told_as_strace_prints_it():
-    error = in_child(lambda: refused(syscalls.mount, 'a"b', "/no/where", "ext4", 0x5001, "data"))
-    call = 'mount("a\\"b", "/no/where", "ext4", MS_RDONLY|MS_BIND|MS_REC, "data")'
-    assert (error.errno, error.filename) == (errno.ENOENT, call) or error.errno == errno.EPERM
-
-
 def test_the_birth_of_a_file_is_told_and_does_not_change_with_it(tmp_path):
     (tmp_path / "file").write_text("old")
     handle = os.open(tmp_path / "file", os.O_PATH)
@@ -37,108 +30,6 @@ def test_the_birth_of_a_file_is_told_and_does_not_change_with_it(tmp_path):
     assert syscalls.birth_time_ns(handle) == born
     os.close(handle)
     assert refused(syscalls.birth_time_ns, handle).errno == errno.EBADF
-
-
-def test_mount_attaches_a_file_system(tmp_path):
-    def inside():
-        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-        syscalls.mount("none", str(tmp_path), "tmpfs", 0, "mode=700")
-        (tmp_path / "file").write_text("inside")
-        return os.stat(tmp_path).st_mode & 0o777
-
-    assert in_namespaces(inside) == 0o700
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_mount_is_made_read_only_and_writable_again(tmp_path):
-    def inside():
-        place = str(tmp_path)
-        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-        syscalls.mount("none", place, "tmpfs")
-        syscalls.mount_setattr(place, read_only=True, recursive=True)
-        error = refused(os.mkdir, f"{place}/new").errno
-        syscalls.mount_setattr(place, read_only=False, recursive=False)
-        os.mkdir(f"{place}/new")
-        return error
-
-    assert in_namespaces(inside) == errno.EROFS
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="a directory that is closed to the caller is needed")
-def test_places_are_made_and_bound_wherever_the_caller_stands(
-    tmp_path, open_directory, unprivileged
-):
-    source, target = open_directory / "sources", open_directory / "places"
-    for path in (source, target, source / "one"):
-        path.mkdir()
-    (source / "one/file").write_text("bound")
-    (source / "two").write_text("bound too")
-
-    def inside():
-        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-        syscalls.mount("none", str(target), "tmpfs")
-        syscalls.make_places(str(target), ("one",), ("two",), 1000, 100)
-        syscalls.bind_each(str(source), str(target), ("one", "two"))
-        return (target / "one/file").read_text(), (target / "two").read_text()
-
-    def as_another():
-        tmp_path.chmod(0o700)
-        os.chdir(tmp_path)
-        os.setgroups([])
-        os.setgid(unprivileged)
-        os.setuid(unprivileged)
-        # Its own /proc is another's otherwise.
-        syscalls.prctl(syscalls.PR_SET_DUMPABLE, 1)
-        return in_namespaces(inside, "user", "mnt")
-
-    assert in_child(as_another) == ("bound", "bound too")
-
-
-def test_an_overlay_shows_what_is_below_and_keeps_it(tmp_path):
-    for name in ("lower", "upper", "work", "target"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "lower/file").write_text("below")
-
-    def inside():
-        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-        places = {name: str(tmp_path / name) for name in ("lower", "upper", "work", "target")}
-        syscalls.mount_overlay(**places, uid=1000, gid=100)
-        seen = (tmp_path / "target/file").read_text()
-        (tmp_path / "target/file").write_text("changed")
-        return seen
-
-    assert in_namespaces(inside) == "below"
-    assert (tmp_path / "lower/file").read_text() == "below"
-    assert (tmp_path / "upper/file").read_text() == "changed"
-
-
-def test_an_overlay_leaves_no_descriptor_open_even_when_it_is_refused(tmp_path):
-    for name in ("lower", "upper", "work"):
-        (tmp_path / name).mkdir()
-    places = {name: str(tmp_path / name) for name in ("lower", "upper", "work")}
-
-    def inside():
-        # What other tests left to the collector is closed now, and not in between.
-        gc.collect()
-        before = os.listdir("/proc/self/fd")
-        error = refused(
-            syscalls.mount_overlay, **places, target=str(tmp_path / "none"), uid=0, gid=0
-        )
-        return error.errno, before == os.listdir("/proc/self/fd")
-
-    assert in_namespaces(inside) == (errno.ENOENT, True)
-
-
-def test_the_old_root_is_gone_after_pivot_root(tmp_path):
-    (tmp_path / "only").mkdir()
-
-    def inside():
-        syscalls.mount("none", "/", "", syscalls.MS_REC | syscalls.MS_PRIVATE)
-        syscalls.mount(str(tmp_path), str(tmp_path), "", syscalls.MS_BIND | syscalls.MS_REC)
-        syscalls.pivot_root(str(tmp_path))
-        return os.getcwd(), os.listdir("/"), os.listdir("/..")
-
-    assert in_namespaces(inside) == ("/", ["only"], ["only"])
 
 
 def test_names_of_host_and_domain_are_set():

@@ -74,6 +74,27 @@ def test_a_text_that_goes_on_is_refused_where_it_should_end() -> None:
     assert caught.value.offset == len(HELLO)
 
 
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("[]", ()),
+        ('[""]', ("",)),
+        ('["","]",","]', ("", "]", ",")),
+        (r'["a\",\"b","c\"]","d"]', ('a","b', 'c"]', "d")),
+        ('["a\n","b"]', ("a\n", "b")),
+    ],
+)
+def test_a_list_ends_where_nix_ends_it(written: str, read: tuple[str, ...]) -> None:
+    text = f'Derive([("out","","","")],[],{written},"x86_64-linux","/bin/sh",[],[])'
+    assert aterm.parse(text.encode()).input_sources == read
+
+
+@pytest.mark.parametrize("written", ['["a"b"]', '["a""b"]', '["a",]', '["a","b]', '[,"a"]', '"a"]'])
+def test_a_list_that_nix_would_not_write_is_refused(written: str) -> None:
+    with pytest.raises(DerivationSyntaxError):
+        aterm.parse(f'Derive([("out","","","")],[],{written},"s","/bin/sh",[],[])'.encode())
+
+
 def test_an_unknown_escape_stands_for_its_letter_as_in_nix() -> None:
     text = aterm.unparse(derivation()).replace(b'"/b"', b'"\\/\\b\\\\\\""')
     assert aterm.parse(text).builder == '/b\\"'
