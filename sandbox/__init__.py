@@ -219,6 +219,7 @@ __all__ = [
     "describe_build",
     "describe_phases",
     "difference",
+    "doubts",
     "ending_text",
     "enter",
     "facts",
@@ -331,8 +332,16 @@ def introduction(sandbox: Sandbox, log: BuildLog | None) -> tuple[str, ...]:
     lines = [f"{sandbox.name or 'this build'}{what}; its sandbox as {sandbox.profile} makes it"]
     if sandbox.environment_source != "env-vars":
         lines.append(f"variables: from {sandbox.environment_source}")
+    lines += doubts(log)
     lines += [f"{n.subject}: {n.text}" for n in sandbox.notes if n.subject in SAID_ON_ENTERING]
     return tuple(one_line(line) for line in lines)
+
+
+def doubts(log: BuildLog | None) -> tuple[str, ...]:
+    """What has to be said where something is gone by that a log tells."""
+    if log is None or not log.of_later_attempt:
+        return ()
+    return ("log: of a later attempt than this directory, which may have failed otherwise",)
 
 
 def cautions(case: Case, sandbox: Sandbox) -> tuple[str, ...]:

@@ -60,6 +60,8 @@ def command(argv: list[str]) -> int:
         raise _phase_unknown(asked.phase, build.log)
     if build.file.cut or build.log.cut:
         speak.say("the log is too long: its beginning is left out")
+    for line in sandbox.doubts(build.log):
+        speak.say(line)
     if asked.json:
         _print_json(build, asked.phase)
     elif asked.errors:
@@ -156,6 +158,7 @@ def _print_json(build: sandbox.LoggedBuild, phase: str) -> None:
         "ending": sandbox.as_data(log.ending),
         "error": sandbox.as_data(sandbox.error_in(log, phase)),
         "cut": build.file.cut or log.cut,
+        "of_later_attempt": log.of_later_attempt,
         "pieces": sandbox.as_data(sandbox.pieces(log, phase)),
         "files": sandbox.as_data(sandbox.pointed_files(build)),
     }

@@ -62,8 +62,8 @@ def _print(summaries: list[sandbox.Summary]) -> None:
     rows = [
         (
             s.name or "?",
-            s.phase or "-",
-            s.ending or "-",
+            _told(s, s.phase),
+            _told(s, s.ending),
             sandbox.words.age(now - s.mtime_ns / 1e9),
             ("" if s.size_exact else "≥ ") + sandbox.words.size(s.size),
             sandbox.owner_name(s.owner_uid) + ("" if s.readable else ", closed"),
@@ -72,3 +72,10 @@ def _print(summaries: list[sandbox.Summary]) -> None:
         for s in summaries
     ]
     speak.print_table(heading, rows)
+    if any(s.of_later_attempt for s in summaries):
+        speak.say("?: as the log tells of a later attempt than that directory")
+
+
+def _told(summary: sandbox.Summary, what: str) -> str:
+    """What the log tells, marked where it may be true of another directory only."""
+    return f"{what}{' ?' if summary.of_later_attempt else ''}" if what else "-"

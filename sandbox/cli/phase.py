@@ -81,6 +81,8 @@ def command(argv: list[str]) -> int:
     case, request = prepare(asked.given, found, ())
     log = sandbox.readable_log(case)
     request = sandbox.with_log(request, log)
+    for line in sandbox.doubts(log):
+        speak.say(line)
     request = request.replace(phase_words=asked.words)
     traced = _trace(asked)
     if traced >= 0:

@@ -160,7 +160,10 @@ def case_of(
     build = given.rest[0] if given.rest else ""
     found = find(build, given.get("--store"))
     case, request = prepare(given, found, (), workspace)
-    request = sandbox.with_log(request, sandbox.readable_log(case))
+    log = sandbox.readable_log(case)
+    for line in sandbox.doubts(log):
+        speak.say(line)
+    request = sandbox.with_log(request, log)
     return case, request.replace(phases=sandbox.phase_scripts())
 
 

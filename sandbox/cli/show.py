@@ -86,6 +86,8 @@ def _entering(case: sandbox.Case, asked: argparse.Namespace) -> list[str]:
 
 
 def _print_log(log: sandbox.BuildLog) -> None:
+    if log.of_later_attempt:
+        print(f"{'log':<18} of a later attempt, which may have failed otherwise")
     ended = sandbox.ending_text(log)
     phases = " → ".join(p.name for p in log.phases)
     print(f"{'phases':<18} {sandbox.one_line(phases) or 'the log names none'}")

@@ -123,9 +123,17 @@ def _describe(outer: str, inner: str, layout: str, directory: int, store_dir: st
         mode=status.st_mode & 0o7777,
         mtime_ns=env_vars.mtime_ns or status.st_mtime_ns,
         env_vars=env_vars,
+        ctime_ns=max(status.st_ctime_ns, _changed_ns(outer)),
         structured=_exists(".attrs.json", directory),
         looked=as_looked_at(inner, inner, status),
     )
+
+
+def _changed_ns(path: str) -> int:
+    try:
+        return os.stat(path, follow_symlinks=False).st_ctime_ns
+    except OSError:
+        return 0
 
 
 def _exists(name: str, directory: int) -> bool:

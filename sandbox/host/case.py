@@ -385,18 +385,20 @@ def _looked(partial: tuple[tuple[str, str], ...]) -> tuple[Looked, ...]:
 
 
 def build_log(case: Case) -> BuildLog | None:
-    """The log of the build, read; None where Nix kept none.
+    """The log of the last attempt at the build, read; None where Nix kept none.
 
     Raises `EvidenceError` (`log-unreadable`).
     """
     # Only people want logs; entering a sandbox does not pay for reading them.
-    from sandbox.host.logs import read_log_of
+    from sandbox.host.logs import is_of_later_attempt, read_log_of
     from sandbox.model.logs import parse_log
 
     if not case.nix.derivation_path:
         return None
     file = read_log_of(case.nix.derivation_path, case.locations.log_dir)
-    return None if file is None else parse_log(file.text)
+    if file is None:
+        return None
+    return parse_log(file.text).replace(of_later_attempt=is_of_later_attempt(file, case.kept))
 
 
 def readable_log(case: Case) -> BuildLog | None:

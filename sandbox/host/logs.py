@@ -17,8 +17,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from sandbox.model.facts import KeptDirectory
+
 MOST_BYTES = 64 << 20
 MOST_UNPACKED_BYTES = 512 << 20
+CLOCK_TICK_NS = 10_000_000
 
 _PIECE = 1 << 20
 _COMPRESSED = ".bz2"
@@ -34,6 +37,16 @@ class LogFile(Value):
     mtime_ns: int
     text: str
     cut: bool = False
+
+
+def is_of_later_attempt(file: LogFile, kept: KeptDirectory) -> bool:
+    """Was the log written after `kept` was left, and so for another attempt?
+
+    Nix: `DerivationGoal::buildDone` closes the log before `deleteTmpDir` changes the mode of what
+    it keeps (2.8 to 2.34), so none ends later than its own directory. Who changes a directory
+    later hides that: False proves nothing.
+    """
+    return bool(kept.ctime_ns) and file.mtime_ns > kept.ctime_ns + CLOCK_TICK_NS
 
 
 def read_log_of(derivation: str, log_dir: str) -> LogFile | None:

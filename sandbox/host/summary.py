@@ -9,7 +9,7 @@ import time
 from sandbox.errors import Error
 from sandbox.host.builddir import read_kept_directory
 from sandbox.host.case import find_derivation
-from sandbox.host.logs import read_log_of
+from sandbox.host.logs import is_of_later_attempt, read_log_of
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.model import words
 from sandbox.model.logs import parse_log
@@ -30,7 +30,7 @@ class Summary(Value):
     """`size` in bytes, at least that if not `size_exact`; `mtime_ns` since 1970.
 
     `phase`, `ending` and `derivation` are empty where nothing tells them, and `problem` then says
-    why, if that is known.
+    why, if that is known. `of_later_attempt`: the log that tells the first two is another's.
     """
 
     name: str
@@ -45,12 +45,13 @@ class Summary(Value):
     owner_uid: int
     readable: bool
     layout: str
+    of_later_attempt: bool = False
     problem: str = ""
 
 
 def summarise(place: KeptPlace, store: str = "") -> Summary:
     """Look at one kept directory and the log of its derivation."""
-    derivation, name, problem, log = "", place.name_hint, "", None
+    derivation, name, problem, log, later = "", place.name_hint, "", None, False
     try:
         settings = read_settings(os.environ)
         root = store or diverted_root(place.path, os.path.isdir)
@@ -63,6 +64,7 @@ def summarise(place: KeptPlace, store: str = "") -> Summary:
             name = derivation_name(found.path)
             file = read_log_of(found.path, locations.log_dir)
             log = parse_log(file.text) if file is not None else None
+            later = file is not None and is_of_later_attempt(file, kept)
     except Error as error:
         problem = error.message
     size, exact = size_of(place.inner)
@@ -79,6 +81,7 @@ def summarise(place: KeptPlace, store: str = "") -> Summary:
         owner_uid=place.owner_uid,
         readable=place.readable,
         layout=place.layout,
+        of_later_attempt=later,
         problem=problem,
     )
 

@@ -40,6 +40,7 @@ class KeptDirectory(Value):
 
     `looked` tells it from another that comes to its place; None for a build that has not begun.
     `layout`: "flat", "build", "named-pid-build", "pid-build", "b" (see `model.profile`).
+    `ctime_ns`: when either was changed last, as Nix does when it keeps one; 0 if not known.
     """
 
     outer: str
@@ -51,6 +52,7 @@ class KeptDirectory(Value):
     mode: int
     mtime_ns: int
     env_vars: EnvVars
+    ctime_ns: int = 0
     structured: bool = False
     looked: Looked | None = None
 

@@ -69,7 +69,7 @@ class BuildLog(Value):
 
     A line of more than LONGEST_LINE characters ends in `lines` with a mark that says so; in `whole`
     it has no bound but the log's. `failing_phase` is the last one, empty if the log names none.
-    `cut`: the beginning is left out.
+    `cut`: the beginning is left out. `of_later_attempt`: than the directory it was looked for with.
     """
 
     lines: tuple[str, ...]
@@ -79,6 +79,7 @@ class BuildLog(Value):
     ending: Ending | None
     error: LogError | None
     cut: bool
+    of_later_attempt: bool = False
 
     def last_lines(self, count: int) -> tuple[str, ...]:
         """The end of the log, at most `count` lines, empty ones at the very end left out."""

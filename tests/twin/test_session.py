@@ -262,3 +262,14 @@ def test_an_interrupt_is_told_as_one(session: Session) -> None:
     terminal.type("\x03")
     assert terminal.status() != 0
     assert "slow-1.0 failed in buildPhase (interrupted)" in terminal.seen
+
+
+def test_of_two_attempts_the_earlier_one_s_directory_is_told_to_have_the_other_s_log(
+    session: Session,
+) -> None:
+    build = ("nix-build", "--no-out-link", "recipes.nix", "-A", "app")
+    places = [shlex.split(session.build(*build).stdout)[2:] for _ in range(2)]
+    told = ["of a later attempt" in session.run("show", *place).stdout for place in places]
+    assert told == [True, False]
+    again = session.run("phase", *places[0])
+    assert "log: of a later attempt than this directory" in again.stderr
