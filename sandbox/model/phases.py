@@ -30,6 +30,9 @@ BUILD_COMMAND = "buildCommand"
 
 _USAGE = "usage() {\n  printf '%s\\n' \"\\\n"
 
+DEFAULT_SCRIPT = "default-builder.sh"
+"""What has all phases run, and defines nothing: the last argument of nixpkgs' builders."""
+
 DEFAULT_OPTIONS = "-e"
 """What nixpkgs starts its builders with."""
 
@@ -91,8 +94,8 @@ def builder(nix: NixFacts) -> tuple[str, ...]:
 
 
 def failing(nix: NixFacts, phase: str) -> str:
-    """What failed: `phase`, which the log names, unless the build has no phases."""
-    if not has_stdenv(nix):
+    """What failed: `phase`, which the log names, unless the builder alone knows the phases."""
+    if not has_stdenv(nix) or _has_script_of_its_own(nix):
         return BUILDER
     return BUILD_COMMAND if _has_build_command(nix) else phase
 
@@ -105,6 +108,15 @@ def again(kept: KeptDirectory, nix: NixFacts, phase: str) -> str:
     name = failing(nix, phase)
     able = is_identifier(name) and bool(build_bash(kept, nix))
     return f"phase {name}" if able and (name != BUILDER or builder(nix)) else ""
+
+
+def _has_script_of_its_own(nix: NixFacts) -> bool:
+    """Is what bash runs another script than nixpkgs' own, as with `builder = ./builder.sh`?
+
+    nixpkgs: `pkgs/stdenv/generic/make-derivation.nix`. What such a script defines, it alone has.
+    """
+    known = builder(nix)
+    return bool(known) and not known[-1].endswith(f"-{DEFAULT_SCRIPT}")
 
 
 def _has_build_command(nix: NixFacts) -> bool:

@@ -107,6 +107,9 @@ if [[ $__nbs_mode == list ]]; then
   builtin exit
 fi
 __nbs_choose
+if [[ $__nbs_failing == builder && $__nbs_has_stdenv && $__nbs_until != @patched ]]; then
+  __nbs_say "the builder runs a script of its own, and what that defines is not known here; \`phase builder\` has it"
+fi
 
 # What the recipe changes in its source after `patches` is not wanted then.
 if [[ $__nbs_until == @patched ]]; then

@@ -167,6 +167,8 @@ exec {stderr}>&2 2>/dev/null
   cd -- "$4" || exit
   unset -v OLDPWD
   if [[ $5 == builder && $6 -gt 0 ]]; then
+    # What is written there is for Nix alone to read.
+    if [[ ${NIX_LOG_FD-} ]]; then NIX_LOG_FD=; fi
     exec -a "${7##*/}" "${@:7:$6}"
   else
     # shellcheck disable=SC2086  # the options are words

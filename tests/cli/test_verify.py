@@ -119,6 +119,17 @@ def test_a_build_that_ends_without_an_output_does_not_pass(failed, repair) -> No
     assert failed(WITHOUT_OUTPUT, "--real", "--yes", "--patch", repair("check-phase")).returncode
 
 
+@pytest.mark.namespaces
+@pytest.mark.nix
+def test_what_the_builder_s_own_script_defines_decides(failed, open_directory) -> None:
+    patch = open_directory / "no-help.patch"
+    patch.write_text("--- /dev/null\n+++ b/made\n@@ -0,0 +1 @@\n+made\n")
+    done = failed("own-builder", "--patch", str(patch))
+    assert done.returncode == 5, done.stdout
+    assert b"\nwrong: 41\n" in done.stdout
+    assert done.stderr == b"own-builder-1.0 fails with no-help.patch: exit status 5\n"
+
+
 def test_all_phases_run_if_asked(run_nbs, kept_by_nix, repair, user) -> None:
     words = ("--store", kept_by_nix.store, kept_by_nix.path, "--to-end", "--patch")
     done = run_nbs("verify", *words, repair("check-phase"), as_user=user)

@@ -27,6 +27,7 @@ ORDINARY = (
     *("build-command", "check-phase", "compile-error", "configure", "fixed-output", "i686"),
     *("network", "pass-as-file", "raw-builder", "structured-attributes", "content-addressed"),
     "handed-on",
+    "own-builder",
 )
 MEETS_WHAT_IT_LEFT = ("odd-files", "several-outputs")
 """Their phases cannot run twice in one directory, so they are run in a clean one."""
@@ -388,12 +389,27 @@ def test_a_variable_takes_the_place_of_a_list(world, failure, phase: Phase):
 
 @pytest.mark.parametrize(
     ("case", "line"),
-    [("build-command", "phase buildCommand"), ("raw-builder", "phase builder")],
+    [
+        ("build-command", "phase buildCommand"),
+        ("raw-builder", "phase builder"),
+        ("own-builder", "phase builder"),
+    ],
 )
 def test_what_failed_without_phases_is_run_again_by_a_name_as_well(case, line, world, failure):
     *_, derivation, kept = ("", *told_apart(failure(case)))
     case = sandbox.read(kept, store=store(world), derivation=derivation, start=True)
     assert sandbox.phase_again(case, sandbox.readable_log(case)) == line
+
+
+def test_a_phase_without_what_the_builder_s_own_script_defines_is_said_to_be_so(
+    world, failure, phase: Phase
+):
+    kept = failure("own-builder").kept
+    said = "the builder runs a script of its own, and what that defines is not known here"
+    assert said in phase(kept, "buildPhase", store=store(world)).stdout
+    assert said not in phase(kept, "builder", store=store(world)).stdout
+    listed = phase(kept, "--list", store=store(world)).stdout.splitlines()
+    assert [line.split()[1] for line in listed if line.startswith("*")] == ["builder"]
 
 
 def test_a_build_without_a_sandbox_fails_again(undiverted_world: NixWorld, run_nbs):
