@@ -117,6 +117,12 @@ def tool(kept: Path, *options: str) -> list[str]:
     return [sys.executable, "-c", code, *options, str(kept), "true"]
 
 
+def least(kept: Path) -> list[str]:
+    """The least program that does the same, see `benchmarks/least.py`."""
+    code = f"import sys; sys.path.insert(0, {str(HERE / 'benchmarks')!r}); import least"
+    return [sys.executable, "-c", f"{code}; least.main(*sys.argv[1:])", str(kept), "true"]
+
+
 def bubblewrap(kept: Path) -> list[str]:
     """The same mounts and the same command, by bubblewrap."""
     plan = json.loads(
@@ -185,6 +191,8 @@ def case_start(world: World, runs: int) -> None:
     python = [sys.executable, "-c", "pass"]
     times = pairs([tool(kept)], [python, bubblewrap(kept)], runs)
     report("enter, against Python's `pass` and bubblewrap", times, "at most 1.3")
+    times = pairs([least(kept)], [python, bubblewrap(kept)], runs)
+    report("the least program that enters, against the same", times, "")
 
 
 def case_size(world: World, runs: int) -> None:
