@@ -20,8 +20,8 @@ def _diff(context: Context, call: Call) -> Code | None:
         word = words.pop(0)
         if word == "--stat":
             stat = True
-        elif word == "--since" and words:
-            since = words.pop(0)
+        elif word == "--since":
+            since = _value(call, word, words)
         elif word.startswith("-") or not word:
             raise MagicError(
                 f"`%diff` has no option `{word}`", reason="magic-usage", hint=f"`{DIFF.usage}`"
@@ -53,14 +53,25 @@ def _require_options(call: Call, *, with_value: tuple[str, ...]) -> None:
     words = list(call.arguments)
     while words:
         word = words.pop(0)
-        if word in with_value and words and not words[0].startswith("-"):
-            words.pop(0)
-        elif word in with_value or word not in call.magic.choices:
+        if word in with_value:
+            _value(call, word, words)
+        elif word not in call.magic.choices:
             raise MagicError(
                 f"`%{call.magic.name}` does not understand `{word}`",
                 reason="magic-usage",
                 hint=f"`{call.magic.usage}`",
             )
+
+
+def _value(call: Call, option: str, words: list[str]) -> str:
+    """The word behind an option, which is taken from `words`."""
+    if words and not words[0].startswith("-"):
+        return words.pop(0)
+    raise MagicError(
+        f"`{option}` of `%{call.magic.name}` needs a value",
+        reason="magic-usage",
+        hint=f"`{call.magic.usage}`",
+    )
 
 
 def _failed(name: str, status: int) -> MagicError:

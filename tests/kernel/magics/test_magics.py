@@ -113,6 +113,15 @@ def test_a_patch_and_its_proof_are_made_by_the_commands_of_that_name() -> None:
     assert failure(kernel, "%patch") == "magic-command-failed"
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["%diff --since", "%diff --since --stat", "%patch --exclude", "%verify --until --to-end"],
+)
+def test_an_option_without_its_value_is_told_as_that(words: str) -> None:
+    with pytest.raises(MagicError, match=r"`--[a-z]+` of `%[a-z]+` needs a value"):
+        Noted().run(words)
+
+
 def test_the_build_s_store_and_derivation_may_be_named() -> None:
     kernel = Noted()
     kernel.run("%enter --store /s 'a b'")
