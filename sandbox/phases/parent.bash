@@ -243,8 +243,10 @@ if ((status == 0)) && [[ -e $report.ended || ${__nbs_names[0]-} == builder ]]; t
   for output in $outputs; do
     if [[ -e $output || -L $output ]]; then continue; fi
     printf 'nothing is at %s: %s\n' "$output" "$without" >&2
-    # Who asks whether a build would pass is told that it would not.
-    if [[ $state == noted && ! -s $report.ended ]]; then
+    # Who asks whether a build would pass is told that it would not, and who asks what failed, what did.
+    if [[ -f $report ]]; then
+      status=1
+    elif [[ $state == noted && ! -s $report.ended ]]; then
       printf 'its end, for want of an output' >|"$top/.nbs-failed"
       status=1
     fi

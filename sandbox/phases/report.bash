@@ -2,7 +2,7 @@
 # What is told of a failure: the command, and where it stands. It is written into a file, which the
 # parent shows when the phase has said all that it says.
 
-__nbs_what=() __nbs_where='' __nbs_status=0 __nbs_left='' __nbs_began=''
+__nbs_what=() __nbs_where='' __nbs_status=0 __nbs_left='' __nbs_began='' __nbs_exits=''
 
 # What is wrong, the way on, and the word and the exit status for programs.
 __nbs_complain() {
@@ -30,7 +30,7 @@ __nbs_locate() {
     fi
   fi
   squeezed=${command//[[:space:]]/} base=${curPhase:-${__nbs_began:-buildCommand}} base=${base%Phase}
-  for name in "${base}Phase" "$base" "pre${base^}" "post${base^}"; do
+  for name in "${base}Phase" "$base" "pre${base^}" "post${base^}" preHook postHook; do
     text=${!name-} number=0
     if [[ ! $text ]]; then continue; fi
     mapfile -t lines <<<"$text"
@@ -92,14 +92,20 @@ __nbs_take_inner() {
 __nbs_ended() {
   set +ex
   if [[ $__nbs_left ]]; then return "$1"; fi
-  __nbs_left=1
-  if [[ $1 == 0 ]]; then return 0; fi
+  __nbs_left=1 __nbs_verdict="failed: exit status $1"
+  # With what there is by then, as Nix takes it: the parent looks for the outputs.
+  if [[ $1 == 0 ]]; then
+    # A signal brings a bash here, too, with the status of the command before.
+    if [[ ${__nbs_through-} || ! $__nbs_exits ]] || __nbs_is_end "$__nbs_began"; then return 0; fi
+    __nbs_verdict='ended the build with exit status 0, and no phase behind it ran'
+    : >|"$__nbs_report.ended"
+  fi
   if [[ $__nbs_status != "$1" ]]; then
     __nbs_what=()
     __nbs_place_in "${BASH_SOURCE[1]-}" "${FUNCNAME[1]-}"
   fi
   {
-    printf '%s failed: exit status %s\n' "${__nbs_began:-the set-up}" "$1"
+    printf '%s %s\n' "${__nbs_began:-the set-up}" "$__nbs_verdict"
     __nbs_shown=0
     while IFS= read -r __nbs_line && ((__nbs_shown++ < 8)); do
       printf '  %s\n' "${__nbs_line//[[:cntrl:]]/?}"
@@ -119,9 +125,11 @@ if [[ ! $__nbs_trace ]]; then
     set -- "$?" "$@"
     if [[ $BASH_SUBSHELL == 0 && ! $__nbs_left ]]; then
       __nbs_what=("exit${2+ $2}" "${BASH_LINENO[0]}" "${BASH_SOURCE[1]-}" "${FUNCNAME[1]-}")
-      __nbs_status=${2-$1}
+      __nbs_status=${2-$1} __nbs_exits=1
       # Not in the trap, where bash may not know that it is in a function.
       __nbs_locate "${__nbs_what[@]}" 2>/dev/null || :
+      # The set-up has put its own trap in the place of ours by then.
+      if [[ ! ${__nbs_through+set} ]]; then __nbs_ended "$__nbs_status" || :; fi
     fi
     if (($# > 1)); then builtin exit "${@:2}"; fi
     __nbs_with_status "$1" || builtin exit

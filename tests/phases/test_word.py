@@ -253,6 +253,43 @@ def test_wrong_words_are_told_with_a_reason(run, words, reason):
     assert f"({reason}, 2)" in done.stderr.decode()
 
 
+@pytest.mark.parametrize(
+    ("words", "who", "where"),
+    [
+        (("build", "preBuild=exit 0"), "buildPhase", "at line 1 of the variable preBuild"),
+        (
+            ("--clean", "build", "preBuild=exit 0"),
+            "buildPhase",
+            "at line 1 of the variable preBuild",
+        ),
+        (("build", "postHook=exit 0"), "the set-up", "at line 1 of the variable postHook"),
+    ],
+)
+def test_what_ends_the_build_well_before_its_end_is_told_as_what_failed(run, words, who, where):
+    done = run(*words)
+    told = done.stderr.decode()
+    assert done.returncode == 1
+    assert f"{who} ended the build with exit status 0, and no phase behind it ran\n" in told
+    assert f"\n  exit 0\n  {where}\nnothing is at /nix/store/" in told
+
+
+def test_a_build_may_end_in_a_phase_once_its_outputs_are_there(run):
+    done = run("install", "installPhase=mkdir $out; exit 0")
+    assert done.returncode == 0, done.stderr
+    assert b"installPhase ended the build with exit status 0" in done.stderr
+    assert b"nothing is at" not in done.stderr
+
+
+def test_a_set_up_that_fails_is_told_with_its_place(run):
+    done = run("build", "postHook=exit 7")
+    assert done.returncode == 7
+    assert done.stderr.decode().splitlines()[:3] == [
+        "the set-up failed: exit status 7",
+        "  exit 7",
+        "  at line 1 of the variable postHook",
+    ]
+
+
 def test_the_builder_can_be_run_as_a_whole(run):
     done = run("--clean", "builder")
     assert done.returncode == 2
