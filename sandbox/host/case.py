@@ -121,7 +121,7 @@ def _case(
         kept = _named(kept, found)
         inputs = _inputs(kept, locations, database, found, settings, whole=whole, known=known)
         if not whole:
-            require_shell(kept, locations)
+            require_shell(kept, locations, found)
         environment = _environment(kept, locations, found, settings, profile, start=start)
         partial = _partial(found, locations, database)
     finally:
@@ -246,7 +246,7 @@ def _inputs(
     shown = _shown_by_settings(settings, locations)
     if found is not None and not roots and not shown and _names_no_input(found.derivation):
         return NO_INPUTS
-    inputs = find_inputs((*roots, *shown), kept, locations, database)
+    inputs = find_inputs((*roots, *shown), kept, locations, database, found)
     if found is not None and inputs.source != "references":
         return inputs
     outputs = tuple(path for _, path in _outputs(found, locations.store_dir))

@@ -15,9 +15,12 @@ from sandbox.model.value import Value
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from sandbox.host.database import Database
+    from sandbox.host.derivation import Found
     from sandbox.host.nixconf import NixLocations
     from sandbox.model.aterm import Derivation
     from sandbox.model.facts import KeptDirectory
+
+MOST_NAMED = 10
 
 
 class InputPaths(Value):
@@ -70,10 +73,12 @@ def find_inputs(
     kept: KeptDirectory,
     locations: NixLocations,
     database: Database | None,
+    build: Found | None = None,
 ) -> InputPaths:
     """The closure of `roots`: from Nix's database, else `nix-store -qR` if the store is the
     machine's own, else by references.
 
+    `build` is the derivation whose inputs they are, and says what makes one that is gone.
     Raises `EvidenceError` (`inputs-missing`) when a root has been deleted, and `inputs-unknown`
     when nothing tells what the build saw.
     """
@@ -92,7 +97,7 @@ def find_inputs(
     valid = sorted((*roots, *more))
     objects, missing = kinds(valid, locations)
     if missing:
-        raise _missing(kept, missing, locations)
+        raise _missing(kept, missing, locations, build)
     return InputPaths(objects=objects, missing=missing, source=source)
 
 
@@ -134,7 +139,7 @@ def named_and_gone(
     return tuple(gone)
 
 
-def require_shell(kept: KeptDirectory, locations: NixLocations) -> None:
+def require_shell(kept: KeptDirectory, locations: NixLocations, build: Found | None = None) -> None:
     """See that the build's SHELL is still there, which everything inside begins with.
 
     Raises `EvidenceError` (`inputs-missing`) where its store path is gone, and `CommandError`
@@ -145,7 +150,7 @@ def require_shell(kept: KeptDirectory, locations: NixLocations) -> None:
     if path is None or os.path.lexists(locations.real(shell)):
         return
     if not os.path.lexists(locations.real(path)):
-        raise _missing(kept, (path,), locations)
+        raise _missing(kept, (path,), locations, build)
     raise CommandError(
         f"`{shell}` is not there",
         reason="command-not-found",
@@ -153,15 +158,47 @@ def require_shell(kept: KeptDirectory, locations: NixLocations) -> None:
     )
 
 
-def _missing(kept: KeptDirectory, gone: tuple[str, ...], locations: NixLocations) -> EvidenceError:
-    store = f"--store {shell_word(locations.root)} " if locations.root else ""
+def _missing(
+    kept: KeptDirectory, gone: tuple[str, ...], locations: NixLocations, build: Found | None
+) -> EvidenceError:
     count = f"{len(gone)} of the inputs" if len(gone) > 1 else "one of the inputs"
     verb = "are" if len(gone) > 1 else "is"
-    shown = gone[:10]
+    shown = gone[:MOST_NAMED]
     more = (f"… and {len(gone) - len(shown)} more",) if len(gone) > len(shown) else ()
     return EvidenceError(
         f"{count} of `{kept.name_hint or kept.outer}` {verb} no longer in the store",
         reason="inputs-missing",
         evidence=(*shown, *more),
-        hint=f"`nix-store {store}--realise {' '.join(shown)}` brings them back",
+        hint=_way_back(gone, locations, build),
     )
+
+
+def _way_back(gone: tuple[str, ...], locations: NixLocations, build: Found | None) -> str:
+    """The command that makes what is gone again: by its path alone, Nix only fetches it."""
+    nix_store = "nix-store"
+    if locations.root:
+        nix_store += f" --store {shell_word(locations.root)}"
+    makers = _makers(build.derivation, locations) if build is not None else {}
+    wanted = tuple(dict.fromkeys(makers.get(path, path) for path in gone))
+    if makers.keys() >= set(gone):
+        named = " ".join(wanted)
+        if build is not None and len(wanted) > MOST_NAMED and _is_there(build.path, locations):
+            named = f"$({nix_store} --query --references {build.path})"
+        return f"`{nix_store} --realise {named}` brings them back"
+    named = " ".join(wanted[:MOST_NAMED])
+    return f"`{nix_store} --realise {named}` brings them back, if a binary cache has them"
+
+
+def _is_there(path: str, locations: NixLocations) -> bool:
+    return storepath.is_store_path(path, locations.store_dir) and os.path.lexists(
+        locations.real(path)
+    )
+
+
+def _makers(derivation: Derivation, locations: NixLocations) -> dict[str, str]:
+    """Inputs that are outputs, and the derivation of each, if it is in the store."""
+    return {
+        output: path
+        for path, wanted in derivation.input_derivations
+        for output in _written_outputs(path, wanted, locations).values()
+    }

@@ -96,7 +96,7 @@ error: 2 of the inputs of `hello-1.0` are no longer in the store
   {gone[0]}
   {gone[1]}
 
-hint: `nix-store --realise {gone[0]} {gone[1]}` brings them back
+hint: `nix-store --realise {gone[0]} {gone[1]}` brings them back, if a binary cache has them
                                                            (inputs-missing, 125)
 """
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,8 @@ from sandbox.host.database import open_database
 from sandbox.host.derivation import read_derivation
 from sandbox.host.inputs import WHOLE_STORE, find_inputs, roots_of
 from tests.host.made_store import MadeStore, env_vars, output, store_path
+
+STDENV = Path(__file__).parents[1] / "nix/stdenv.nix"
 
 
 @pytest.fixture(params=["database", "references"])
@@ -89,7 +93,8 @@ def test_a_root_that_is_gone_is_named_with_what_brings_it_back(store, kept):
     assert (error.reason, error.exit_code) == ("inputs-missing", 125)
     assert error.message == "one of the inputs of `hello-1.0` is no longer in the store"
     assert error.evidence == (gone,)
-    assert error.hint == f"`nix-store --store {store.root} --realise {gone}` brings them back"
+    realise = f"nix-store --store {store.root} --realise {gone}"
+    assert error.hint == f"`{realise}` brings them back, if a binary cache has them"
 
 
 def test_of_many_that_are_gone_the_first_are_named(store, kept):
@@ -153,7 +158,57 @@ def test_the_machine_s_own_store_needs_no_naming(store, kept):
     gone = store_path("zlib-1.3.1", "9")
     with pytest.raises(EvidenceError) as caught:
         find_inputs((gone,), kept, store.locations.replace(root=""), None)
-    assert caught.value.hint == f"`nix-store --realise {gone}` brings them back"
+    hint = f"`nix-store --realise {gone}` brings them back, if a binary cache has them"
+    assert caught.value.hint == hint
+
+
+def collected(store, kept, number):
+    """What is said where so many inputs, of two outputs each, are gone; and their derivations."""
+    letters = "0123456789abcdfghijkl"[:number]
+    shell = store.add_shell("bash", "z")
+    drvs = [
+        store.derive(f"l{n}", n, output(f"l{n}", n), output(f"l{n}-dev", n, "dev")) for n in letters
+    ]
+    wanted = tuple((drv, ("out", "dev")) for drv in drvs)
+    drv = store.derive("hello-1.0", "d", sources=(shell,), inputs=wanted)
+    with pytest.raises(EvidenceError) as caught:
+        sandbox.read(str(kept.outer), store=str(store.root), derivation=drv)
+    assert caught.value.reason == "inputs-missing"
+    return caught.value.hint, drv, drvs
+
+
+def test_outputs_of_the_inputs_come_back_by_what_makes_them_each_once(store, kept):
+    hint, _, drvs = collected(store, kept, 2)
+    nix_store = f"nix-store --store {store.root}"
+    assert hint == f"`{nix_store} --realise {' '.join(drvs)}` brings them back"
+
+
+def test_many_come_back_by_one_command_that_names_the_build(store, kept):
+    hint, drv, _ = collected(store, kept, 11)
+    nix_store = f"nix-store --store {store.root}"
+    query = f"{nix_store} --query --references {drv}"
+    assert hint == f"`{nix_store} --realise $({query})` brings them back"
+
+
+@pytest.mark.parametrize("number", [1, 11])
+def test_what_brings_inputs_back_that_no_cache_has_does_so(nix_world, run_tool, number):
+    failed = nix_world.fail(
+        f"""
+        with import {STDENV} {{ }};
+        mkDerivation {{
+          name = "bereft-1.0";
+          needed = map (n: mkDerivation {{
+            name = "needed-${{toString n}}"; buildCommand = "echo ${{toString n}} > $out";
+          }}) (builtins.genList (n: n) {number});
+          buildCommand = "false";
+        }}"""
+    )
+    enter = ("--store", f"{nix_world.root}/store", failed.kept, "bash", "-c", "cat $needed")
+    inputs = run_tool(*enter[:-1], "echo $needed").stdout.decode().split()
+    nix_world.output("nix-store", "--delete", *inputs)
+    hint = run_tool(*enter).stderr.decode().partition("hint: `")[2].partition("`")[0]
+    subprocess.run(hint, shell=True, env=nix_world.environment, capture_output=True, check=True)
+    assert run_tool(*enter).stdout.decode().split() == [str(n) for n in range(number)]
 
 
 def test_the_whole_store_lists_nothing():
