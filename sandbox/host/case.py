@@ -22,6 +22,7 @@ from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.host.owners import is_ours, look_at, look_at_store
 from sandbox.host.version import find_profile
 from sandbox.model import aterm, storepath
+from sandbox.model.command import is_bash
 from sandbox.model.facts import EnvVars, KeptDirectory, MachineFacts, NixFacts
 from sandbox.model.stores import diverted_root
 from sandbox.model.value import Value
@@ -118,7 +119,7 @@ def _case(
             found = finder.find()
         if found is None and not whole:
             _require_of_a_build(kept)
-        kept = _named(kept, found)
+        kept = _with_shell(_named(kept, found), found, locations)
         inputs = _inputs(kept, locations, database, found, settings, whole=whole, known=known)
         if not whole:
             require_shell(kept, locations, found)
@@ -159,6 +160,23 @@ def _named(kept: KeptDirectory, found: Found | None) -> KeptDirectory:
     if found is None or kept.name_hint:
         return kept
     return kept.replace(name_hint=storepath.derivation_name(found.path))
+
+
+def _with_shell(kept: KeptDirectory, found: Found | None, locations: NixLocations) -> KeptDirectory:
+    """With the builder's bash in the place of a SHELL that is no bash of the store.
+
+    Recipes set SHELL for the programs that they run, also to what no sandbox has. env-vars was
+    written by the builder.
+    """
+    shell = kept.env_vars.shell
+    builder = found.derivation.builder if found is not None else ""
+    if not shell or _is_bash(shell, locations) or not _is_bash(builder, locations):
+        return kept
+    return kept.replace(env_vars=kept.env_vars.replace(shell=builder))
+
+
+def _is_bash(path: str, locations: NixLocations) -> bool:
+    return is_bash(path) and storepath.store_path_of(path, locations.store_dir) is not None
 
 
 def _require_of_a_build(kept: KeptDirectory) -> None:

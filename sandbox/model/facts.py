@@ -20,7 +20,8 @@ class EnvVars(Value):
     """The file `env-vars` that stdenv leaves in a build directory.
 
     `state`: "read", "unreadable" (mode or owner), "absent", or "unsafe" (a link, a fifo, a device,
-    or too large to be one). The other fields are variables of it that decide something.
+    or too large to be one). The other fields are variables of it that decide something; `shell`
+    is the builder's bash where SHELL is no bash of the store.
     `overlong`: names and bytes of those that make it too long for execve(2) of this machine.
     """
 

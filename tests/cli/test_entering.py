@@ -283,6 +283,34 @@ def test_structured_attributes_of_a_build_by_another_shell_are_in_no_command_s_w
     assert b'"what dash cannot declare"' in done.stdout
 
 
+SETS_ITS_SHELL = """
+with import ROOT/tests/nix/stdenv.nix { };
+mkDerivation {
+  name = "shelled-1.0";
+  dontUnpack = true;
+  preConfigure = "cp ${bash}/bin/bash /build/mine; export SHELL=THIS set=before";
+  buildPhase = "false";
+}
+""".replace("ROOT", str(ROOT))
+
+
+@pytest.mark.parametrize(
+    "shell", ["/bin/sh", "/bin/bash", "bash", "/build/mine", "${dash}/bin/dash", "/no/bin/bash"]
+)
+def test_a_shell_that_the_build_set_for_its_programs_is_a_variable_and_no_more(
+    nix_world, run_tool, shell
+):
+    failure = nix_world.fail(SETS_ITS_SHELL.replace("THIS", shell))
+    enter = ("--store", f"{nix_world.root}/store", failure.kept)
+    command = 'echo "$SHELL $set"; /bin/sh -c "echo fine"'
+    for words, text in ((("bash", "-c", command), None), ((), command.encode() + b"\n")):
+        done = run_tool(*enter, *words, input=text)
+        assert (done.returncode, done.stderr) == (0, b"")
+        seen, fine = done.stdout.decode().splitlines()
+        assert (seen.split()[0].endswith(shell.partition("}")[2] or shell), fine) == (True, "fine")
+        assert seen.endswith(" before")
+
+
 SETUP_THAT_ENDS = f"""
 with import {ROOT}/tests/nix/stdenv.nix {{ }};
 mkDerivation {{ name = "set-up-1.0"; src = {ROOT}/sandbox/demo/hello; HOW = "by its recipe"; %s }}
