@@ -72,7 +72,7 @@ def _print(summaries: list[sandbox.Summary]) -> None:
         for s in summaries
     ]
     speak.print_table(heading, rows)
-    if any(s.of_later_attempt for s in summaries):
+    if any(s.of_later_attempt and (s.phase or s.ending) for s in summaries):
         speak.say("?: as the log tells of a later attempt than that directory")
 
 

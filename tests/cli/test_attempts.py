@@ -26,11 +26,11 @@ def nbs(tmp_path, run_nbs):
     kept = store.keep("nix-1-2", env_vars=variables)
     left = max(path.stat().st_ctime_ns for path in (kept, kept / "build"))
 
-    def run(seconds: int, verb: str, *words: str):
-        store.log(drv, LOG)
+    def run(seconds: int, verb: str, *words: str, log: str = LOG):
+        store.log(drv, log)
         base = drv.rpartition("/")[2]
-        log = f"{store.locations.log_dir}/drvs/{base[:2]}/{base[2:]}"
-        os.utime(log, ns=(left + seconds * SECOND_NS,) * 2)
+        path = f"{store.locations.log_dir}/drvs/{base[:2]}/{base[2:]}"
+        os.utime(path, ns=(left + seconds * SECOND_NS,) * 2)
         build = () if verb == "ls" else (str(kept),)
         done = run_nbs(verb, *words, *build, "--store", str(store.root))
         assert done.returncode == 0
@@ -53,6 +53,12 @@ def test_a_log_that_ended_after_the_directory_was_left_is_told_as_another_s(
 def test_the_list_marks_what_may_be_true_of_another_directory(nbs, seconds, phase):
     printed, _ = nbs(seconds, "ls")
     assert [line for line in printed.splitlines() if phase in line and "nix-1-2" in line]
+
+
+@pytest.mark.parametrize(("log", "marked"), [(LOG, True), ("no phases here\n", False)])
+def test_a_mark_is_explained_where_there_is_one(nbs, log, marked):
+    printed, said = nbs(1, "ls", log=log)
+    assert (" ? " in printed, LATER in said) == (marked, marked)
 
 
 @pytest.mark.parametrize("seconds", [1, -1])
