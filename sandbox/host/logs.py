@@ -52,8 +52,11 @@ def is_of_later_attempt(file: LogFile, kept: KeptDirectory) -> bool:
 def read_log_of(derivation: str, log_dir: str) -> LogFile | None:
     """The log of the last attempt to build a derivation, or None if Nix keeps none.
 
-    Raises EvidenceError: `not-a-store-path`, `log-unreadable`, `store-redirected`.
+    Logs are called after derivations in the store: a file of another name has none.
+    Raises EvidenceError: `log-unreadable`, `store-redirected`.
     """
+    if not storepath.is_store_path(derivation, derivation.rpartition("/")[0]):
+        return None
     for path in _candidates(derivation, log_dir):
         try:
             return read_log_file(path)
@@ -63,8 +66,7 @@ def read_log_of(derivation: str, log_dir: str) -> LogFile | None:
 
 
 def _candidates(derivation: str, log_dir: str) -> Iterator[str]:
-    digest, name = storepath.split(derivation)
-    base = f"{digest}-{name}"
+    base = derivation.rpartition("/")[2]
     for path in (f"{log_dir}/drvs/{base[:2]}/{base[2:]}", f"{log_dir}/drvs/{base}"):
         yield path
         yield path + _COMPRESSED

@@ -268,6 +268,17 @@ def test_a_build_is_meant_by_any_of_its_names(nbs, store, builds, verb, way):
     assert "world-2" in done.out
 
 
+def test_a_derivation_s_file_may_have_any_name_and_has_no_log_then(nbs, store, builds, tmp_path):
+    drv = store_path("hello-1.0.drv", "a")
+    copy = tmp_path / "copy.drv"
+    copy.write_bytes((store.root / drv.lstrip("/")).read_bytes())
+    words = ("hello", *at(store), "--derivation", str(copy))
+    said = nbs("show", *words)
+    assert (said.status, said.err) == (0, "")
+    assert "\nlog                none\n" in said.out
+    assert nbs("log", *words).reason == "log-missing"
+
+
 @pytest.mark.parametrize("verb", ["show", "plan", "shell"])
 def test_where_nothing_was_kept_every_verb_says_the_same(nbs, store, verb):
     done = nbs(verb, *at(store))
