@@ -14,6 +14,7 @@ from sandbox.errors import Error, EvidenceError
 from sandbox.host.builddir import read_kept_directory
 from sandbox.host.case import find_derivation, store_of
 from sandbox.host.catalog import find_build
+from sandbox.host.derivation import behind_link
 from sandbox.host.logs import LogFile, is_of_later_attempt, read_log_of
 from sandbox.host.nixconf import NixLocations, find_locations, read_settings
 from sandbox.model.logcuts import WELL_KNOWN, is_named, named_files
@@ -74,6 +75,7 @@ def logged_build(build: str, *, store: str = "", derivation: str = "") -> Logged
     if not derivation and kept is not None:
         found = find_derivation(kept, locations)
         derivation = found.path if found is not None else ""
+    derivation = behind_link(derivation)
     if derivation and "/" not in derivation:
         derivation = f"{locations.store_dir}/{derivation}"
     file = read_log_of(derivation, locations.log_dir) if derivation else None

@@ -7,7 +7,7 @@ import os
 from sandbox.errors import OUT_OF_DESCRIPTORS, EvidenceError
 from sandbox.host.builddir import is_of_a_build, read_env_vars, read_kept_directory
 from sandbox.host.database import open_database
-from sandbox.host.derivation import Finder, Found, read_derivation
+from sandbox.host.derivation import Finder, Found, behind_link, read_derivation
 from sandbox.host.inputs import (
     NO_INPUTS,
     WHOLE_STORE,
@@ -94,6 +94,9 @@ def read(
         asked = Found(path=recalled.path, derivation=aterm.parse(recalled.text), how=how)
     elif derivation:
         path = derivation if derivation.startswith("/") else os.path.abspath(derivation)
+        linked = behind_link(path)
+        if storepath.is_store_path(linked, locations.store_dir):
+            path = linked
         asked = Found(path=path, derivation=read_derivation(path, locations), how="asked for")
     inputs = recalled.inputs if recalled is not None else ()
     return _case(kept, asked, settings, locations, *chosen, whole=whole, start=start, known=inputs)

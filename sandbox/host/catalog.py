@@ -8,6 +8,7 @@ import os
 
 from sandbox.errors import EvidenceError, UsageError
 from sandbox.host.database import open_database
+from sandbox.host.derivation import behind_link
 from sandbox.host.nixconf import find_locations, home, read_settings
 from sandbox.host.version import installed_profile
 from sandbox.model.storepath import derivation_name
@@ -108,6 +109,7 @@ def find_build(build: str, *, store: str = "") -> str:
     """
     if is_path(build):
         return build
+    build = behind_link(build)
     places = kept_builds(os.environ, store)
     try:
         return _among(places, build, store)

@@ -201,6 +201,18 @@ def read_derivation(path: str, locations: NixLocations) -> Derivation:
         raise DerivationSyntaxError(error.detail, offset=error.offset, path=path) from None
 
 
+def behind_link(path: str) -> str:
+    """The derivation that a link `….drv` leads to, as `nix-instantiate --add-root` makes them.
+
+    `path` itself if it is none. One step, to a name: what lies there is not looked at.
+    """
+    try:
+        target = os.readlink(path) if path.endswith(".drv") else ""
+    except (OSError, ValueError):
+        return path
+    return target if target.startswith("/") and target.endswith(".drv") else path
+
+
 def log_time(derivation_path: str, log_dir: str) -> int:
     """When the newest log of a derivation was written, in nanoseconds since 1970; 0 without one."""
     base = derivation_path.rpartition("/")[2]

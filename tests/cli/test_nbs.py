@@ -268,6 +268,24 @@ def test_a_build_is_meant_by_any_of_its_names(nbs, store, builds, verb, way):
     assert "world-2" in done.out
 
 
+@pytest.mark.parametrize("name", ["root.drv", "world-2.drv"])
+def test_a_link_to_a_derivation_means_that(nbs, store, builds, tmp_path, name):
+    link, drv = tmp_path / name, store_path("world-2.drv", "b")
+    link.symlink_to(drv)
+    store.log(drv, "the world ends\n")
+    assert "world-2" in nbs("show", *at(store), str(link)).out
+    assert nbs("log", *at(store), str(link)).out == "the world ends\n"
+    for words in ((builds["world-2"], "--derivation", str(link)), (str(link),)):
+        assert nbs("show", "--json", *at(store), *words).json["derivation"] == drv
+
+
+def test_a_link_to_what_is_no_derivation_of_the_store_is_not_followed(nbs, store, builds, tmp_path):
+    (tmp_path / "file.drv").write_text("Derive(")
+    (tmp_path / "link.drv").symlink_to(tmp_path / "file.drv")
+    said = nbs("show", "hello", *at(store), "--derivation", str(tmp_path / "link.drv"))
+    assert (said.status, said.reason) == (125, "derivation-missing")
+
+
 def test_a_derivation_s_file_may_have_any_name_and_has_no_log_then(nbs, store, builds, tmp_path):
     drv = store_path("hello-1.0.drv", "a")
     copy = tmp_path / "copy.drv"
