@@ -84,13 +84,7 @@ def find_inputs(
     """
     roots = tuple(r for r in roots if storepath.is_store_path(r, locations.store_dir))
     if not roots:
-        raise EvidenceError(
-            f"nothing tells which inputs `{kept.name_hint or kept.outer}` had",
-            reason="inputs-unknown",
-            evidence=("its derivation was not found, and env-vars names no path of the store",),
-            hint=f"`nix-build-shell {store_option(kept, locations)}--whole-store "
-            f"{shell_word(kept.outer)}` shows the whole store instead",
-        )
+        raise _unknown(kept, locations)
     paths, source = _closure(roots, locations, database)
     # A database can be somebody else's, too: a name that is none of the store's never gets far.
     more = (p for p in paths.difference(roots) if storepath.is_store_path(p, locations.store_dir))
@@ -155,6 +149,23 @@ def require_shell(kept: KeptDirectory, locations: NixLocations, build: Found | N
         f"`{shell}` is not there",
         reason="command-not-found",
         evidence=("env-vars names it as SHELL",),
+    )
+
+
+def _unknown(kept: KeptDirectory, locations: NixLocations) -> EvidenceError:
+    build = shell_word(kept.outer)
+    option = store_option(kept, locations)
+    seen = "env-vars names no path of the store"
+    hint = f"`nix-build-shell {option}--whole-store {build}` shows the whole store instead"
+    if kept.env_vars.references:
+        # All of them gone is rare, and the whole store would not have them either.
+        seen = f"nothing that env-vars names is in {locations.real_store_dir}"
+        hint = f"`nix-build-shell --store STORE {build}` names the store, if the build had another"
+    return EvidenceError(
+        f"nothing tells which inputs `{kept.name_hint or kept.outer}` had",
+        reason="inputs-unknown",
+        evidence=(f"its derivation was not found, and {seen}",),
+        hint=hint,
     )
 
 

@@ -144,6 +144,18 @@ def test_nothing_to_start_from_says_so_and_offers_the_whole_store(store, kept):
         assert caught.value.hint.startswith(f"`nix-build-shell --whole-store {kept.outer}`")
 
 
+def test_what_no_variable_names_in_this_store_is_asked_for_in_another(store):
+    """As where `--store` was left out: the whole store would not have the build's shell either."""
+    text = env_vars(SHELL=store_path("bash/bin/bash", "8"), PATH=store_path("coreutils/bin", "9"))
+    kept = store.keep("nix-build-hello-1.0.drv-0", env_vars=text)
+    with pytest.raises(EvidenceError) as caught:
+        sandbox.read(str(kept), store=str(store.root))
+    assert caught.value.reason == "inputs-unknown"
+    seen = f"nothing that env-vars names is in {store.root}/nix/store"
+    assert caught.value.evidence == (f"its derivation was not found, and {seen}",)
+    assert f"`nix-build-shell --store STORE {kept}`" in caught.value.hint
+
+
 def test_names_that_no_store_has_never_come_out_of_a_database(tmp_path):
     store = MadeStore(tmp_path / "s")
     kept = read_kept_directory(str(store.keep("nix-build-x.drv-0")), "/nix/store")
