@@ -100,17 +100,25 @@ class Finder:
         hint = self.kept.name_hint
         ends = (f"-{hint}.drv",) if hint else (".drv",)
         how = "the only one of that name that failed" if hint else "the only one that failed then"
-        failed = [p for p in self._in_store(ends) if self._failed_then(p, by_time=not hint)]
-        if len(failed) > 1:
-            failed = [p for p in failed if self._failed_then(p, by_time=True)] or failed
+        failed = [p for p in self._in_store(ends) if hint or self._failed_then(p)]
         found = [f for p in failed if (f := self._read(p, how)) is not None and self._failed(f)]
-        return self._only(found)
+        return self._only(self._named(found))
 
-    def _failed_then(self, path: str, *, by_time: bool) -> bool:
-        """Was this derivation's log last written with the directory? Only asked `by_time`."""
+    def _named(self, found: list[Found]) -> list[Found]:
+        """Those whose outputs env-vars names, if it says anything.
+
+        A builder has each output in a variable, also where none is called `out`; of structured
+        attributes, a set-up may export them or not.
+        """
+        references = frozenset(self.kept.env_vars.references)
+        named = [f for f in found if any(path in references for _, path in self._outputs(f))]
+        silent = self.kept.structured or not references
+        named = [f.replace(how="its outputs are in env-vars") for f in named]
+        return named or (found if silent else [])
+
+    def _failed_then(self, path: str) -> bool:
+        """Was this derivation's log last written with the directory?"""
         written = log_time(path, self.locations.log_dir)
-        if not by_time:
-            return True
         near = abs(written - self.kept.mtime_ns) < SAME_BUILD_NS or self._ended_then(path)
         return written > 0 and near
 
@@ -152,7 +160,7 @@ class Finder:
         if len(found) < 2:  # noqa: PLR2004
             return found[0] if found else None
         ended = [f for f in found if self._ended_then(f.path)]
-        near = [f for f in found if self._failed_then(f.path, by_time=True)]
+        near = [f for f in found if self._failed_then(f.path)]
         for those, how in (
             (ended, "its log ended when this was kept"),
             (near, "its log is of that time"),

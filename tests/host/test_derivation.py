@@ -148,6 +148,30 @@ def test_without_env_vars_the_directory_s_name_says_where_to_look(store):
     assert (found.path, found.how) == (drv, "the only one of that name that failed")
 
 
+def test_outputs_of_which_none_is_called_out_are_in_env_vars_too(store):
+    def derive(letter, bin_letter):
+        outputs = [output("x-bin", bin_letter, "bin"), output("x-dev", "c", "dev")]
+        return store.derive("x", letter, *outputs)
+
+    drvs = [derive("d", "a"), derive("f", "b")]
+    kept = store.keep("nix-build-x.drv-0", env_vars=env_vars(bin=store_path("x-bin", "b")))
+    found = find(store, kept)
+    assert (found.path, found.how) == (drvs[1], "its outputs are in env-vars")
+    os.unlink(f"{store.root}{drvs[1]}")
+    assert find(store, kept) is None
+
+
+@pytest.mark.parametrize("structured", [True, False])
+def test_env_vars_that_names_no_output_is_no_reason_with_structured_attributes(store, structured):
+    drv = store.derive("x", "d", output("x-bin", "a", "bin"))
+    text = env_vars(PATH=f"{store_path('coreutils', '9')}/bin")
+    kept = store.keep("nix-build-x.drv-0", env_vars=text)
+    if structured:
+        (kept / "build/.attrs.json").touch()
+    found = find(store, kept)
+    assert (found.path if found else None) == (drv if structured else None)
+
+
 def test_one_of_that_name_that_was_built_has_not_failed(tmp_path):
     store = MadeStore(tmp_path / "s")
     store.derive("hello-1.0", "c", output("hello-1.0", "a"))
