@@ -122,6 +122,11 @@ class Finder:
         near = abs(written - self.kept.mtime_ns) < SAME_BUILD_NS or self._ended_then(path)
         return written > 0 and near
 
+    def _built_since(self, path: str) -> bool:
+        """Was its log written with the directory, or later? Each attempt writes it anew."""
+        written = log_time(path, self.locations.log_dir)
+        return written > self.kept.mtime_ns - SAME_BUILD_NS
+
     def _ended_then(self, path: str) -> bool:
         """Was this derivation's log closed when the directory was opened to others?
 
@@ -160,10 +165,10 @@ class Finder:
         if len(found) < 2:  # noqa: PLR2004
             return found[0] if found else None
         ended = [f for f in found if self._ended_then(f.path)]
-        near = [f for f in found if self._failed_then(f.path)]
+        since = [f for f in found if self._built_since(f.path)]
         for those, how in (
             (ended, "its log ended when this was kept"),
-            (near, "its log is of that time"),
+            (since, "no other has been built since"),
         ):
             if len(those) == 1:
                 return those[0].replace(how=f"{those[0].how}, and {how}")

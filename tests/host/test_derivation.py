@@ -80,14 +80,24 @@ def test_several_fixed_output_derivations_of_one_path_are_all_named(store):
     assert error.hint == f"say which: `nix-build-shell --derivation {drvs[0]} {kept}`"
 
 
-def test_of_several_the_one_whose_log_is_of_that_time_is_it(store):
+def test_of_several_the_one_whose_log_alone_is_not_older_is_it(store):
     drvs = [store.derive("src", letter, fixed("src")) for letter in "df"]
-    store.log(drvs[0], at_s=100_000)
+    store.log(drvs[0], at_s=100)
     store.log(drvs[1], at_s=1_030)
     kept = store.keep("nix-1-1", env_vars=env_vars(out=store_path("src", "b")), at_s=1_000)
     found = find(store, kept)
     assert found.path == drvs[1]
-    assert found.how.endswith("its log is of that time")
+    assert found.how.endswith("no other has been built since")
+
+
+@pytest.mark.parametrize("text", [None, env_vars(out=store_path("src", "b"))])
+def test_one_that_was_built_once_more_later_may_be_it_as_well(store, text):
+    """Its log is of the last attempt; the other was tried in between."""
+    drvs = [store.derive("src", letter, fixed("src")) for letter in "df"]
+    store.log(drvs[0], at_s=100_000)
+    store.log(drvs[1], at_s=1_030)
+    kept = store.keep("nix-build-src.drv-0", env_vars=text, at_s=1_000)
+    assert list(unclear(store, kept).evidence) == drvs
 
 
 def test_two_logs_of_that_time_are_still_two(store):
