@@ -8,6 +8,7 @@ import sys
 import sandbox
 from sandbox.cli import speak
 from sandbox.cli.parser import Parser
+from sandbox.cli.pasteable import called
 from sandbox.errors import Error
 
 TYPE_CHECKING = False
@@ -47,7 +48,8 @@ def command(argv: list[str]) -> int:
         _print_json(case, log)
     else:
         _print(case, log)
-        print(f"\nenter it: {sandbox.one_line(shlex.join(_entering(case, asked)))}")
+        print(f"\nenter it: {called(sandbox.one_line(shlex.join(_entering(case, asked))))}")
+        problem = problem or _refusal(case)
         if problem is not None:
             speak.show_error(problem)
     return 0
@@ -63,6 +65,15 @@ def _read(path: str, asked: argparse.Namespace) -> tuple[sandbox.Case, Error | N
         if error.reason not in NOT_ENTERABLE:
             raise
         return sandbox.read(path, **how, whole=True), error
+
+
+def _refusal(case: sandbox.Case) -> Error | None:
+    """Why a shell there takes more words, or cannot be: there was no sandbox, or no shell."""
+    try:
+        sandbox.describe(case, sandbox.Request(command=()))
+    except Error as error:
+        return error
+    return None
 
 
 def _print(case: sandbox.Case, log: sandbox.BuildLog | None) -> None:

@@ -246,6 +246,29 @@ def test_show_gives_all_of_it_as_json(nbs, store, builds):
     assert "problem" not in document
 
 
+@pytest.mark.parametrize(
+    ("variables", "reason"),
+    [
+        ({"NIX_BUILD_TOP": "/tmp/nix-build-x.drv-0"}, "build-not-sandboxed"),
+        ({"SHELL": "", "NIX_BUILD_TOP": "/build"}, "no-shell"),
+    ],
+)
+def test_show_tells_why_the_command_that_enters_would_be_refused(nbs, store, variables, reason):
+    bash = store.add_shell()
+    path = store_path("hello-1.0", "a")
+    drv = store.derive("hello-1.0", "a", output("hello-1.0", "a"), sources=(bash,))
+    with open(f"{store.root}{drv}", "r+") as file:
+        text = file.read().replace('"/bin/sh"', f'"{bash}/bin/true"')
+        file.seek(0)
+        file.write(text)
+    kept = store.keep(
+        "nix-1-1", env_vars=env_vars(**{"SHELL": f"{bash}/bin/bash", "out": path, **variables})
+    )
+    shown, entered = nbs("show", str(kept)), nbs("shell", str(kept))
+    assert (shown.status, shown.reason, entered.reason) == (0, reason, reason)
+    assert shown.err == entered.err
+
+
 def test_show_without_a_log_says_so(nbs, store, builds):
     assert "\nlog                none\n" in nbs("show", "world", *at(store)).out
     assert nbs("show", "world", "--json", *at(store)).json["log"] is None
