@@ -68,13 +68,22 @@ def _unreadable(path: str, real: str) -> EvidenceError:
 def _layout(given: str, entries: frozenset[str]) -> tuple[str, str, str]:
     """Outer directory, build's directory, and the name of the layout."""
     parent, _, name = given.rpartition("/")
-    if name in INNER_NAMES and _outer_layout(parent.rpartition("/")[2], name):
-        return parent, given, _outer_layout(parent.rpartition("/")[2], name)
+    layout = _outer_layout(parent.rpartition("/")[2], name) if name in INNER_NAMES else ""
+    if layout and _is_alone(name, parent):
+        return parent, given, layout
     for inner in INNER_NAMES:
         path = f"{given}/{inner}"
         if entries == {inner} and stat.S_ISDIR(os.lstat(path).st_mode):
             return given, path, _outer_layout(name, inner) or ("b" if inner == "b" else "build")
     return given, given, "flat"
+
+
+def _is_alone(name: str, parent: str) -> bool:
+    """Is there nothing else, as where Nix made it? A builder may have made a `build` as well."""
+    try:
+        return os.listdir(parent) == [name]
+    except OSError:
+        return True  # Who may not look there sees what Nix opened, further in.
 
 
 def _outer_layout(name: str, inner: str) -> str:

@@ -83,6 +83,15 @@ def test_a_source_tree_s_own_build_folder_is_no_layout(tmp_path):
     assert read(path).layout == "flat"
 
 
+def test_a_build_folder_beside_the_build_s_files_is_not_the_build_s_own(tmp_path):
+    """In an older Nix's layout the builder has made it, and what lies beside it is the build's, too."""
+    path = keep(tmp_path, "nix-build-hello.drv-0", "")
+    (path / "build").mkdir()
+    kept = read(path / "build")
+    assert (kept.layout, kept.outer) == ("flat", os.path.realpath(path / "build"))
+    assert not is_of_a_build(kept)
+
+
 def test_an_inner_name_alone_does_not_make_a_layout(tmp_path):
     """`/src/project/build`, which nobody kept, is taken as it is."""
     path = keep(tmp_path, "project", "build")
