@@ -40,18 +40,28 @@ def counted(changes: tuple[tuple[str, str, int], ...]) -> tuple[Count, ...]:
     return tuple(Count(directory=name, **numbers) for name, numbers in sorted(found.items()))
 
 
-def source_root(said: str, working: str, top: str, directories: tuple[str, ...]) -> str:
+def source_root(
+    said: str, working: str, top: str, directories: tuple[str, ...], *, patched: str = ""
+) -> str:
     """The source root, relative to the top of the build tree: "." for the top, "" if not known.
 
-    `said` is the variable sourceRoot, `working` the directory of the failed phase, `directories`
-    those at the top. What leads out of the tree, or to no directory at its top, counts for nothing.
+    `patched` is where `patches` were applied, if that was seen; `said` is the variable sourceRoot,
+    `working` the directory of the failed phase, `directories` those at the top. What leads out of
+    the tree, or to no directory at its top, counts for nothing.
 
     >>> source_root("", "/build/hello/po", "/build", ("hello", "other"))
     'hello'
     >>> source_root("../../etc", "/", "/build", ("hello",))
     'hello'
+    >>> source_root("", "/build/hello", "/build", ("hello",), patched="/build/hello/po")
+    'hello/po'
     """
-    for path in (said, *(directories if len(directories) == 1 else ()), _first(working, top)):
+    for path in (
+        patched,
+        said,
+        *(directories if len(directories) == 1 else ()),
+        _first(working, top),
+    ):
         parts = _inside(path, top)
         if parts == ():
             return "."

@@ -12,7 +12,7 @@ from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.model import envvars
 from sandbox.model.changetext import source_root
 from sandbox.workspace import kept as keeping
-from sandbox.workspace import rights
+from sandbox.workspace import rights, sources
 from sandbox.workspace.compared import Comparison, Where
 from sandbox.workspace.lower import lost_outputs, open_lower
 from sandbox.workspace.snapshots import FAILED
@@ -102,7 +102,14 @@ def compare_workspace(
     where = Where(
         top=top,
         store=locations.store_dir,
-        root=root or source_root(said.get("sourceRoot", ""), said.get("PWD", ""), top, directories),
+        root=root
+        or source_root(
+            said.get("sourceRoot", ""),
+            said.get("PWD", ""),
+            top,
+            directories,
+            patched=_patched_in(kept),
+        ),
     )
     return Comparison(kept, where, since, paths, lost_outputs(kept) if lost is None else lost)
 
@@ -133,6 +140,12 @@ def compared(
             yield from work(first)
             return
     yield from rights.told(once_more)
+
+
+def _patched_in(kept: Kept) -> str:
+    """Where `patches` were applied when the sources were made; empty if that is not known."""
+    content, _, _ = read_bounded(f"{sources.place_of(kept.path)}/env-vars")
+    return envvars.select(content, "PWD").get("PWD", "")
 
 
 def _said(kept: Kept) -> tuple[dict[str, str], tuple[str, ...]]:

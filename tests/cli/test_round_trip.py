@@ -146,6 +146,51 @@ def test_a_patch_is_one_more_of_those_that_there_are_and_applies_as_they_do(
     assert nix_world.build(later(f"{flags} patches = [ {first} {patch} ];")).endswith("-later-1.0")
 
 
+ELSEWHERE = {
+    "a hook goes on into a directory": 'postUnpack = "sourceRoot=$sourceRoot/po";',
+    "of several sources one": """srcs = [ SOURCE ./. ]; setSourceRoot = "sourceRoot=hello/po";""",
+    "patches are applied below": 'prePatch = "cd po"; postPatch = "cd ..";',
+    "there is no source root": 'unpackPhase = "cp -r $src/* .; chmod -R u+w .";',
+}
+"""Where `patches` are applied to po/de, which the one directory at the top does not tell."""
+
+APPLIED_ELSEWHERE = """
+with import {stdenv} {{ }};
+mkDerivation {{
+  name = "elsewhere-1.0";
+  src = {source};
+  {where}
+  {patches}
+  buildPhase = "test -e de || cd po; grep repaired de";
+  installPhase = "cp de $out";
+}}
+"""
+
+
+@pytest.mark.parametrize("where", ELSEWHERE)
+def test_a_patch_is_for_the_directory_in_which_the_build_applies_patches(
+    nix_world, run_nbs, environment, tmp_path, open_directory, where
+) -> None:
+    source = open_directory / "elsewhere/hello"
+    shutil.rmtree(source.parent, ignore_errors=True)
+    (source / "po").mkdir(parents=True)
+    (source / "po/de").write_text("hallo\n")
+
+    def recipe(patches: str = "") -> str:
+        there = ELSEWHERE[where].replace("SOURCE ./.", f"{source} {ROOT}/tests/nix/cases")
+        return APPLIED_ELSEWHERE.format(stdenv=STDENV, source=source, where=there, patches=patches)
+
+    failure = nix_world.fail(recipe())
+    repair = (
+        "for f in /build/po/de /build/hello/po/de; do [[ ! -e $f ]] || echo repaired >>$f; done"
+    )
+    name = repaired(failure.kept, f"{nix_world.root}/store", repair, environment)
+    patch = tmp_path / "repair.patch"
+    made = run_nbs("patch", name, "-o", str(patch), env=environment)
+    assert (made.returncode, b"outside of the source root" in made.stderr) == (0, False), made
+    assert nix_world.build(recipe(f"patches = [ {patch} ];")).endswith("-elsewhere-1.0")
+
+
 TRIED = r"""
 phase check checkTarget=nothing preCheck='exit 1' || echo failed
 phase check checkTarget=hello preCheck=$'echo "it is ${name-} here"\necho \'\'really\'\'\n' >/dev/null
