@@ -66,6 +66,8 @@ _CAUSES = (
     ("interpreter", r"\bbad interpreter\b|cannot execute: required file not found$"),
     ("patch", r"^(?:Hunk #\d+|\d+ out of \d+ hunks?) FAILED\b"),
     ("patch", r"^can't find file to patch at input line \d+"),
+    ("patch", r"^Reversed \(or previously applied\) patch detected!(?! +Assuming -R)"),
+    ("patch", r"^patch: \*{4} "),
     ("unpack", r"^do not know how to unpack source archive \S"),
     (
         "unpack",
@@ -123,7 +125,7 @@ _QUOTED = re.compile(r"^(?:\s*|[\w.+-]{1,200})> ")
 _WORTH_A_LOOK = re.compile(
     r"[Ee]rror|ERR|^E   |[Ff]atal|FATAL|FAIL|No such|not found|\*\*\*|[Cc]annot|undefined|denied"
     r"|mismatch|No space|memory|panic|Traceback|Segm|Illegal|Bus |not ok|resol|permitted"
-    r"|Read-only|unreach|\.go:|interpreter|exhausted|stopped|unfinished"
+    r"|Read-only|unreach|\.go:|interpreter|exhausted|stopped|unfinished|detected!"
     r"|unbound|unexpected|not set|[Cc]an't |unpack|forbidden|Assert|Abort|terminate|Execution"
 )
 
