@@ -273,18 +273,31 @@ def partial_outputs(nix: NixFacts, who: Identity) -> tuple[Entry, ...]:
     )
 
 
+def own_shell(kept: KeptDirectory, nix: NixFacts, request: Request) -> str:
+    """The build's SHELL, for /bin/sh. A phase could pass by it: not where the build had none.
+
+    Where nix.conf does not set `sandbox-paths`, Nix may have a shell of its own there.
+    """
+    settings = nix.settings
+    had_none = "sandbox-paths" in dict(settings.raw) and not any(
+        path.target in ("/bin", "/bin/sh") for path in settings.sandbox_paths
+    )
+    return "" if request.phase_words is not None and had_none else kept.env_vars.shell
+
+
 def shell_entries(
-    kept: KeptDirectory,
     nix: NixFacts,
     machine: MachineFacts,
     who: Identity,
     made: tuple[Entry, ...],
+    shell: str,
 ) -> tuple[Entry, ...]:
     """/bin/sh and what else `sandbox-paths` names. Nix: getPathsInSandbox, doBind.
 
     /bin/sh is the one that nix.conf names, or that lies in the /bin that it names, if that exists;
-    else the build's own SHELL. A file of `made` gives way to one that nix.conf names, and so does
-    /bin, which is there for the shell; another directory or mount of the sandbox's own stays.
+    else `shell`, the build's own SHELL. A file of `made` gives way to one that nix.conf names, and
+    so does /bin, which is there for the shell; another directory or mount of the sandbox's own
+    stays.
     """
     exists = {file.path: file for file in machine.files}
     there = {entry.path: entry for entry in made}
@@ -296,7 +309,6 @@ def shell_entries(
             entries += missing_parents(wanted.target, there, who, "sandbox-paths")
             entries.append(_host_file(wanted.target, file, "sandbox-paths"))
             there.update((entry.path, entry) for entry in entries)
-    shell = kept.env_vars.shell
     if shell and not any(e.path in ("/bin", "/bin/sh") and isinstance(e, Bind) for e in entries):
         rule = "contract: the build's SHELL"
         entries.append(
@@ -520,7 +532,7 @@ def sandbox(kept: KeptDirectory, nix: NixFacts, machine: MachineFacts, request: 
         build_directory(kept, who, request, top),
         *kernel_filesystems(nix),
     )
-    shown = shell_entries(kept, nix, machine, who, made)
+    shown = shell_entries(nix, machine, who, made, own_shell(kept, nix, request))
     entries = (*without(made, shown), *shown)
     return Sandbox(
         name=kept.name_hint or kept.env_vars.name,

@@ -151,6 +151,25 @@ def test_inside_the_patch_lies_where_nix_puts_it_and_cannot_be_written(
     assert b"refused\n" in done.stdout
 
 
+WANTS_BIN_SH = f"""
+with import {ROOT}/tests/nix/stdenv.nix {{ }};
+mkDerivation {{
+  name = "wants-bin-sh-1.0";
+  src = {HELLO};
+  postPatch = "printf '#!/bin/sh\\necho configured\\n' > configure; chmod +x configure";
+}}
+"""
+
+
+def test_a_patch_that_changes_nothing_does_not_pass_by_a_shell_that_the_build_had_not(
+    failed, repair
+) -> None:
+    """The settings name no /bin/sh: a person inside has one, phases have none."""
+    done = failed(WANTS_BIN_SH, "--patch", repair("check-phase"))
+    assert done.returncode == 127, done.stderr
+    assert b" fails with check-phase.patch in configurePhase" in done.stderr
+
+
 LOOKS_AT_ITS_PATCHES = f"""
 with import {ROOT}/tests/nix/stdenv.nix {{ }};
 mkDerivation {{

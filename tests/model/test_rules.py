@@ -490,6 +490,28 @@ def test_bin_sh_is_the_build_s_own_shell_otherwise():
         assert (shell.source, shell.within, shell.read_only) == (made.SHELL, True, True)
 
 
+@pytest.mark.parametrize(
+    ("changes", "has_one"),
+    [
+        ({}, True),
+        ({"raw": (("sandbox-paths", ""),)}, False),
+        ({"raw": (("extra-sandbox-paths", "/x"),)}, True),
+        (
+            {
+                "raw": (("sandbox-paths", "/bin/sh=/gone"),),
+                "sandbox_paths": (SandboxPath(target="/bin/sh", source="/gone"),),
+            },
+            True,
+        ),
+    ],
+)
+def test_phases_that_are_run_have_no_bin_sh_where_the_build_surely_had_none(changes, has_one):
+    nix = settings(**changes)
+    assert at(described(nix=nix), "/bin/sh") is not None
+    shell = rules.own_shell(KEPT, nix, Request(phase_words=("--all",)))
+    assert shell == (made.SHELL if has_one else "")
+
+
 def test_a_bin_of_nix_conf_s_is_the_host_s_with_the_shell_that_it_has():
     inside = shown("/bin", kinds={"/bin": "directory"})
     assert [(e.source, e.read_only) for e in inside.entries if e.path == "/bin"] == [
