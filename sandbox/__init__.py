@@ -82,6 +82,7 @@ if TYPE_CHECKING:
     from sandbox.repair.comparison import workspace_of as workspace_of
     from sandbox.repair.patching import Patch as Patch
     from sandbox.repair.patching import derivation_in as derivation_in
+    from sandbox.repair.patching import environment_in as environment_in
     from sandbox.repair.patching import patch_of as patch_of
     from sandbox.repair.sources import has_sources as has_sources
     from sandbox.repair.sources import take_sources as take_sources
@@ -169,7 +170,7 @@ IMPORTED_LATE = {
     "sandbox.model.tools": "with_tools",
     "sandbox.model.words": "words",
     "sandbox.repair.comparison": "compared workspace_of",
-    "sandbox.repair.patching": "Patch derivation_in patch_of",
+    "sandbox.repair.patching": "Patch derivation_in environment_in patch_of",
     "sandbox.repair.replay": "replay",
     "sandbox.repair.showing": "showing",
     "sandbox.repair.sources": "has_sources take_sources",

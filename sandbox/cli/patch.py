@@ -76,7 +76,7 @@ def command(argv: list[str]) -> int:
         names = tuple(one.name for one in attributes)
         speak.say(_named("attributes that were tried, which `--nix` prints", names))
     if asked.nix and attributes and not patch.text:
-        _print_recipe((), attributes)
+        _print_recipe((), attributes, sandbox.environment_in(kept))
         return 0
     if not patch.text:
         nothing = not (patch.left_out or patch.products or patch.outside)
@@ -88,17 +88,23 @@ def command(argv: list[str]) -> int:
     if asked.nix:
         file = os.path.basename(name)
         line = sandbox.recipe.patches_line(file, has_patches=patch.has_patches)
-        _print_recipe((line,), attributes)
+        _print_recipe((line,), attributes, sandbox.environment_in(kept))
     return 0
 
 
-def _print_recipe(lines: tuple[str, ...], attributes: tuple[sandbox.Attribute, ...]) -> None:
-    """What goes into the recipe, on stdout."""
+def _print_recipe(
+    lines: tuple[str, ...], attributes: tuple[sandbox.Attribute, ...], environment: frozenset[str]
+) -> None:
+    """What goes into the recipe, on stdout. It has the names of `environment` in its `env`."""
+    variables: tuple[sandbox.Attribute, ...] = ()
     for one in attributes:
-        if sandbox.recipe.can_be_written(one):
-            lines = (*lines, *sandbox.recipe.attribute_lines(one))
-        else:
+        if not sandbox.recipe.can_be_written(one):
             speak.say(sandbox.one_line(f"left out, for Nix has no words for it: {one.name}"))
+        elif one.name in environment:
+            variables = (*variables, one)
+        else:
+            lines = (*lines, *sandbox.recipe.attribute_lines(one))
+    lines = (*lines, *sandbox.recipe.environment_lines(variables))
     text = "".join(f"{line}\n" for line in lines)
     sys.stdout.buffer.write(_for(sys.stdout.isatty(), text.encode(errors="surrogateescape")))
     sys.stdout.buffer.flush()

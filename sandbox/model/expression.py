@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from sandbox.errors import EvidenceError
 from sandbox.model import attributes
+from sandbox.model.patched import placed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def expression_of(
     arguments = f"patches ? [ {file if patch else ''}]"
     told = ", with `patches` behind its own"
     if attributes:
-        pairs = "".join(f"{_key(key)} = {string(value)}; " for key, value in attributes)
+        given = placed(derivation, dict(attributes))
+        pairs = "".join(f"{_key(key)} = {literal(value)}; " for key, value in given.items())
         arguments += f", attributes ? {{ {pairs}}}"
         told += " and `attributes` over them"
     return _FORM.format(

@@ -54,7 +54,7 @@ def repaired(derivation: Derivation, repair: Repair, store_dir: str) -> Derivati
 
     Raises `EvidenceError` (`attributes-syntax`).
     """
-    given = {one.name: one.value for one in repair.attributes}
+    given = placed(derivation, {one.name: one.value for one in repair.attributes})
     if derivation.structured_attributes:
         derivation = _with_values(derivation, given)
     else:
@@ -63,6 +63,29 @@ def repaired(derivation: Derivation, repair: Repair, store_dir: str) -> Derivati
         )
     patch = repair.patch
     return derivation if patch is None else with_patch(derivation, patch.path(store_dir))
+
+
+def placed(derivation: Derivation, given: dict[str, str]) -> dict[str, Any]:
+    """The attributes `given` where its recipe has them: those of `env` as a new `env`.
+
+    With structured attributes the set-up exports what is in `env`, over any attribute beside it.
+    Raises `EvidenceError` (`attributes-syntax`).
+    """
+    old = environment(derivation)
+    changed = {name: value for name, value in given.items() if name in old}
+    if not changed:
+        return {**given}
+    others = {name: value for name, value in given.items() if name not in old}
+    return {**others, "env": {**old, **changed}}
+
+
+def environment(derivation: Derivation) -> dict[str, Any]:
+    """The attribute `env`, where that is a set beside the others.
+
+    Raises `EvidenceError` (`attributes-syntax`).
+    """
+    found = _attributes(derivation).get("env") if derivation.structured_attributes else None
+    return found if isinstance(found, dict) else {}
 
 
 def store_name(file_name: str) -> str:

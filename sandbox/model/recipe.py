@@ -45,6 +45,19 @@ def attribute_lines(attribute: Attribute) -> Iterator[str]:
     yield from f"{attribute.name} = {_text(attribute.value)};".split("\n")
 
 
+def environment_lines(attributes: tuple[Attribute, ...]) -> Iterator[str]:
+    """The lines for attributes that the recipe has in `env`, of which it has one.
+
+    >>> list(environment_lines((Attribute(name="A", value="1"), Attribute(name="B", value="2"))))
+    ['env = old.env // { A = "1"; B = "2"; };']
+    """
+    for tried in dict.fromkeys(one.tried for one in attributes if one.tried):
+        yield f"# `phase {' '.join(tried.split())}` has passed with it"
+    if attributes:
+        pairs = "".join(f"{one.name} = {_line(one.value)}; " for one in attributes)
+        yield f"env = old.env // {{ {pairs}}};"
+
+
 def can_be_written(attribute: Attribute) -> bool:
     """Nix has no escape for most characters that a terminal obeys, and words of its own."""
     plain = attribute.value.replace("\n", "").replace("\t", "")
@@ -62,6 +75,10 @@ def _text(value: str) -> str:
     # What would run together with the quotes that end it, or with those of an escape.
     is_apart = "''" not in value and "'${" not in value and not value.endswith("'")
     if len(lines) == 1 or not (at_edge and last_counts and is_apart):
-        return string(value).replace("\n", "\\n").replace("\t", "\\t")
+        return _line(value)
     indented = [f"  {line}" if line else "" for line in value.replace("${", "''${").split("\n")]
     return "\n".join(["''", *indented]) + "''"
+
+
+def _line(value: str) -> str:
+    return string(value).replace("\n", "\\n").replace("\t", "\\t")

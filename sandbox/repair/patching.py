@@ -89,6 +89,12 @@ def patch_of(
     )
 
 
+def environment_in(kept: Kept) -> frozenset[str]:
+    """The names that the recipe has in the attribute `env`, where the build has that as a set."""
+    derivation = derivation_in(kept)
+    return frozenset(patched.environment(derivation)) if derivation is not None else frozenset()
+
+
 def derivation_in(kept: Kept) -> Derivation | None:
     """The derivation as a workspace has written it down; None where it has not."""
     text = derivation_of(kept)

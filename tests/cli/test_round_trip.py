@@ -229,6 +229,45 @@ def test_an_attribute_with_which_a_phase_has_passed_is_told_verified_and_built(
     assert nix_world.build("check-phase", "--arg", "pkgs", packages).endswith("-hello-1.0")
 
 
+IN_ENVIRONMENT = """
+with import {stdenv} {{ }};
+mkDerivation ({{
+  name = "in-environment-1.0";
+  __structuredAttrs = true;
+  dontUnpack = true;
+  env = {{ WANTED = "no"; OTHER = "stays"; }};
+  buildPhase = "[[ $WANTED == yes && $OTHER == stays && $plain == yes ]]";
+  installPhase = "echo done > $out";
+}} // {more})
+"""
+INTO_ENVIRONMENT = """\
+# `phase build` has passed with it
+plain = "yes";
+# `phase build` has passed with it
+env = old.env // { WANTED = "yes"; };
+"""
+
+
+def test_a_variable_that_the_recipe_has_in_its_environment_goes_back_into_that(
+    nix_world, run_nbs, environment
+) -> None:
+    """The set-up exports what is in `env` over any attribute of that name."""
+    failure = nix_world.fail(IN_ENVIRONMENT.format(stdenv=STDENV, more="{ }"))
+    words = ("shell", "--store", f"{nix_world.root}/store", failure.kept)
+    done = run_nbs(*words, input=b"phase build WANTED=yes plain=yes\n", env=environment)
+    assert done.returncode == 0, done.stderr
+    name = os.listdir(f"{environment['NBS_STATE_HOME']}/ws")[0]
+    told = run_nbs("patch", name, "--nix", env=environment)
+    assert (told.returncode, told.stdout.decode()) == (0, INTO_ENVIRONMENT), told.stderr
+    verified = run_nbs("verify", name, env=environment)
+    assert verified.returncode == 0, verified.stderr
+    built = run_nbs("verify", name, "--real", "--yes", env=environment)
+    assert built.returncode == 0, built.stderr
+    old = 'let old.env = { WANTED = "no"; OTHER = "stays"; }; in'
+    recipe = IN_ENVIRONMENT.format(stdenv=STDENV, more=f"({old} {{ {told.stdout.decode()} }})")
+    assert nix_world.build(recipe).endswith("-in-environment-1.0")
+
+
 ATTRIBUTES = """\
 # `phase check` has passed with it
 preCheck = "echo \\"it is \\${name-} here\\"\\necho ''really''\\n";
