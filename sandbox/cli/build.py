@@ -194,7 +194,7 @@ def ending(one: sandbox.FailedBuild) -> str:
         "killed": f"killed{', exit 137' if code == ' 137' else ''}",
         "timeout": f"ended by a timeout{' of' + code + ' s' if code else ''}",
         "hash-mismatch": "hash mismatch",
-        "no-output": "it made no output",
+        "no-output": "an output is missing",
         "rejected": "what it made was not taken",
         "system": "not for this machine",
         "interrupted": "interrupted",
@@ -279,7 +279,7 @@ def _how_it_ended(one: sandbox.FailedBuild) -> str:
         "killed": "killed, mostly for want of memory: `journalctl -k -g oom`; try `--cores 1`",
         "timeout": "a timeout of Nix ended it: `--timeout 0 --max-silent-time 0` lets it run",
         "hash-mismatch": f"its hash is not the one that the recipe says{got}",
-        "no-output": "its builder ended without an error, and made no output",
+        "no-output": "its builder ended without an error, but an output is missing",
         "rejected": f"its builder ended without an error, but Nix says: {one.failure.text}",
         "stopped": "it did not fail: Nix ended it when another did; `--keep-going` lets it go on",
     }

@@ -115,7 +115,7 @@ def test_what_fails_before_anything_is_built_is_told_by_nix_alone(fake):
         (f"{FAILED} due to signal 9 (Killed)", "hello-1.0: killed, mostly for want of memory"),
         (f"error: building of '{DRV}!out' timed out after 5 seconds", "hello-1.0: a timeout of Nix ended it"),
         (f"building '{DRV}' on 'ssh://far'...\n{FAILED}", "hello-1.0: built on ssh://far, and kept there"),
-        (f"{FAILED} to produce output path", "hello-1.0: its builder ended without an error"),
+        (f"{FAILED} to produce output path", "hello-1.0: its builder ended without an error, but an output is missing"),
         (f"error: a 'x' is required to build '{DRV}', but I am a 'y'", "hello-1.0: this machine cannot build it"),
         (f"{FAILED}\nwarning: The failed build directory was kept on the remote builder", "`nix-build --builders ''"),
         (f"{FAILED}\nnote: build failure may have been caused by lack of free disk space", "no space was left"),
