@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Closure = Callable[[str], Iterable[PathInfo]]
 
+DIRECTORIES = ("NIX_BUILD_TOP", "TMPDIR", "TEMPDIR", "TMP", "TEMP", "PWD")
+"""Variables that name the build's directory: programs look for a temporary one in all of them."""
+
 _LETTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 _FILE_NAME_START = _LETTERS | {"_"}
 _FILE_NAME = _FILE_NAME_START | frozenset("0123456789.-")
@@ -163,10 +166,8 @@ def _rewriting(paths: dict[str, str]) -> Callable[[str], str]:
 def _fixed_variables(
     derivation: Derivation, build_dir: str, nix: NixBehaviour, shown: _Shown
 ) -> dict[str, str]:
-    """Those that no recipe can set. Programs look for a temporary directory in all of these."""
-    variables = dict.fromkeys(
-        ("NIX_BUILD_TOP", "TMPDIR", "TEMPDIR", "TMP", "TEMP", "PWD"), build_dir
-    )
+    """Those that no recipe can set."""
+    variables = dict.fromkeys(DIRECTORIES, build_dir)
     if derivation.fixed_output:
         variables["NIX_OUTPUT_CHECKED"] = "1"
     if derivation.fixed_output or derivation.impure:

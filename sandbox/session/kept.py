@@ -7,6 +7,7 @@ import os
 from sandbox.errors import MachineError
 from sandbox.host.case import Case, Recalled, read, store_of
 from sandbox.model import aterm
+from sandbox.model.environment import DIRECTORIES
 from sandbox.model.facts import Request
 from sandbox.model.spec import BuildDirectory, Sandbox
 from sandbox.session.roots import ProtectedSession, is_protected
@@ -180,8 +181,14 @@ def recalled(kept: Kept) -> Recalled | None:
 
 
 def tried_in(kept: Kept) -> tuple[Attribute, ...]:
-    """The attributes with which phases have ended well in a workspace, the newest last."""
-    return tried.noted(kept.path)
+    """The attributes with which phases have ended well in a workspace, the newest last.
+
+    Not those that no recipe can set, for Nix itself does: its outputs, and the build's directory.
+    """
+    text = listing.derivation_of(kept)
+    outputs = aterm.parse(text.encode(errors="surrogateescape")).outputs if text else ()
+    of_nix = {*DIRECTORIES, *(output.name for output in outputs)}
+    return tuple(one for one in tried.noted(kept.path) if one.name not in of_nix)
 
 
 def read_again(kept: Kept) -> Case:

@@ -268,6 +268,25 @@ def test_a_variable_that_the_recipe_has_in_its_environment_goes_back_into_that(
     assert nix_world.build(recipe).endswith("-in-environment-1.0")
 
 
+def test_what_nix_itself_sets_is_no_attribute_for_the_recipe(
+    nix_world, run_nbs, environment
+) -> None:
+    """A phase that is tried with another output passes; a recipe cannot have it."""
+    failure = nix_world.fail("several-outputs")
+    words = ("shell", "--store", f"{nix_world.root}/store", failure.kept)
+    line = "phase install out=/tmp/out dev=/tmp/dev TMPDIR=/tmp postInstall=true "
+    line += "installPhase='mkdir $out; runHook postInstall'\n"
+    done = run_nbs(*words, input=line.encode(), env=environment)
+    assert done.returncode == 0, done.stderr
+    name = os.listdir(f"{environment['NBS_STATE_HOME']}/ws")[0]
+    told = run_nbs("patch", name, "--nix", env=environment)
+    lines = told.stdout.decode().splitlines()
+    names = [text.split(" = ")[0] for text in lines if not text.startswith("#")]
+    assert names == ["postInstall", "installPhase"], told.stderr
+    tried = run_nbs("verify", name, env=environment)
+    assert b" with postInstall, installPhase" in tried.stderr
+
+
 ATTRIBUTES = """\
 # `phase check` has passed with it
 preCheck = "echo \\"it is \\${name-} here\\"\\necho ''really''\\n";
