@@ -2,7 +2,7 @@
 # What is told of a failure: the command, and where it stands. It is written into a file, which the
 # parent shows when the phase has said all that it says.
 
-__nbs_what=() __nbs_where='' __nbs_status=0 __nbs_left='' __nbs_began='' __nbs_exits=''
+__nbs_what=() __nbs_where='' __nbs_pipeline='' __nbs_status=0 __nbs_left='' __nbs_began='' __nbs_exits=''
 
 # What is wrong, the way on, and the word and the exit status for programs.
 __nbs_complain() {
@@ -67,7 +67,10 @@ __nbs_note_failure() {
   local status=$1 command=$2 line=$3
   trap - ERR
   set +x
-  __nbs_status=$status __nbs_what=("$command" "$line" "${BASH_SOURCE[2]-}" "${FUNCNAME[2]-}")
+  __nbs_pipeline=''
+  if [[ $command != @('[['|'((')* ]]; then __nbs_find_earlier_parts "${@:4}"; fi
+  __nbs_status=$status
+  __nbs_what=("$command" "$line" "${BASH_SOURCE[2]-}" "${FUNCNAME[2]-}" "$__nbs_pipeline")
   if [[ -f $__nbs_report.inner && $command == *[\(\`\|]* ]]; then __nbs_take_inner "$status" "${FUNCNAME[*]:2}"; fi
   if ((BASH_SUBSHELL)); then
     printf '%s\0' "$status" "$BASH_SUBSHELL ${FUNCNAME[*]:2}" "${__nbs_what[@]}" >|"$__nbs_report.inner"
@@ -75,6 +78,13 @@ __nbs_note_failure() {
     __nbs_locate "${__nbs_what[@]}"
   fi 2>/dev/null
   return 0
+}
+
+# Bash names the last command of a pipeline, which may have ended well. These are the exit statuses of
+# all, which `[[` and `((` leave as they were.
+__nbs_find_earlier_parts() {
+  local IFS=' ' statuses="${*:1:$#-1}"
+  if [[ $statuses == *[1-9]* ]]; then __nbs_pipeline="in a pipeline with the exit statuses $*"; fi
 }
 
 # What a subshell of the command has left, if this is where it ended: it knows better.
@@ -110,6 +120,7 @@ __nbs_ended() {
     while IFS= read -r __nbs_line && ((__nbs_shown++ < 8)); do
       printf '  %s\n' "${__nbs_line//[[:cntrl:]]/?}"
     done <<<"${__nbs_what[0]:-"it was left with an exit status"}"
+    if [[ ${__nbs_what[4]-} ]]; then printf '  %s\n' "${__nbs_what[4]}"; fi
     if [[ $__nbs_where ]]; then printf '  %s\n' "${__nbs_where//[[:cntrl:]]/?}"; fi
   } >|"$__nbs_report" 2>/dev/null
   if [[ $__nbs_state == noted ]]; then
@@ -140,7 +151,7 @@ fi
 __nbs_with_status() { return "$1"; }
 
 # shellcheck disable=SC2016
-__nbs_on_error='__nbs_failed "$?" "$BASH_COMMAND" "$LINENO" || :' __nbs_on_exit='__nbs_ended "$?"'
+__nbs_on_error='__nbs_failed "$?" "$BASH_COMMAND" "$LINENO" "${PIPESTATUS[@]}" || :' __nbs_on_exit='__nbs_ended "$?"'
 
 # A trace shows what the phase does, and nothing of ours. Without `NAME LINE` where a line is one of ours.
 if [[ $__nbs_trace ]]; then

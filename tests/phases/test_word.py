@@ -89,6 +89,22 @@ def test_the_innermost_failure_is_the_one_told(run, text, command):
     assert told[told.index("buildPhase failed: exit status 1") + 1] == f"  {command}"
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("echo a | false | cat", ["  cat", "  in a pipeline with the exit statuses 0 1 0"]),
+        ("IFS=0; a=$(false | cat)", ["  cat", "  in a pipeline with the exit statuses 1 0"]),
+        ("echo a | false", ["  false"]),
+        ("false | cat || ((0))", ["  ((0))"]),
+    ],
+)
+def test_of_a_pipeline_that_ends_well_it_is_told_which_part_failed(run, text, told):
+    """Bash names the last part alone."""
+    said = run("build", f"buildPhase={text}").stderr.decode().splitlines()
+    first = said.index("buildPhase failed: exit status 1") + 1
+    assert said[first:] == [*told, "  at line 1 of the variable buildPhase"]
+
+
 def test_what_fails_without_errexit_is_not_the_failure_in_whatever_case_a_text_matches(run):
     text = "shopt -s nocasematch; set +e; false early; set -e; false late"
     told = run("build", f"buildPhase={text}").stderr.decode().splitlines()
