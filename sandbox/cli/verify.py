@@ -112,7 +112,8 @@ def _patch_in(
     if derivation is not None:
         try:
             # Before the source is made, which costs and may not even be there.
-            sandbox.replay.require_patches(derivation, workspace.build_name or workspace.name)
+            name = workspace.build_name or workspace.name
+            sandbox.replay.require_patches(derivation, name, workspace.build, workspace.store)
         except EvidenceError as error:
             if not attributes:
                 raise

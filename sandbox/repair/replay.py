@@ -133,19 +133,24 @@ def require_looked_at(case: Case, repair: Repair) -> Derivation:
             hint="`--derivation /nix/store/….drv` names the derivation that was built",
         )
     if repair.patch is not None:
-        require_patches(derivation, case.kept.name_hint or case.kept.outer)
+        name = case.kept.name_hint or case.kept.outer
+        require_patches(derivation, name, case.kept.outer, case.locations.root)
     return derivation
 
 
-def require_patches(derivation: Derivation, name: str) -> None:
-    """Raises `EvidenceError` `patch-not-applied` if the build `name` would not look at a patch."""
+def require_patches(derivation: Derivation, name: str, path: str, store: str) -> None:
+    """Raises `EvidenceError` `patch-not-applied` if the build `name` would not look at a patch.
+
+    It was kept at `path`; `store` is as for `--store`.
+    """
     reason = patched.why_not(derivation)
     if reason:
+        which = " ".join(map(shell_word, (*(("--store", store) if store else ()), path)))
         raise EvidenceError(
             f"a patch among `patches` would change nothing in `{name}`",
             reason="patch-not-applied",
             evidence=(reason,),
-            hint=f"`nbs phase {shell_word(name)} VARIABLE=VALUE` tries a change of the recipe",
+            hint=f"`nbs phase {which} VARIABLE=VALUE` tries a change of the recipe",
         )
 
 

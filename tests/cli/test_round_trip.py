@@ -369,6 +369,8 @@ def test_a_build_that_looks_at_no_patch_is_told_so_before_its_source_is_made(
     assert (done.returncode, done.stdout) == (125, b"")
     assert b"it is made by a buildCommand" in done.stderr
     assert b"(patch-not-applied, 125)" in done.stderr
+    hint = f"`nbs phase --store {store} {failure.kept} VARIABLE=VALUE`"
+    assert hint.encode() in done.stderr
     assert b"again, to know its source" not in done.stderr
 
 
