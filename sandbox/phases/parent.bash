@@ -113,7 +113,7 @@ if [[ $clean && $mode != list ]]; then
   while [[ -e $kept_top/.clean-$number ]]; do number=$((number + 1)); done
   top=$kept_top/.clean-$number
   "${rm%/*}/mkdir" -- "$top" || complain "\`$top\` cannot be made" option-value "\`nbs phase --clean $build\`, outside"
-  printf '%s\n' "in $top, where there is nothing yet; outside, \`nbs phase --clean $build\` does it in $kept_top" >&2
+  printf '%s\n' "in $top, where there is nothing yet; outside, \`nbs phase --clean $build${__nbs_names[*]:+ ${__nbs_names[*]}}\` does it in $kept_top" >&2
   for number in "${!__nbs_environment[@]}"; do
     case ${__nbs_environment[number]} in
       NIX_BUILD_TOP=* | TMPDIR=* | TEMPDIR=* | TMP=* | TEMP=* | PWD=*)

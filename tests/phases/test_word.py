@@ -499,6 +499,7 @@ def test_inside_a_clean_run_has_a_directory_of_its_own(type_in):
         "phase --clean patch; echo status-$?; ls -d .clean-2/hello",
     )
     assert "in /build/.clean-1, where there is nothing yet; outside, `nbs phase --clean " in told
+    assert re.search(r"in /build/\.clean-2, where .*[^`]* patch` does it in /build\n", told)
     assert "\n/build/.clean-1/hello\n" in told
     assert told.count("\nstatus-0\n") == 2
     assert "\n.clean-1/hello/hello\n" in told
