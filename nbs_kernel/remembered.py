@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 
@@ -46,6 +47,9 @@ class Remembered:
     def _path(self) -> str:
         directory = sandbox.state_directory(os.environ) + "/history"
         os.makedirs(directory, mode=0o700, exist_ok=True)
+        if os.lstat(directory).st_uid != os.geteuid():
+            # In a place that is for all, as /tmp, another may have made it first.
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), directory)
         return f"{directory}/{self._file}.jsonl"
 
     def _tail(self) -> str:

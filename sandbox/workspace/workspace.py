@@ -45,14 +45,17 @@ def state_directory(environ: Mapping[str, str]) -> str:
     /tmp/nix-build-shell-UID. A relative `XDG_STATE_HOME` is ignored, as the XDG Base Directory
     Specification asks.
 
-    Raises MachineError `state-directory-unsafe` for a link or another user's directory, for
-    then another could exchange what is in it.
+    What `NBS_STATE_HOME` names may hold more, as /tmp does: then it stays as open as it is, and
+    what is made in it is ours alone.
+
+    Raises MachineError `state-directory-unsafe` for a link or another user's directory, or one that
+    others use and write to, for then another could exchange what is in it.
     """
     chosen = environ.get("NBS_STATE_HOME")
     if chosen:
         path = os.path.abspath(chosen)
         try:
-            return private_directory(path)
+            return private_directory(path, chosen=True)
         except OSError as error:
             raise _refusal(error, path) from None
     fallback = f"/tmp/nix-build-shell-{os.geteuid()}"  # noqa: S108  its owner is verified
@@ -105,27 +108,41 @@ def _is_below_ours(path: str) -> bool:
     return True
 
 
-def private_directory(path: str) -> str:
-    """Make `path`, and what is missing above it, for us alone; verify what is there already."""
+def private_directory(path: str, *, chosen: bool = False) -> str:
+    """Make `path`, and what is missing above it, for us alone; verify what is there already.
+
+    One that was `chosen` is closed to others only if nobody can have a use for it.
+    """
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         pass
     except FileNotFoundError:
         _private_parents(os.path.dirname(path))
-        return private_directory(path)
+        return private_directory(path, chosen=chosen)
     directory = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(directory)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise _unsafe(path, status)
-        if status.st_mode & 0o077:
+        if status.st_mode & 0o077 and not (chosen and _is_shared(path, status)):
             os.chmod(f"/proc/self/fd/{directory}", 0o700)
     finally:
         os.close(directory)
     if not os.access(path, os.W_OK | os.X_OK, effective_ids=True):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
     return path
+
+
+def _is_shared(path: str, status: os.stat_result) -> bool:
+    """Is it for others too? Raises MachineError where they could exchange what is made in it."""
+    if status.st_mode & stat.S_ISVTX:
+        return True
+    if not os.listdir(path):
+        return False
+    if status.st_mode & 0o022:
+        raise _unsafe(path, status)
+    return True
 
 
 def _private_parents(path: str) -> None:
@@ -146,8 +163,10 @@ def _refusal(error: OSError, place: str) -> MachineError:
 
 
 def _unsafe(path: str, status: os.stat_result) -> MachineError:
+    owner = f"it belongs to user {status.st_uid}, and you are user {os.geteuid()}"
+    written = f"others can write to it: its mode is 0{stat.S_IMODE(status.st_mode):o}"
     seen = {
-        stat.S_IFDIR: f"it belongs to user {status.st_uid}, and you are user {os.geteuid()}",
+        stat.S_IFDIR: owner if status.st_uid != os.geteuid() else written,
         stat.S_IFLNK: "it is a symbolic link",
     }.get(stat.S_IFMT(status.st_mode), "it is no directory")
     return MachineError(

@@ -51,6 +51,15 @@ def test_a_link_in_its_place_is_not_followed(state, tmp_path_factory):
     assert other.read_text() == "mine"
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a directory away")
+def test_what_another_has_made_for_it_is_not_used(state):
+    (state / "history").mkdir()
+    os.chown(state / "history", 12345, -1)
+    Remembered("x").append(1, 1, "ls")
+    assert Remembered("x").lines() == ()
+    assert os.listdir(state / "history") == []
+
+
 def test_it_does_not_grow_without_end(state, monkeypatch):
     monkeypatch.setattr(remembered, "LARGEST", 2000)
     monkeypatch.setattr(remembered, "KEPT", 1000)

@@ -318,6 +318,33 @@ def test_a_state_directory_that_others_can_enter_is_closed(place: Path) -> None:
     assert stat.S_IMODE((place / "state").stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize(("mode", "has"), [(0o1777, False), (0o1777, True), (0o755, True)])
+def test_a_place_that_others_use_stays_open_and_what_is_made_in_it_is_closed(
+    place: Path, mode: int, *, has: bool
+) -> None:
+    """As /tmp, /dev/shm, a home, or the root of another disk."""
+    shared = place / "shared"
+    shared.mkdir()
+    if has:
+        (shared / "file").touch()
+    shared.chmod(mode)
+    with Workspace(state_directory(environ(NBS_STATE_HOME=shared))):
+        assert stat.S_IMODE(shared.stat().st_mode) == mode
+        assert stat.S_IMODE((shared / "run").stat().st_mode) == 0o700
+
+
+def test_a_place_where_others_can_exchange_what_is_made_is_refused_and_stays(place: Path) -> None:
+    shared = place / "shared"
+    shared.mkdir()
+    (shared / "file").touch()
+    shared.chmod(0o777)
+    with pytest.raises(MachineError) as caught:
+        state_directory(environ(NBS_STATE_HOME=shared))
+    assert caught.value.reason == "state-directory-unsafe"
+    assert caught.value.evidence == ("others can write to it: its mode is 0777",)
+    assert stat.S_IMODE(shared.stat().st_mode) == 0o777
+
+
 def test_nothing_heavy_is_imported(place: Path) -> None:
     """Every start of the command pays for these imports. The front door's own are not at issue."""
     done = subprocess.run(
