@@ -7,6 +7,7 @@ then: what was locked has to be what has the name.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import time
@@ -37,7 +38,7 @@ from sandbox.workspace.kept import (
 from sandbox.workspace.ladder import OPEN_DIRECTORY
 from sandbox.workspace.refusals import refusal
 from sandbox.workspace.sizes import is_changed
-from sandbox.workspace.workspace import private_directory, remove_run, take_lock
+from sandbox.workspace.workspace import is_of_a_run, private_directory, remove_run, take_lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -180,8 +181,13 @@ class Held:
 
 
 def _lock_named(held: Held) -> bool:
-    """Take the lock, if it is free and the name is still that of what was locked."""
+    """Take the lock, if it is free and the name is still that of what was locked.
+
+    Raises OSError: FileNotFoundError also for a directory that is no workspace.
+    """
     held.directory = os.open(held.path, OPEN_DIRECTORY)
+    if not is_of_a_run(held.directory):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), held.path)
     lock = take_lock(held.directory)
     if lock < 0:
         return False

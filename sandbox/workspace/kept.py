@@ -169,7 +169,8 @@ def find_workspace(state: str, name: str) -> Kept:
 
 def unknown(state: str, name: str) -> UsageError:
     """The error for a name that no workspace has."""
-    there = names(state)
+    top = directory_of(state)
+    there = [one for one in names(state) if os.path.lexists(f"{top}/{one}/{RECORD}")]
     evidence = (f"there is {', '.join(there[:5])}{', …' if len(there) > 5 else ''}",)  # noqa: PLR2004
     return UsageError(
         f"no workspace is called `{name[:LONGEST_NAME]}`",

@@ -55,7 +55,7 @@ def state_directory(environ: Mapping[str, str]) -> str:
     if chosen:
         path = os.path.abspath(chosen)
         try:
-            return private_directory(path, chosen=True)
+            return private_directory(path)
         except OSError as error:
             raise _refusal(error, path) from None
     fallback = f"/tmp/nix-build-shell-{os.geteuid()}"  # noqa: S108  its owner is verified
@@ -108,10 +108,10 @@ def _is_below_ours(path: str) -> bool:
     return True
 
 
-def private_directory(path: str, *, chosen: bool = False) -> str:
+def private_directory(path: str) -> str:
     """Make `path`, and what is missing above it, for us alone; verify what is there already.
 
-    One that was `chosen` is closed to others only if nobody can have a use for it.
+    One that others may have a use for is not closed: what is made in it is private by itself.
     """
     try:
         os.mkdir(path, 0o700)
@@ -119,13 +119,13 @@ def private_directory(path: str, *, chosen: bool = False) -> str:
         pass
     except FileNotFoundError:
         _private_parents(os.path.dirname(path))
-        return private_directory(path, chosen=chosen)
+        return private_directory(path)
     directory = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(directory)
         if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise _unsafe(path, status)
-        if status.st_mode & 0o077 and not (chosen and _is_shared(path, status)):
+        if status.st_mode & 0o077 and not _is_shared(path, status):
             os.chmod(f"/proc/self/fd/{directory}", 0o700)
     finally:
         os.close(directory)
@@ -264,8 +264,8 @@ class Workspace:
 def sweep(state: str) -> tuple[str, ...]:
     """Remove the directories of runs that were killed; the names of those that are gone.
 
-    Never waits: what is locked belongs to a run or to another sweeper. What cannot be removed,
-    and what is no directory, is left for the next time.
+    Never waits: what is locked belongs to a run or to another sweeper. What cannot be removed is
+    left for the next time, and what no run has made for whoever made it.
     """
     try:
         runs = os.open(f"{state}/run", OPEN_DIRECTORY)
@@ -281,6 +281,8 @@ def _sweep_one(name: str, runs: int) -> bool:
     directory = lock = -1
     try:
         directory = os.open(name, OPEN_DIRECTORY, dir_fd=runs)
+        if not is_of_a_run(directory):
+            return False
         lock = take_lock(directory)
         return lock >= 0 and not remove_run(directory, name, runs).left
     except OSError:
@@ -289,6 +291,17 @@ def _sweep_one(name: str, runs: int) -> bool:
         for descriptor in (lock, directory):
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def is_of_a_run(directory: int) -> bool:
+    """Was it made here? Before its lock is there it is empty, and the lock goes last.
+
+    The state directory is the caller's to choose: `run` and `ws` in it may hold other things.
+    """
+    if stat.S_IMODE(os.fstat(directory).st_mode) != 0o700:  # noqa: PLR2004  as mkdir(2) made it
+        return False
+    found = os.listdir(directory)
+    return not found or LOCK in found
 
 
 def take_lock(directory: int) -> int:

@@ -282,9 +282,31 @@ def test_the_sweep_removes_what_was_never_entered_and_what_is_half_removed(place
     assert os.listdir(place / "ws") == ["hello-1.0"], "who is about to enter has the lock"
     assert workspaces(str(place)) == ()
     held.forget()
-    (place / "ws/hello-3").mkdir()
+    (place / "ws/hello-3").mkdir(mode=0o700)
     sweep_kept(str(place))
     assert os.listdir(place / "ws") == []
+
+
+def test_the_sweep_removes_nothing_that_is_no_workspace(place: Path) -> None:
+    """A home, for one, may have a directory `ws` of its own."""
+    for name, mode in (
+        ("project", 0o755),
+        ("private", 0o700),
+        (".git", 0o755),
+        ("my files", 0o755),
+    ):
+        (place / "ws" / name).mkdir(parents=True)
+        (place / "ws" / name / "file").write_text("text")
+        (place / "ws" / name).chmod(mode)
+    (place / "ws/empty").mkdir()
+    make(place)
+    sweep_kept(str(place))
+    assert len(os.listdir(place / "ws")) == 6
+    assert not list(place.glob("ws/[!h]*/lock"))
+    with pytest.raises(UsageError) as caught, Held(str(place), "project", damaged=True):
+        pass
+    assert caught.value.evidence == ("none is kept",)
+    assert os.listdir(place / "ws/project") == ["file"]
 
 
 def test_a_session_that_lives_is_left_alone(place: Path) -> None:

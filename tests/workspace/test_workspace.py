@@ -155,7 +155,8 @@ def test_sweeping_where_nothing_is_does_nothing(place: Path) -> None:
 def test_what_a_start_left_before_its_lock_is_swept_and_what_is_no_directory_stays(
     place: Path,
 ) -> None:
-    (place / "run" / "started").mkdir(parents=True)
+    (place / "run").mkdir()
+    (place / "run" / "started").mkdir(mode=0o700)
     (place / "run" / "file").touch()
     (place / "elsewhere" / "kept").mkdir(parents=True)
     (place / "run" / "link").symlink_to(place / "elsewhere")
@@ -181,7 +182,7 @@ def test_starts_and_sweepers_that_meet_take_nothing_from_each_other(
 
     def leave_many() -> None:
         for number in range(600):
-            os.mkdir(place / "run" / f"left-{number}")
+            os.mkdir(place / "run" / f"left-{number}", 0o700)
 
     def check() -> None:
         Workspace(str(place)).__enter__().__exit__()
@@ -343,6 +344,22 @@ def test_a_place_where_others_can_exchange_what_is_made_is_refused_and_stays(pla
     assert caught.value.reason == "state-directory-unsafe"
     assert caught.value.evidence == ("others can write to it: its mode is 0777",)
     assert stat.S_IMODE(shared.stat().st_mode) == 0o777
+
+
+def test_the_sweep_removes_nothing_that_no_run_has_made(place: Path) -> None:
+    """A home, for one, may have a directory `run` of its own."""
+    (place / "run/simulation").mkdir(parents=True)
+    (place / "run/simulation/result").write_text("42")
+    (place / "run/private").mkdir(mode=0o700)
+    (place / "run/private/result").write_text("42")
+    (place / "run/empty").mkdir()
+    (place / "run/killed").mkdir(mode=0o700)
+    (place / "run/killed/lock").touch()
+    (place / "run/killed-at-once").mkdir(mode=0o700)
+    assert sorted(sweep(str(place))) == ["killed", "killed-at-once"]
+    assert sorted(runs(place)) == ["empty", "private", "simulation"]
+    for name in ("simulation", "private"):
+        assert os.listdir(place / "run" / name) == ["result"]
 
 
 def test_nothing_heavy_is_imported(place: Path) -> None:
