@@ -118,8 +118,7 @@ def private_directory(path: str) -> str:
     except FileExistsError:
         pass
     except FileNotFoundError:
-        _private_parents(os.path.dirname(path))
-        return private_directory(path)
+        _make_with_parents(path)
     directory = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         status = os.fstat(directory)
@@ -145,10 +144,10 @@ def _is_shared(path: str, status: os.stat_result) -> bool:
     return True
 
 
-def _private_parents(path: str) -> None:
+def _make_with_parents(path: str) -> None:
     if os.path.isdir(path):
         return
-    _private_parents(os.path.dirname(path))
+    _make_with_parents(os.path.dirname(path))
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:

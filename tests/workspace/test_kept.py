@@ -305,7 +305,7 @@ def test_the_sweep_removes_nothing_that_is_no_workspace(place: Path) -> None:
     assert not list(place.glob("ws/[!h]*/lock"))
     with pytest.raises(UsageError) as caught, Held(str(place), "project", damaged=True):
         pass
-    assert caught.value.evidence == ("none is kept",)
+    assert caught.value.evidence == ("there is hello-1.0",)
     assert os.listdir(place / "ws/project") == ["file"]
 
 

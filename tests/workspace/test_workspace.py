@@ -319,6 +319,14 @@ def test_a_state_directory_that_others_can_enter_is_closed(place: Path) -> None:
     assert stat.S_IMODE((place / "state").stat().st_mode) == 0o700
 
 
+@pytest.mark.parametrize("name", ["/proc/state", "/proc/self/state/inner", "PLACE/link/inner"])
+def test_a_place_where_nothing_can_be_made_is_an_error(place: Path, name: str) -> None:
+    (place / "link").symlink_to("nowhere")
+    with pytest.raises(MachineError) as caught:
+        state_directory(environ(NBS_STATE_HOME=name.replace("PLACE", str(place))))
+    assert caught.value.reason == "workspace-unwritable"
+
+
 @pytest.mark.parametrize(("mode", "has"), [(0o1777, False), (0o1777, True), (0o755, True)])
 def test_a_place_that_others_use_stays_open_and_what_is_made_in_it_is_closed(
     place: Path, mode: int, *, has: bool
