@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]  # signal imports enum
 import os
 import sys
 import time
@@ -114,6 +115,8 @@ def run(command: Callable[[list[str]], int]) -> None:
     status = 125
     try:
         open_standard_descriptors()
+        # Where who started us ignores it, no child's status is kept, see wait(2).
+        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
         status = _caught(command)
     finally:
         # Without taking the interpreter down first, which takes a third as long as making a

@@ -139,5 +139,8 @@ def _ask(program: str, environ: Mapping[str, str]) -> str:
         os.close(writer)
     with open(reader, "rb") as output:
         answer = output.read(4096)
-    os.waitpid(pid, 0)
+    try:  # noqa: SIM105  contextlib is not worth its import here
+        os.waitpid(pid, 0)
+    except ChildProcessError:
+        pass  # of a caller that ignores SIGCHLD
     return answer.decode(errors="replace")

@@ -6,6 +6,8 @@ import ast
 import errno
 import io
 import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -221,6 +223,17 @@ def status_of(monkeypatch):
         return caught.value.args[0]
 
     return run
+
+
+def test_the_status_of_a_child_is_known_whatever_the_caller_ignores(status_of):
+    def command(_argv):
+        return subprocess.run([sys.executable, "-c", "raise SystemExit(3)"], check=False).returncode
+
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert status_of(command) == 3
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def raising(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -75,6 +76,15 @@ def test_a_file_that_does_not_run_is_no_nix(tmp_path, environ):
 def test_a_home_that_cannot_be_written_only_costs_time(tmp_path, environ):
     install(tmp_path / "bin/nix-store")
     assert installed_profile({**environ, "HOME": "/proc/nowhere"}) == Profile(version=(2, 8, 0))
+
+
+def test_a_caller_that_waits_for_no_child_gets_the_answer(tmp_path, environ):
+    install(tmp_path / "bin/nix-store")
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        assert installed_profile(environ) == Profile(version=(2, 8, 0))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
 
 
 def test_a_relative_place_on_the_path_is_passed_over(tmp_path, environ, monkeypatch):
