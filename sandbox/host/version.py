@@ -108,7 +108,15 @@ def _remember(cache: str, text: str) -> None:
             file.write(os.fsencode(text))
         os.rename(temporary, cache)
     except OSError:
-        return
+        _remove_half(temporary)
+
+
+def _remove_half(temporary: str) -> None:
+    """A full disk would get one more of them with each start."""
+    try:  # noqa: SIM105  contextlib is not worth its import here
+        os.unlink(temporary)
+    except OSError:
+        pass
 
 
 def _is_ours(path: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 
 import pytest
@@ -76,6 +77,18 @@ def test_a_file_that_does_not_run_is_no_nix(tmp_path, environ):
 def test_a_home_that_cannot_be_written_only_costs_time(tmp_path, environ):
     install(tmp_path / "bin/nix-store")
     assert installed_profile({**environ, "HOME": "/proc/nowhere"}) == Profile(version=(2, 8, 0))
+
+
+def test_a_full_disk_gets_no_half_of_a_note(tmp_path, environ):
+    install(tmp_path / "bin/nix-store")
+    (tmp_path / "home").mkdir()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        installed_profile(environ)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert os.listdir(tmp_path / "home/.cache/nix-build-shell") == []
 
 
 def test_a_caller_that_waits_for_no_child_gets_the_answer(tmp_path, environ):
