@@ -110,13 +110,20 @@ def open_standard_descriptors() -> None:
             setattr(sys, name, open(descriptor, "w", closefd=False))  # noqa: SIM115
 
 
+def be_able_to_work() -> None:
+    """Take back what who started us has left, and with which nothing would go well here."""
+    # Where it is ignored, no child's status is kept, see wait(2).
+    _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+    # Where the mask has the owner's bits, what we make is closed to ourselves.
+    os.umask(os.umask(0o077) & 0o077)
+
+
 def run(command: Callable[[list[str]], int]) -> None:
     """Run a command's main function and exit with its status. The only place that exits."""
     status = 125
     try:
         open_standard_descriptors()
-        # Where who started us ignores it, no child's status is kept, see wait(2).
-        _signal.signal(_signal.SIGCHLD, _signal.SIG_DFL)
+        be_able_to_work()
         status = _caught(command)
     finally:
         # Without taking the interpreter down first, which takes a third as long as making a

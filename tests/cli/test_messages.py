@@ -236,6 +236,18 @@ def test_the_status_of_a_child_is_known_whatever_the_caller_ignores(status_of):
         signal.signal(signal.SIGCHLD, before)
 
 
+@pytest.mark.parametrize(("given", "left"), [(0o777, 0o077), (0o177, 0o077), (0o022, 0o022)])
+def test_what_is_made_is_open_to_its_owner_whatever_the_mask(status_of, given, left):
+    def command(_argv):
+        return os.umask(0)
+
+    before = os.umask(given)
+    try:
+        assert status_of(command) == left
+    finally:
+        os.umask(before)
+
+
 def raising(error):
     def command(_argv):
         raise error
