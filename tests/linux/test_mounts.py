@@ -7,6 +7,7 @@ import errno
 import gc
 import os
 import resource
+import time
 
 import pytest
 
@@ -164,6 +165,33 @@ def test_many_are_bound_and_the_next_process_has_the_number_it_would_have_had(ma
         return contents(many[1]), child
 
     assert in_namespaces(inside) == (sorted(many[2]), 2)
+
+
+new_lock = _thread.allocate_lock
+
+
+class SlowToEnd:
+    """A lock whose holder takes its time when it has given it up."""
+
+    def __init__(self):
+        self._lock = new_lock()
+        self.acquire = self._lock.acquire
+
+    def release(self):
+        self._lock.release()
+        time.sleep(0.2)
+
+
+def test_a_thread_that_is_about_to_end_keeps_nobody_from_another_mount_namespace(many, monkeypatch):
+    monkeypatch.setattr(mounts._thread, "allocate_lock", SlowToEnd)
+
+    def inside():
+        bind_all(*many)
+        threads = len(os.listdir("/proc/self/task"))
+        syscalls.setns(os.open("/proc/self/ns/mnt", os.O_RDONLY), "mnt")
+        return threads
+
+    assert in_namespaces(inside) == 2
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may have any number of processes")
