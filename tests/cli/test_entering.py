@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from sandbox.host.case import derivation_of
 from tests.conftest import ROOT
 
 if TYPE_CHECKING:
@@ -243,8 +244,10 @@ def test_a_command_is_told_when_its_variables_are_not_those_that_were_kept(
         os.chown(kept, unprivileged, unprivileged)
         os.chown(kept / "env-vars", unprivileged, unprivileged, follow_symlinks=False)
     why = "names no SHELL" if kind == "nothing in it" else "is unsafe"
+    # Others of that name may have been built by now, and nothing here tells them apart.
+    derivation = derivation_of(kept_by_nix.path, kept_by_nix.store)
     for script in (("bash", "-c", "echo $name"), ()):
-        before = ("--store", kept_by_nix.store, str(kept))
+        before = ("--store", kept_by_nix.store, "--derivation", derivation, str(kept))
         done = run_tool(*before, *script, as_user=unprivileged, input=b"echo $name")
         assert (done.returncode, done.stdout) == (0, b"hello-1.0\n")
         assert done.stderr.decode() == f"variables: from the derivation (env-vars {why})\n"
