@@ -31,6 +31,10 @@ CHUNK = 65536
 IFLAG, OFLAG, CFLAG, LFLAG, CC = 0, 1, 2, 3, 6
 LATER_S = 0.1
 """How long a program may take to show that it did not mean to survive an interrupt."""
+LOOK_FOR_KEYS_MS = 200
+KEYS_BY_LINE = (
+    termios.ISIG | termios.ICANON | termios.ECHO | termios.ECHOE | termios.ECHOK | termios.IEXTEN
+)
 
 
 class Terminal:
@@ -48,6 +52,7 @@ class Terminal:
         self._outside, self._inside = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self.kept_open = (self._inside.fileno(),)
         self.master = -1
+        self._is_raw = False
 
     def connect(self) -> None:
         """In the command's process: open the inner terminal and put it in place of the caller's."""
@@ -70,6 +75,11 @@ class Terminal:
         modes = list(self._saved)
         if not self.control:
             modes[OFLAG] &= ~termios.OPOST
+        elif self.in_background():
+            # Those of the shell's own line editor, which reads keys there.
+            modes[IFLAG] |= termios.ICRNL
+            modes[OFLAG] |= termios.OPOST | termios.ONLCR
+            modes[LFLAG] |= KEYS_BY_LINE
         return modes
 
     def adopt(self) -> None:
@@ -85,10 +95,21 @@ class Terminal:
         if self.master >= 0:
             os.close(self.master)
 
+    def in_background(self) -> bool:
+        """Do keys go to another job of the caller's shell? Who changes modes then is stopped.
+
+        tcgetpgrp(3). A terminal that does not control this process has no jobs.
+        """
+        try:
+            return self.control and os.tcgetpgrp(0) != os.getpgrp()
+        except OSError:
+            return False
+
     def raw(self) -> None:
         """Every key goes inside; the inner terminal gives keys their meaning. See cfmakeraw(3)."""
         if not self.control:
             return
+        self._saved = termios.tcgetattr(0)
         modes = list(self._saved)
         modes[IFLAG] &= ~(
             termios.IGNBRK
@@ -108,10 +129,12 @@ class Terminal:
         modes[CC] = list(modes[CC])
         modes[CC][termios.VMIN], modes[CC][termios.VTIME] = 1, 0
         termios.tcsetattr(0, termios.TCSADRAIN, modes)
+        self._is_raw = True
 
     def restore(self) -> None:
         """The caller's terminal as it was, if it is still there."""
-        if self.control:
+        if self._is_raw:
+            self._is_raw = False
             try:  # noqa: SIM105  contextlib is not worth its import here
                 termios.tcsetattr(0, termios.TCSADRAIN, self._saved)
             except termios.error:
@@ -137,7 +160,7 @@ class Relay:
         self.output = _writable(next(fd for fd in (1, 2, 0) if fd in terminal.descriptors))
         self.has_output = True
         self.has_ended = False
-        self.reading_input = terminal.control
+        self.reading_input = self.in_background = False
         self.ended_by = 0
         self.look_again_at = 0.0
         self.interrupted_with = 0
@@ -146,7 +169,7 @@ class Relay:
         """The command's exit status, or 128 + the signal's number."""
         signals = syscalls.signalfd(WATCHED)
         ended = os.pidfd_open(self.command)
-        self.terminal.raw()
+        self._take_keys()
         try:
             while True:
                 status = self._turn(signals, ended)
@@ -162,6 +185,8 @@ class Relay:
     def _turn(  # noqa: C901  one case a descriptor
         self, signals: int, ended: int
     ) -> int | None:
+        if self.in_background:
+            self._take_keys()
         poll = select.poll()
         poll.register(signals, select.POLLIN)
         poll.register(ended, select.POLLIN)
@@ -200,9 +225,18 @@ class Relay:
             poll.register(asked, select.POLLIN)
         return asked
 
+    def _take_keys(self) -> None:
+        """Read the caller's keyboard, if it is ours. Nothing tells a job that runs in the
+        background that it is fetched from there."""
+        self.in_background = self.terminal.in_background()
+        self.reading_input = self.terminal.control and not self.in_background
+        if self.reading_input:
+            self.terminal.raw()
+            self.terminal.resize()
+
     def _patience_ms(self) -> int | None:
         if not self.look_again_at:
-            return None
+            return LOOK_FOR_KEYS_MS if self.in_background else None
         return max(0, int((self.look_again_at - time.monotonic()) * 1000) + 1)
 
     def _copy_out(self) -> bool:
@@ -314,8 +348,7 @@ class Relay:
         os.killpg(self.command, syscalls.SIGSTOP)
         self.terminal.restore()
         os.kill(os.getpid(), syscalls.SIGSTOP)
-        self.terminal.raw()
-        self.terminal.resize()
+        self._take_keys()
         os.killpg(self.command, syscalls.SIGCONT)
 
     def _signal(self, number: int) -> None:

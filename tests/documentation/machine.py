@@ -100,6 +100,8 @@ class Shared:
 
     input: str
     """One of its inputs."""
+    maker: str
+    """The derivation of that."""
 
     demonstrated: Path
     """The cache in which the build of `nbs demo` lies."""
@@ -144,6 +146,9 @@ def share(world: NixWorld, place: Path, demonstrated: Path) -> Shared:
         place=place,
         world=world,
         drv=world.output("nix-instantiate", str(place / "project"), "-A", "hello"),
+        maker=world.output(
+            "nix-instantiate", str(place / "project/tests/nix/stdenv.nix"), "-A", "iproute2"
+        ),
         input=world.build(str(place / "project/tests/nix/stdenv.nix"), "-A", "iproute2"),
         demonstrated=demonstrated,
     )
@@ -232,6 +237,7 @@ class Machine:
             "/tmp/nix-build-hello-1.0.drv-0": str(self.kept),
             "/nix/store/….drv": self.shared.drv,
             "/nix/store/…-hello-1.0.drv": self.shared.drv,
+            "/nix/store/…-input.drv": self.shared.maker,
             "/nix/store/…-input": self.shared.input,
             "nix-build-shell . ": f"cd {self.kept} && nix-build-shell . ",
             "/opt/jupyter": f"{self.home}/jupyter",

@@ -41,7 +41,10 @@ COMMAND = re.compile(
 """A span of prose that is one: it begins with a program, by way of others or not."""
 ONLY_NAMED = re.compile(r"(nbs( ws| kernel)?|nix\S*|make\.py|jupyter) \S+")
 """A verb that a sentence speaks of, rather than a command that it tells to type."""
-SOME_PATHS = ("/nix/store/….drv", "/nix/store/…-hello-1.0.drv", "/nix/store/…-input")
+SOME_PATHS = (
+    *("/nix/store/….drv", "/nix/store/…-hello-1.0.drv"),
+    *("/nix/store/…-input.drv", "/nix/store/…-input"),
+)
 """Paths that are shortened, and no places to fill in: which one is meant is clear."""
 PLACEHOLDER = re.compile(r"(?<![\w$./-])[A-Z]{2,}(?![\w=])|[\[…]|BUILD|FILE|DIR\b|\|(?:zsh|fish)")
 """A form to fill in, not a command: `nbs cp FILE hello:PATH`."""

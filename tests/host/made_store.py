@@ -111,6 +111,7 @@ class MadeStore:
             input_derivations=inputs,
             system="x86_64-linux",
             builder="/bin/sh",
+            args=("-e", store_path("default-builder.sh")),
             env=tuple(sorted(env.items())),
         )
         with open(f"{self.root}{path}", "wb") as file:

@@ -186,6 +186,34 @@ def test_ctrl_z_stops_the_tool_as_a_job_and_fg_goes_on(screen):
     screen.wait_for("got-more")
 
 
+def test_a_job_begun_in_the_background_runs_and_takes_the_keys_when_it_is_fetched(screen):
+    screen.type("./tool bash -c 'echo begun-$((1 + 1)); read -r word; echo got-$word' &")
+    screen.wait_for_end("begun-2")
+    screen.type("echo outer-$((2 + 3)); jobs")
+    screen.wait_for("outer-5")
+    screen.wait_for("[1]+  Running…")
+    screen.type("fg; stty -a | grep -ow -e icanon -e echo | tr '\\n' '+'")
+    screen.type("more")
+    screen.wait_for("got-more")
+    screen.wait_for("icanon+echo+…")
+
+
+def test_a_job_that_was_stopped_goes_on_in_the_background(screen):
+    screen.type("./tool bash -c 'echo ready; until [ -e go ]; do sleep 0.05; done; echo went-on'")
+    screen.wait_for("ready")
+    screen.press("C-z")
+    screen.wait_for("[1]+  Stopped…")
+    screen.type("bg; echo outer-$((2 + 3))")
+    screen.wait_for("outer-5")
+    screen.type("jobs")
+    screen.wait_for("[1]+  Running…")
+    screen.type("fg; echo ended-$?")
+    # Until the shell has handed the keyboard over and the tool has seen it.
+    time.sleep(1)
+    screen.press("C-c")
+    screen.wait_for_end("ended-130")
+
+
 def test_an_interactive_shell_has_job_control(screen):
     screen.type("./tool; echo status=$?")
     screen.type("echo inner-$((2 + 3))-$$")

@@ -34,7 +34,10 @@ EVIL = (
 )
 
 
-def facts(*variables: tuple[str, str], arguments=("-e", "/s.sh"), **request):
+OF_NIXPKGS = ("-e", "/nix/store/x-source-stdenv.sh", "/nix/store/y-default-builder.sh")
+
+
+def facts(*variables: tuple[str, str], arguments=OF_NIXPKGS, **request):
     environment = BuildEnvironment(variables=variables, arguments=arguments)
     derivation = made.derivation(**dict(variables))
     nix = made.NIX.replace(environment=environment, derivation=derivation)
@@ -66,10 +69,12 @@ def test_bash_reads_every_value_back_as_it_was(values):
 
 @pytest.mark.parametrize("evil", EVIL)
 def test_nothing_of_the_build_is_run_as_text(evil):
-    kept, nix, request = facts(("a", evil), ("stdenv", "/s"), arguments=("-e", evil), phase=evil)
+    kept, nix, request = facts(
+        ("a", evil), ("stdenv", "/s"), arguments=(evil, *OF_NIXPKGS), phase=evil
+    )
     kept = kept.replace(outer=evil)
     shown = read_by_bash(
-        text(kept, nix, request), "__nbs_environment[0]", "__nbs_failing", "__nbs_builder[2]"
+        text(kept, nix, request), "__nbs_environment[0]", "__nbs_failing", "__nbs_builder[1]"
     )
     assert shown == [f"a={evil}", evil, evil]
 
@@ -131,6 +136,14 @@ def test_what_failed_is_run_again_by_its_name(env, line):
     assert phases.again(closed, another, "checkPhase") == "", "without bash there is no such word"
 
 
+@pytest.mark.parametrize(
+    "arguments", [("-e", "/nix/store/x-builder.sh"), ("-c", "source $stdenv/setup")]
+)
+def test_a_script_of_the_builder_s_own_is_run_again_as_a_whole(arguments):
+    kept, nix, _ = facts(("stdenv", "/s"), ("buildCommand", "echo"), arguments=arguments)
+    assert phases.again(kept, nix, "checkPhase") == "phase builder"
+
+
 def test_what_the_log_tells_goes_in_unless_it_leads_out_of_the_build():
     told = (
         ("unpackPhase", "sourceRoot", "it's $(x)"),
@@ -151,7 +164,7 @@ def without_bash(builder: str, **request):
 
 def test_a_builder_that_is_not_bash_is_run_as_nix_ran_it():
     line = without_bash("/nix/store/x/bin/python3", phase_words=())
-    assert (line.program, line.argv) == ("/nix/store/x/bin/python3", ("python3", "-e", "/s.sh"))
+    assert (line.program, line.argv) == ("/nix/store/x/bin/python3", ("python3", *OF_NIXPKGS))
     assert line.environment == (("stdenv", "/s"),)
 
 

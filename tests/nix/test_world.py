@@ -30,6 +30,7 @@ EXPECTED = {
     "network": "/dev/tcp/192.0.2.1/80: Network is unreachable",
     "no-chroot": "cat: /etc/of-no-host: No such file or directory",
     "odd-files": "",
+    "own-builder": "wrong: 41",
     "pass-as-file": "declare: a-b: not found",
     "raw-builder": "bash: line 1: mkdir: command not found",
     "several-outputs": "cp: cannot stat 'manual': No such file or directory",
@@ -42,6 +43,7 @@ PHASES = {
     "functions": ["checkPhase"],
     "handed-on": ["checkPhase"],
     "network": ["downloadPhase"],
+    "own-builder": ["buildPhase"],
     "several-outputs": ["installPhase"],
     "structured-attributes": ["buildPhase"],
 }
