@@ -205,7 +205,8 @@ def read_bounded(
         os.close(descriptor)
         return b"", "unsafe", status.st_mtime_ns
     with open(descriptor, "rb") as file:
-        return file.read(most), "read", status.st_mtime_ns
+        # No more than there is: room for `most` would be asked for at once.
+        return file.read(status.st_size), "read", status.st_mtime_ns
 
 
 def _mtime(path: str, directory: int | None) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 
 import pytest
@@ -15,6 +16,7 @@ from sandbox.host.builddir import (
     read_bounded,
     read_kept_directory,
 )
+from tests.linux.forks import in_child
 
 STORE = "/nix/store"
 RANDOM = "0123456789abcdfghijklmnpqr"
@@ -290,3 +292,15 @@ def test_a_file_of_a_closed_directory_is_one_that_cannot_be_read(tmp_path):
         assert read_bounded(str(tmp_path / "shut/file")) == (b"", "unreadable", 0)
     finally:
         (tmp_path / "shut").chmod(0o700)
+
+
+def test_what_is_there_is_read_with_no_more_memory_than_that(tmp_path):
+    (tmp_path / "env-vars").write_bytes(b"little")
+
+    def inside():
+        with open("/proc/self/statm", encoding="ascii") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + MOST_BYTES // 4,) * 2)
+        return read_bounded(str(tmp_path / "env-vars"))[:2]
+
+    assert in_child(inside) == (b"little", "read")
