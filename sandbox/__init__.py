@@ -81,7 +81,6 @@ if TYPE_CHECKING:
     from sandbox.repair.comparison import compared as compared
     from sandbox.repair.comparison import workspace_of as workspace_of
     from sandbox.repair.patching import Patch as Patch
-    from sandbox.repair.patching import derivation_in as derivation_in
     from sandbox.repair.patching import environment_in as environment_in
     from sandbox.repair.patching import patch_of as patch_of
     from sandbox.repair.sources import has_sources as has_sources
@@ -91,6 +90,7 @@ if TYPE_CHECKING:
     from sandbox.session.carry import carry_out as carry_out
     from sandbox.session.carry import only_looked_at as only_looked_at
     from sandbox.session.kept import damaged_workspaces as damaged_workspaces
+    from sandbox.session.kept import derivation_in as derivation_in
     from sandbox.session.kept import find_workspace as find_workspace
     from sandbox.session.kept import fork_workspace as fork_workspace
     from sandbox.session.kept import hold_workspace as hold_workspace
@@ -170,16 +170,16 @@ IMPORTED_LATE = {
     "sandbox.model.tools": "with_tools",
     "sandbox.model.words": "words",
     "sandbox.repair.comparison": "compared workspace_of",
-    "sandbox.repair.patching": "Patch derivation_in environment_in patch_of",
+    "sandbox.repair.patching": "Patch environment_in patch_of",
     "sandbox.repair.replay": "replay",
     "sandbox.repair.showing": "showing",
     "sandbox.repair.sources": "has_sources take_sources",
     "sandbox.session.carry": "Place carry_in carry_out only_looked_at",
     "sandbox.session.kept": (
-        "damaged_workspaces find_workspace fork_workspace hold_workspace is_kept_by_nix "
-        "new_session read_again recalled remove_workspace request_again require_build "
-        "resumed_session total_bytes tried_in workspace_path workspace_usage workspaces "
-        "workspaces_of"
+        "damaged_workspaces derivation_in find_workspace fork_workspace hold_workspace "
+        "is_kept_by_nix new_session read_again recalled remove_workspace request_again "
+        "require_build resumed_session total_bytes tried_in workspace_path workspace_usage "
+        "workspaces workspaces_of"
     ),
     "sandbox.session.living": "Living given_up",
     "sandbox.session.residence": "Residence Signals settle stay_outside",

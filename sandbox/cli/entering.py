@@ -99,6 +99,14 @@ def prepare(
     )
 
 
+def log_of(case: sandbox.Case) -> sandbox.BuildLog | None:
+    """The log, to run by what it tells; a person reads where that may be another attempt's."""
+    log = sandbox.readable_log(case)
+    for line in sandbox.doubts(log):
+        speak.say(line)
+    return log
+
+
 def unsandboxed(given: arguments.Arguments) -> bool | None:
     """What the two flags ask for; None leaves it to the evidence."""
     if given.has("--unsandboxed"):

@@ -10,7 +10,7 @@ import sys
 import sandbox
 from sandbox import Value
 from sandbox.cli import arguments, speak
-from sandbox.cli.entering import prepare
+from sandbox.cli.entering import log_of, prepare
 from sandbox.cli.finding import find
 from sandbox.cli.shell import unknown_option
 from sandbox.errors import UsageError
@@ -79,10 +79,8 @@ def command(argv: list[str]) -> int:
         return 0
     found = find(asked.build, asked.given.get("--store"))
     case, request = prepare(asked.given, found, ())
-    log = sandbox.readable_log(case)
+    log = log_of(case)
     request = sandbox.with_log(request, log)
-    for line in sandbox.doubts(log):
-        speak.say(line)
     request = request.replace(phase_words=asked.words)
     traced = _trace(asked)
     if traced >= 0:

@@ -7,7 +7,7 @@ import sys
 
 import sandbox
 from sandbox.cli import arguments, speak
-from sandbox.cli.entering import prepare
+from sandbox.cli.entering import log_of, prepare
 from sandbox.cli.finding import find
 from sandbox.errors import MachineError, UsageError
 
@@ -160,10 +160,7 @@ def case_of(
     build = given.rest[0] if given.rest else ""
     found = find(build, given.get("--store"))
     case, request = prepare(given, found, (), workspace)
-    log = sandbox.readable_log(case)
-    for line in sandbox.doubts(log):
-        speak.say(line)
-    request = sandbox.with_log(request, log)
+    request = sandbox.with_log(request, log_of(case))
     return case, request.replace(phases=sandbox.phase_scripts())
 
 

@@ -15,10 +15,10 @@ from sandbox.host.builddir import read_kept_directory
 from sandbox.host.case import find_derivation, store_of
 from sandbox.host.catalog import find_build
 from sandbox.host.derivation import behind_link
-from sandbox.host.logs import LogFile, is_of_later_attempt, read_log_of
+from sandbox.host.logs import LogFile, parsed, read_log_of
 from sandbox.host.nixconf import NixLocations, find_locations, read_settings
 from sandbox.model.logcuts import WELL_KNOWN, is_named, named_files
-from sandbox.model.logs import parse_log, whole_line
+from sandbox.model.logs import whole_line
 from sandbox.model.value import Value
 
 TYPE_CHECKING = False
@@ -85,9 +85,7 @@ def logged_build(build: str, *, store: str = "", derivation: str = "") -> Logged
     return LoggedBuild(
         derivation=derivation,
         file=file,
-        log=parse_log(file.text).replace(
-            of_later_attempt=kept is not None and is_of_later_attempt(file, kept)
-        ),
+        log=parsed(file, kept),
         kept=kept,
         top=top if top.startswith("/") else settings.sandbox_build_dir,
     )

@@ -411,15 +411,12 @@ def build_log(case: Case) -> BuildLog | None:
     Raises `EvidenceError` (`log-unreadable`).
     """
     # Only people want logs; entering a sandbox does not pay for reading them.
-    from sandbox.host.logs import is_of_later_attempt, read_log_of
-    from sandbox.model.logs import parse_log
+    from sandbox.host.logs import parsed, read_log_of
 
     if not case.nix.derivation_path:
         return None
     file = read_log_of(case.nix.derivation_path, case.locations.log_dir)
-    if file is None:
-        return None
-    return parse_log(file.text).replace(of_later_attempt=is_of_later_attempt(file, case.kept))
+    return None if file is None else parsed(file, case.kept)
 
 
 def readable_log(case: Case) -> BuildLog | None:

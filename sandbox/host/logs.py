@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from sandbox.model.facts import KeptDirectory
+    from sandbox.model.logs import BuildLog
 
 MOST_BYTES = 64 << 20
 MOST_UNPACKED_BYTES = 512 << 20
@@ -37,6 +38,14 @@ class LogFile(Value):
     mtime_ns: int
     text: str
     cut: bool = False
+
+
+def parsed(file: LogFile, kept: KeptDirectory | None) -> BuildLog:
+    """What the log says, looked for with `kept`, if there is such a directory."""
+    from sandbox.model.logs import parse_log  # costs more than finding the log
+
+    later = kept is not None and is_of_later_attempt(file, kept)
+    return parse_log(file.text).replace(of_later_attempt=later)
 
 
 def is_of_later_attempt(file: LogFile, kept: KeptDirectory) -> bool:

@@ -9,10 +9,9 @@ import time
 from sandbox.errors import Error
 from sandbox.host.builddir import read_kept_directory
 from sandbox.host.case import find_derivation
-from sandbox.host.logs import is_of_later_attempt, read_log_of
+from sandbox.host.logs import parsed, read_log_of
 from sandbox.host.nixconf import find_locations, read_settings
 from sandbox.model import words
-from sandbox.model.logs import parse_log
 from sandbox.model.storepath import derivation_name
 from sandbox.model.stores import diverted_root
 from sandbox.model.value import Value
@@ -51,7 +50,7 @@ class Summary(Value):
 
 def summarise(place: KeptPlace, store: str = "") -> Summary:
     """Look at one kept directory and the log of its derivation."""
-    derivation, name, problem, log, later = "", place.name_hint, "", None, False
+    derivation, name, problem, log = "", place.name_hint, "", None
     try:
         settings = read_settings(os.environ)
         root = store or diverted_root(place.path, os.path.isdir)
@@ -63,8 +62,7 @@ def summarise(place: KeptPlace, store: str = "") -> Summary:
             derivation = found.path
             name = derivation_name(found.path)
             file = read_log_of(found.path, locations.log_dir)
-            log = parse_log(file.text) if file is not None else None
-            later = file is not None and is_of_later_attempt(file, kept)
+            log = parsed(file, kept) if file is not None else None
     except Error as error:
         problem = error.message
     size, exact = size_of(place.inner)
@@ -81,7 +79,7 @@ def summarise(place: KeptPlace, store: str = "") -> Summary:
         owner_uid=place.owner_uid,
         readable=place.readable,
         layout=place.layout,
-        of_later_attempt=later,
+        of_later_attempt=log is not None and log.of_later_attempt,
         problem=problem,
     )
 

@@ -107,8 +107,6 @@ class Terminal:
 
     def raw(self) -> None:
         """Every key goes inside; the inner terminal gives keys their meaning. See cfmakeraw(3)."""
-        if not self.control:
-            return
         self._saved = termios.tcgetattr(0)
         modes = list(self._saved)
         modes[IFLAG] &= ~(

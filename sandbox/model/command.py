@@ -206,6 +206,11 @@ def name_of(program: str) -> str:
     return program.rpartition("/")[2]
 
 
+def build_words(path: str, store: str) -> str:
+    """What names the build at `path` behind a verb, to be pasted; `store` is as for `--store`."""
+    return " ".join(map(shell_word, (*(("--store", store) if store else ()), path)))
+
+
 def names_stdenv(derivation: Derivation) -> bool:
     """Is `stdenv` among its attributes? Its builder begins with `$stdenv/setup` then."""
     text = derivation.get("__json")

@@ -10,6 +10,7 @@ from sandbox.errors import EvidenceError
 from sandbox.model.command import (
     PLACES,
     build_bash,
+    build_words,
     inside,
     is_identifier,
     names_stdenv,
@@ -75,7 +76,7 @@ def usage(scripts: PhaseScripts) -> str:
 def _words_for(kept: KeptDirectory, nix: NixFacts) -> str:
     """What names the build behind a verb, to be pasted."""
     root = nix.real_store_dir.removesuffix(nix.store_dir)
-    return " ".join(map(shell_word, (*(("--store", root) if root else ()), kept.outer)))
+    return build_words(kept.outer, root)
 
 
 def _outputs(nix: NixFacts) -> tuple[str, ...]:

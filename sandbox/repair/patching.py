@@ -12,14 +12,14 @@ from fnmatch import fnmatchcase
 from sandbox.errors import Error, EvidenceError
 from sandbox.host.buildlog import logged_build
 from sandbox.host.summary import ending_text
-from sandbox.model import aterm, patched, patchfile
+from sandbox.model import patched, patchfile
 from sandbox.model.textdiff import is_binary
 from sandbox.model.textmerge import carry
 from sandbox.model.value import Value
 from sandbox.repair.comparison import compared
 from sandbox.repair.showing import FROM_A_DIRECTORY, counting, sides
+from sandbox.session.kept import derivation_in
 from sandbox.workspace.compared import BUILD
-from sandbox.workspace.kept import derivation_of
 from sandbox.workspace.snapshots import FAILED
 
 TYPE_CHECKING = False
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from sandbox.model.aterm import Derivation
     from sandbox.model.patchfile import Side
     from sandbox.workspace.compared import Comparison, Finding
     from sandbox.workspace.kept import Kept
@@ -93,12 +92,6 @@ def environment_in(kept: Kept) -> frozenset[str]:
     """The names that the recipe has in the attribute `env`, where the build has that as a set."""
     derivation = derivation_in(kept)
     return frozenset(patched.environment(derivation)) if derivation is not None else frozenset()
-
-
-def derivation_in(kept: Kept) -> Derivation | None:
-    """The derivation as a workspace has written it down; None where it has not."""
-    text = derivation_of(kept)
-    return aterm.parse(text.encode(errors="surrogateescape")) if text else None
 
 
 def patch(

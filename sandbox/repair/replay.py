@@ -9,7 +9,7 @@ from sandbox.host.builddir import read_bounded, unchanged_files
 from sandbox.host.case import of_derivation
 from sandbox.linux.looked import require_looked
 from sandbox.model import patched, rules
-from sandbox.model.command import shell_word
+from sandbox.model.command import build_words
 from sandbox.model.experiment import emptied
 from sandbox.model.spec import File
 from sandbox.session.living import given_up
@@ -145,12 +145,12 @@ def require_patches(derivation: Derivation, name: str, path: str, store: str) ->
     """
     reason = patched.why_not(derivation)
     if reason:
-        which = " ".join(map(shell_word, (*(("--store", store) if store else ()), path)))
+        build = build_words(path, store)
         raise EvidenceError(
             f"a patch among `patches` would change nothing in `{name}`",
             reason="patch-not-applied",
             evidence=(reason,),
-            hint=f"`nbs phase {which} VARIABLE=VALUE` tries a change of the recipe",
+            hint=f"`nbs phase {build} VARIABLE=VALUE` tries a change of the recipe",
         )
 
 

@@ -25,6 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from sandbox.model.aterm import Derivation
     from sandbox.model.recipe import Attribute
     from sandbox.workspace.remove import Removal
     from sandbox.workspace.session import Session
@@ -180,13 +181,19 @@ def recalled(kept: Kept) -> Recalled | None:
     )
 
 
+def derivation_in(kept: Kept) -> Derivation | None:
+    """The derivation as a workspace has written it down; None where it has not."""
+    text = listing.derivation_of(kept)
+    return aterm.parse(text.encode(errors="surrogateescape")) if text else None
+
+
 def tried_in(kept: Kept) -> tuple[Attribute, ...]:
     """The attributes with which phases have ended well in a workspace, the newest last.
 
     Not those that no recipe can set, for Nix itself does: its outputs, and the build's directory.
     """
-    text = listing.derivation_of(kept)
-    outputs = aterm.parse(text.encode(errors="surrogateescape")).outputs if text else ()
+    derivation = derivation_in(kept)
+    outputs = derivation.outputs if derivation is not None else ()
     of_nix = {*DIRECTORIES, *(output.name for output in outputs)}
     return tuple(one for one in tried.noted(kept.path) if one.name not in of_nix)
 

@@ -51,6 +51,18 @@ def environment(nix_world, tmp_path):
     shutil.rmtree(tmp_path / "state", ignore_errors=True)
 
 
+@pytest.fixture
+def tried(nix_world, run_nbs, environment):
+    """Type a line in the shell of a failure: what that printed, and the name of its workspace."""
+
+    def tried(failure, line: str):
+        words = ("shell", "--store", f"{nix_world.root}/store", failure.kept)
+        done = run_nbs(*words, input=line.encode(), env=environment)
+        return done, os.listdir(f"{environment['NBS_STATE_HOME']}/ws")[0]
+
+    return tried
+
+
 @pytest.mark.parametrize("case", REPAIRS)
 def test_what_was_repaired_inside_is_a_patch_with_which_the_recipe_builds(
     nix_world, run_nbs, environment, tmp_path, case
@@ -206,13 +218,11 @@ packages // {{
 
 
 def test_an_attribute_with_which_a_phase_has_passed_is_told_verified_and_built(
-    nix_world, run_nbs, environment
+    nix_world, run_nbs, environment, tried
 ) -> None:
     failure = nix_world.fail("check-phase")
-    words = ("shell", "--store", f"{nix_world.root}/store", failure.kept)
-    done = run_nbs(*words, input=TRIED.encode(), env=environment)
+    done, name = tried(failure, TRIED)
     assert done.stdout.endswith(b"failed\n"), done.stderr
-    name = os.listdir(f"{environment['NBS_STATE_HOME']}/ws")[0]
     told = run_nbs("patch", name, "--nix", env=environment)
     assert (told.returncode, told.stdout.decode()) == (0, ATTRIBUTES), told.stderr
     assert b"attributes that were tried" in run_nbs("patch", name, env=environment).stderr
@@ -249,14 +259,12 @@ env = old.env // { WANTED = "yes"; };
 
 
 def test_a_variable_that_the_recipe_has_in_its_environment_goes_back_into_that(
-    nix_world, run_nbs, environment
+    nix_world, run_nbs, environment, tried
 ) -> None:
     """The set-up exports what is in `env` over any attribute of that name."""
     failure = nix_world.fail(IN_ENVIRONMENT.format(stdenv=STDENV, more="{ }"))
-    words = ("shell", "--store", f"{nix_world.root}/store", failure.kept)
-    done = run_nbs(*words, input=b"phase build WANTED=yes plain=yes\n", env=environment)
+    done, name = tried(failure, "phase build WANTED=yes plain=yes\n")
     assert done.returncode == 0, done.stderr
-    name = os.listdir(f"{environment['NBS_STATE_HOME']}/ws")[0]
     told = run_nbs("patch", name, "--nix", env=environment)
     assert (told.returncode, told.stdout.decode()) == (0, INTO_ENVIRONMENT), told.stderr
     verified = run_nbs("verify", name, env=environment)
@@ -269,16 +277,14 @@ def test_a_variable_that_the_recipe_has_in_its_environment_goes_back_into_that(
 
 
 def test_what_nix_itself_sets_is_no_attribute_for_the_recipe(
-    nix_world, run_nbs, environment
+    nix_world, run_nbs, environment, tried
 ) -> None:
     """A phase that is tried with another output passes; a recipe cannot have it."""
     failure = nix_world.fail("several-outputs")
-    words = ("shell", "--store", f"{nix_world.root}/store", failure.kept)
     line = "phase install out=/tmp/out dev=/tmp/dev TMPDIR=/tmp postInstall=true "
     line += "installPhase='mkdir $out; runHook postInstall'\n"
-    done = run_nbs(*words, input=line.encode(), env=environment)
+    done, name = tried(failure, line)
     assert done.returncode == 0, done.stderr
-    name = os.listdir(f"{environment['NBS_STATE_HOME']}/ws")[0]
     told = run_nbs("patch", name, "--nix", env=environment)
     lines = told.stdout.decode().splitlines()
     names = [text.split(" = ")[0] for text in lines if not text.startswith("#")]
@@ -375,13 +381,10 @@ def test_a_build_that_looks_at_no_patch_is_told_so_before_its_source_is_made(
 
 
 def test_a_build_that_looks_at_no_patch_is_verified_with_what_was_tried(
-    nix_world, run_nbs, environment
+    nix_world, run_nbs, environment, tried
 ) -> None:
     failure = nix_world.fail("build-command")
-    words = ("shell", "--store", f"{nix_world.root}/store", failure.kept)
-    tried = "phase builder buildCommand='echo made; mkdir \"$out\"'\n"
-    run_nbs(*words, input=tried.encode(), env=environment)
-    name = os.listdir(f"{environment['NBS_STATE_HOME']}/ws")[0]
+    _, name = tried(failure, "phase builder buildCommand='echo made; mkdir \"$out\"'\n")
     verified = run_nbs("verify", name, env=environment)
     assert verified.returncode == 0, verified.stderr
     assert b"without a patch: it is made by a buildCommand" in verified.stderr

@@ -9,6 +9,8 @@ import signal
 import traceback
 from typing import TYPE_CHECKING, TypeVar
 
+import pytest
+
 from sandbox.linux import syscalls
 
 if TYPE_CHECKING:
@@ -22,6 +24,13 @@ Result = TypeVar("Result")
 
 class FailedInside(AssertionError):
     """The function raised what cannot be brought home as it is; the text is its traceback."""
+
+
+def refused(function: Callable[..., object], *arguments: object, **named: object) -> OSError:
+    """What the kernel says to a call that it refuses."""
+    with pytest.raises(OSError) as caught:
+        function(*arguments, **named)
+    return caught.value
 
 
 def in_child(function: Callable[[], Result]) -> Result:

@@ -12,15 +12,9 @@ import time
 import pytest
 
 from sandbox.linux import mounts, syscalls
-from tests.linux.forks import in_child, in_namespaces
+from tests.linux.forks import in_child, in_namespaces, refused
 
 pytestmark = pytest.mark.namespaces
-
-
-def refused(function, *arguments, **named) -> OSError:
-    with pytest.raises(OSError) as caught:
-        function(*arguments, **named)
-    return caught.value
 
 
 def test_a_refused_mount_is_told_as_strace_prints_it():

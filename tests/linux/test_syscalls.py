@@ -11,15 +11,9 @@ import socket
 import pytest
 
 from sandbox.linux import syscalls
-from tests.linux.forks import in_child, in_namespaces
+from tests.linux.forks import in_child, in_namespaces, refused
 
 pytestmark = pytest.mark.namespaces
-
-
-def refused(function, *arguments, **named) -> OSError:
-    with pytest.raises(OSError) as caught:
-        function(*arguments, **named)
-    return caught.value
 
 
 def test_the_birth_of_a_file_is_told_and_does_not_change_with_it(tmp_path):
